@@ -1,0 +1,71 @@
+"""What is counted. A name must stand in the catalogue; the exposition format comes from here later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+CATALOGUE: Final[Mapping[str, str]] = {
+    # clients
+    "sessions_opened": "sessions that got WELCOME",
+    "sessions_closed": "sessions that ended, for any reason",
+    "hello_refused": "HELLOs answered with ABORT",
+    "protocol_violations": "connections closed because the client broke the protocol",
+    "requests_refused": "requests answered with ERROR by the router",
+    "publishes_refused_silently": "unacknowledged PUBLISH that was refused; WAMP sends no ERROR for it",
+    "clients_cut_slow": "clients cut because more than client_queue_bytes_max waited for them",
+    "clients_cut_silent": "clients cut because they did not answer a ping",
+    "opening_timeouts": "connections closed before the opening handshake was complete",
+    "hello_timeouts": "connections closed because no session was opened in time",
+    "undecided_refused": "connections whose first bytes were neither WebSocket nor RawSocket",
+    "handshakes_refused": "opening handshakes answered with an error",
+    "messages_too_large": "messages above message_bytes_max",
+    "messages_too_deep": "messages above nesting_depth_max",
+    "messages_malformed": "messages that no serializer could read",
+    "connections_refused_suspended": "connections closed at once because the node was not serving",
+    # routing
+    "publications": "PUBLISH accepted",
+    "events_delivered": "EVENTs queued to local subscribers",
+    "events_undeliverable": "EVENTs left out because the receiver could not be sent this payload",
+    "calls": "CALL accepted",
+    "calls_ended": "CALLs answered with RESULT or ERROR, or dropped because the caller left",
+    "late_yields": "YIELD or ERROR for an invocation that had ended already",
+    "wants_timed_out": "SUBSCRIBE, REGISTER or UNREGISTER that the cluster did not decide in time",
+    "session_bounds_reached": "requests refused because a bound of the session was reached",
+    # ledger
+    "proposals": "commands proposed to the ledger",
+    "proposals_unknown": "proposals whose outcome is not known",
+    "commands_stale": "commands refused by apply: a later one of the same incarnation was applied before",
+    "commands_dead": "commands refused by apply: their incarnation is not up",
+    "apply_failures": "commands that apply could not read; counted, skipped on every node alike",
+    "leases_lost": "times this node was suspended",
+    "fences": "times this node was fenced and drew a new incarnation",
+    # links
+    "link_connects": "links that completed their handshake",
+    "link_losses": "links that were lost",
+    "links_refused": "peers refused in the handshake",
+    "link_frames_refused": "frames of a peer that could not be read or were too large",
+    "link_queue_resets": "links reset because link_queue_bytes_max was reached",
+    "forwards_sent": "frames handed to data links",
+    "forwards_received": "frames received from data links",
+    "forwards_misaddressed": "frames dropped because they were addressed to another incarnation",
+    "forwards_unsendable": "frames dropped because no data link to their node was up",
+}
+
+
+class Counters:
+    """Monotonic counts since the start of the process."""
+
+    def __init__(self) -> None:
+        self._values: Final = dict.fromkeys(CATALOGUE, 0)
+
+    def add(self, name: str, amount: int = 1) -> None:
+        """Count `amount` more of `name`; a name outside the catalogue is a KeyError."""
+        self._values[name] += amount
+
+    def __getitem__(self, name: str) -> int:
+        return self._values[name]
+
+    def snapshot(self) -> dict[str, int]:
+        """All counts by name, as a copy."""
+        return dict(self._values)

@@ -1,0 +1,122 @@
+"""What can go wrong, as one tree.
+
+    WamphaError
+    |-- WampError             a client asked for something it cannot have: an ERROR message answers it
+    |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration,
+    |   |   NoSuchProcedure, ProcedureAlreadyExists, Unavailable, Canceled, InvalidArgument, PayloadSizeExceeded
+    |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
+    |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
+    |-- LinkRefused           a peer that must not become a member: one log line, then the close
+    |-- ConfigError           a configuration that cannot be used: every problem of the file at once
+    `-- StartError            the node cannot start (a port in use, ...): one sentence, exit status 1
+
+All of them are somebody else's fault and carry a sentence for them. Our own faults are assertions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+
+class WamphaError(Exception):
+    """Somebody else's fault; `str()` is a sentence for them."""
+
+
+class WampError(WamphaError):
+    """Refuses one request; leaves as ERROR with `uri` and the sentence as its only positional argument."""
+
+    uri: ClassVar[str] = "wamp.error.invalid_argument"
+
+    def __init__(self, sentence: str, kwargs: Mapping[str, Any] | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence: Final = sentence
+        self.kwargs: Final = dict(kwargs or {})
+
+
+class InvalidArgument(WampError):
+    """An option of the request has a value that WAMP does not know."""
+
+
+class InvalidUri(WampError):
+    """The URI breaks WAMP's rules for its place (basic profile, "URIs")."""
+
+    uri = "wamp.error.invalid_uri"
+
+
+class NotAuthorized(WampError):
+    """The session's role does not allow the action on this URI."""
+
+    uri = "wamp.error.not_authorized"
+
+
+class NoSuchSubscription(WampError):
+    """UNSUBSCRIBE for an id that is not one of the session's subscriptions."""
+
+    uri = "wamp.error.no_such_subscription"
+
+
+class NoSuchRegistration(WampError):
+    """UNREGISTER for an id that is not one of the session's registrations."""
+
+    uri = "wamp.error.no_such_registration"
+
+
+class NoSuchProcedure(WampError):
+    """CALL of a procedure that nobody has registered."""
+
+    uri = "wamp.error.no_such_procedure"
+
+
+class ProcedureAlreadyExists(WampError):
+    """REGISTER of a procedure that has its one owner already."""
+
+    uri = "wamp.error.procedure_already_exists"
+
+
+class Unavailable(WampError):
+    """The cluster could not decide the request in time, or a bound was reached; trying again may help."""
+
+    uri = "wamp.error.unavailable"
+
+
+class Canceled(WampError):
+    """The call ended because its callee, or the callee's node, is gone; kwargs `outcome` says what is known."""
+
+    uri = "wamp.error.canceled"
+
+
+class PayloadSizeExceeded(WampError):
+    """The message would exceed what the receiver accepts (advanced profile, `wamp.error.payload_size_exceeded`)."""
+
+    uri = "wamp.error.payload_size_exceeded"
+
+
+class ProtocolViolation(WamphaError):
+    """The client broke the protocol; answered by ABORT with `uri`, then the connection is closed."""
+
+    uri: ClassVar[str] = "wamp.error.protocol_violation"
+
+
+class SessionRefused(WamphaError):
+    """The HELLO cannot be granted; answered by ABORT with `reason`, then the connection is closed."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason: Final = reason
+
+
+class LinkRefused(WamphaError):
+    """The peer on a link is not a member of this cluster, or not the one that was expected."""
+
+
+class ConfigError(WamphaError):
+    """The configuration cannot be used; `problems` holds one line each, with file, line, column and path."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems: Final = tuple(problems)
+
+
+class StartError(WamphaError):
+    """The node cannot start; the sentence says what is in the way and what to do."""

@@ -1,0 +1,49 @@
+"""Every bound, with its reason. Reaching one has a named outcome, a counter (`counters.py`) and a test."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+class Limits(BaseModel):
+    """The bounds of one node; a frozen value that is swapped as a whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    message_bytes_max: int = Field(
+        16 * MIB - 1, ge=512, le=16 * MIB - 1, description="largest WAMP message, in bytes; RawSocket cannot carry more"
+    )
+    nesting_depth_max: int = Field(
+        64, ge=4, le=512, description="deepest nesting of a payload; deeper ones could exhaust a receiver's stack"
+    )
+    uri_bytes_max: int = Field(1024, ge=64, le=65535, description="longest URI, in bytes of UTF-8")
+    uri_components_max: int = Field(64, ge=4, le=1024, description="most components of a URI; bounds wildcard matching")
+    client_queue_bytes_max: int = Field(
+        16 * MIB, ge=64 * KIB, description="bytes that wait for one client before it is cut as too slow"
+    )
+    undecided_bytes_max: int = Field(
+        8 * KIB, ge=1 * KIB, le=64 * KIB, description="bytes kept while it is open whether a connection is WebSocket or RawSocket"
+    )
+    opening_timeout_s: float = Field(
+        5.0, gt=0, le=300, description="seconds to complete the opening handshake of WebSocket or RawSocket"
+    )
+    hello_timeout_s: float = Field(10.0, gt=0, le=300, description="seconds from the open transport to a session")
+    goodbye_timeout_s: float = Field(5.0, gt=0, le=300, description="seconds for a client to answer our GOODBYE or close")
+    ping_interval_s: float = Field(10.0, gt=0, le=3600, description="seconds between our pings to a silent client")
+    ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
+    session_subscriptions_max: int = Field(100_000, ge=1, description="subscriptions of one session")
+    session_registrations_max: int = Field(10_000, ge=1, description="registrations of one session")
+    session_calls_max: int = Field(10_000, ge=1, description="calls of one session that wait for their result")
+    decide_timeout_s: float = Field(
+        10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"
+    )
+    link_frame_bytes_max: int = Field(
+        17 * MIB, ge=1 * MIB, le=256 * MIB, description="largest frame between nodes; a message and its header must fit"
+    )
+    link_queue_bytes_max: int = Field(
+        64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset"
+    )
+    link_handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="seconds for a peer to prove its membership")

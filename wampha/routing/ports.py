@@ -1,0 +1,94 @@
+"""How the core asks the world: clients, other nodes, the ledger, time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from wampha.messages.relayed import Relayed
+from wampha.state.commands import Command, Outcome, Owner
+
+if TYPE_CHECKING:
+    from wampha.routing.session import Session
+    from wampha.state.tables import Tables
+
+
+class Client(Protocol):
+    """One connected client."""
+
+    def send(self, message: Any) -> None:
+        """Queue one message of `messages.model`; messages leave in the order of these calls. Never raises."""
+
+    def finish(self) -> None:
+        """Close the connection once all that is queued has been written. Idempotent."""
+
+    def describe(self) -> str:
+        """Peer address, transport and serializer, for log lines and session details."""
+
+
+class Outbox(Protocol):
+    """Messages to many."""
+
+    def deliver(self, receivers: Iterable[Session], event: Any) -> None:
+        """Queue one EVENT to each receiver; encoded and framed once per kind of connection."""
+
+    def forward(self, owner: Owner, relayed: Relayed) -> bool:
+        """Queue for another node's incarnation; False if no link to it is up (nothing was queued)."""
+
+
+class Cancellable(Protocol):
+    def cancel(self) -> None:
+        """Forget the call; harmless after it ran."""
+
+
+class Clock(Protocol):
+    """Time that cannot be set: CLOCK_BOOTTIME in production, virtual in simulation."""
+
+    def now(self) -> float:
+        """Seconds since some fixed instant."""
+
+    def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Cancellable: ...
+
+
+class Ledger(Protocol):
+    """The replicated log, as `propose(command) -> outcome`. Outcomes come in a later turn or before `propose` returns."""
+
+    @property
+    def owner(self) -> Owner:
+        """This node's present incarnation."""
+
+    @property
+    def tables(self) -> Tables:
+        """The facts applied so far; read only."""
+
+    @property
+    def safe(self) -> int:
+        """Every possible holder of a lease has applied the log up to this index (rule 21)."""
+
+    def serving(self) -> bool:
+        """Whether this incarnation is up and holds a lease at this instant; reads the clock (rule 1)."""
+
+    def propose(self, command: Command, outcome: Callable[[Outcome], None]) -> None:
+        """Append a command; `outcome` is called once, at the latest at the proposal deadline (UNKNOWN)."""
+
+
+class LedgerEvents(Protocol):
+    """What the ledger tells. Never called from inside `propose` of a raft ledger; the local ledger may."""
+
+    def applied(self, changes: Iterable[Any]) -> None:
+        """A batch was applied; `changes` are those of `state.machine`, in the order of the log."""
+
+    def installed(self) -> None:
+        """The tables were replaced by a snapshot: compare everything (rules 32, 33)."""
+
+    def safe_moved(self) -> None:
+        """`safe` rose: acknowledgements may have become due (rule 22)."""
+
+    def serving_changed(self, serving: bool) -> None:
+        """The lease came or went; never a promise for later: `serving()` is asked per received chunk."""
+
+    def fenced(self, sentence: str) -> None:
+        """The incarnation is dead: drop every session (GOODBYE) and all local truth; `owner` is new already (rule 4)."""
+
+    def ticked(self) -> None:
+        """About every 50 ms, for reconciling (rule 33)."""

@@ -1,0 +1,103 @@
+"""The commands of the replicated log: frozen facts, each stamped with the incarnation that states them.
+
+A command has a version in the codec (`codec.py`); old ones stay readable. Nothing here depends on a clock or chance.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Owner(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """One incarnation of a node: the owner of rows (protocol section 1)."""
+
+    name: str
+    incarnation: int
+
+
+class Command(msgspec.Struct, frozen=True, array_like=True):
+    """One entry of the log."""
+
+
+class Lead(Command, tag=1):
+    """A new leader's first command (rule 12)."""
+
+    term: int
+    name: str
+
+
+class Up(Command, tag=2):
+    """The incarnation serves from now on; those it succeeds are dead (rule 25)."""
+
+    owner: Owner
+    succeeds: tuple[int, ...]
+    address: str  # host:port of its peer listener
+    version: str
+
+
+class Down(Command, tag=3):
+    """The incarnation is dead; valid only in `term` (rule 26)."""
+
+    owner: Owner
+    term: int
+
+
+class Leave(Command, tag=4):
+    """The incarnation stops of its own will (rule 5)."""
+
+    owner: Owner
+
+
+class AddRoute(Command, tag=5):
+    """The owner has at least one subscriber for (realm, match, topic)."""
+
+    owner: Owner
+    number: int
+    realm: str
+    match: str
+    topic: str
+
+
+class RemoveRoute(Command, tag=6):
+    """The owner has no subscriber left for (realm, match, topic)."""
+
+    owner: Owner
+    number: int
+    realm: str
+    match: str
+    topic: str
+
+
+class AddRegistration(Command, tag=7):
+    """The owner's `session` offers (realm, match, procedure)."""
+
+    owner: Owner
+    number: int
+    realm: str
+    match: str
+    procedure: str
+    policy: str
+    session: int
+
+
+class RemoveRegistration(Command, tag=8):
+    """The owner's session offers (realm, match, procedure) no longer."""
+
+    owner: Owner
+    number: int
+    realm: str
+    match: str
+    procedure: str
+
+
+class Outcome(enum.Enum):
+    """What `apply` made of a command. The ledger adds UNKNOWN when it cannot say (rule 32)."""
+
+    OK = "ok"
+    TAKEN = "taken"  # the procedure has another owner (rule 34)
+    STALE = "stale"  # a later command of the same incarnation was applied before (rule 30)
+    DEAD = "dead"  # the incarnation is not up (rule 30), or is dead for good (rule 25)
+    REFUSED = "refused"  # a condition of the command does not hold, e.g. the term of Down (rule 26)
+    UNKNOWN = "unknown"  # never returned by apply

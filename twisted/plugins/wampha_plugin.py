@@ -1,0 +1,3 @@
+from twisted.application.service import ServiceMaker
+
+wampha = ServiceMaker("wampha", "wampha.tap", "A highly available WAMP router", "wampha")

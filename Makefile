@@ -1,0 +1,74 @@
+# `make` tells what there is. Everything runs in .venv, which is built from requirements-dev.lock.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+JS := tests/integration/js
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
+	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help run cluster test lint format bench wheel lock venv clean
+
+help: ## tell what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
+
+run: $(READY) ## three nodes and a live demo: clients on different nodes, one node is killed; Ctrl-C ends it
+	@$(BIN)/python -m examples.demo
+
+cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8083; Ctrl-C ends them
+	@$(BIN)/python -m examples.cluster
+
+test: lint js ## lint, types and all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY) ## lay the code out anew
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure against Crossbar in the same run (see bench/README.md)
+	$(BIN)/python -m bench
+
+wheel: $(READY) ## build dist/*.whl
+	$(BIN)/python -m build --wheel --no-isolation
+
+lock: $(READY) ## bring both lock files to the newest allowed versions
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file requirements.lock setup.cfg
+	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --extra dev --constraint requirements.lock \
+		--output-file requirements-dev.lock setup.cfg
+
+venv: $(READY) ## only build .venv
+
+clean: ## remove everything that was built
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(JS)/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+# Twisted finds a plugin by a path entry, and setuptools' ordinary editable install makes none: only the compat mode does.
+# It needs no network, since the lock has setuptools.
+$(READY): requirements-dev.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "wampha needs Python 3.11 or newer; say which with: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "this Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-index --no-build-isolation \
+		--config-settings editable_mode=compat --editable .
+	touch $@
+
+# The JavaScript clients of the integration tests.
+.PHONY: js
+js:
+ifneq ($(wildcard $(JS)/package.json),)
+js: $(JS)/node_modules/.package-lock.json
+
+$(JS)/node_modules/.package-lock.json: $(JS)/package.json $(JS)/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || \
+		{ echo "the tests need Node.js clients and npm; on Debian: apt-get install nodejs npm" >&2; exit 1; }
+	npm ci --prefix $(JS) --no-audit --no-fund
+	touch $@
+endif

@@ -1,0 +1,46 @@
+"""The one clock of a node: it cannot be set, and it does not stand still while a machine is suspended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+# protocol.md, section 1: a lease must have run out when a suspended machine wakes. Linux only; elsewhere (development)
+# the monotonic clock is the best there is.
+_CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def boottime() -> float:
+    """Seconds since the machine was started, those in which it was suspended included."""
+    return time.clock_gettime(_CLOCK)
+
+
+class _Timer:
+    """A delayed call that may be cancelled at any time, also after it ran."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: IDelayedCall) -> None:
+        self._call: Final = call
+
+    def cancel(self) -> None:
+        if self._call.active():
+            self._call.cancel()
+
+
+class ReactorClock:
+    """`routing.ports.Clock` on a Twisted reactor."""
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor: Final = reactor
+
+    def now(self) -> float:
+        """Seconds; only differences mean something."""
+        return boottime()
+
+    def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> _Timer:
+        """Run `call(*args)` in the reactor after `delay_s` seconds (0: in the next turn)."""
+        return _Timer(self._reactor.callLater(delay_s, call, *args))

@@ -1,0 +1,1 @@
+"""Measures wampha against Crossbar.io in one run: see `bench/README.md`."""

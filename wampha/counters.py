@@ -22,6 +22,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "messages_too_large": "messages above message_bytes_max",
     "messages_too_deep": "messages above nesting_depth_max",
     "messages_malformed": "messages that no serializer could read",
+    "messages_unsendable": "RESULT, INVOCATION, ERROR or reply that was larger than its receiver accepts",
     "connections_refused_suspended": "connections closed at once because the node was not serving",
     # routing
     "publications": "PUBLISH accepted",

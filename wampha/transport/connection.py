@@ -1,0 +1,297 @@
+"""What WebSocket and RawSocket connections have in common: gate, conversation, deadlines, the end."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Protocol
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from wampha.counters import Counters
+from wampha.errors import ProtocolViolation, WamphaError
+from wampha.limits import Limits
+from wampha.messages.model import Error, Event, Invocation, Result
+from wampha.messages.payload import NOTHING
+from wampha.transport.deadlines import Deadlines
+from wampha.transport.frames import FrameGroups, Serializer
+from wampha.transport.gate import Gate
+from wampha.transport.outbox import ClientOutbox, Flusher
+
+_CALL: Final = 48  # WAMP message codes, for ERROR.Type
+_INVOCATION: Final = 68
+_TOO_LARGE_URI: Final = "wamp.error.payload_size_exceeded"
+
+
+class Conversation(Protocol):
+    """The core's side of a connection (`routing`)."""
+
+    def receive(self, message: Any) -> None: ...
+
+    def violated(self, violation: ProtocolViolation) -> None: ...
+
+    def lost(self) -> None: ...
+
+
+class Router(Protocol):
+    """What connections ask the core for."""
+
+    def connected(self, client: Any, anonymous_role: str | None) -> Conversation: ...
+
+
+class Service:
+    """What all connections of one listener share."""
+
+    def __init__(
+        self,
+        *,
+        router: Router,
+        anonymous_role: str | None,
+        gate: Gate,
+        flusher: Flusher,
+        limits: Limits,
+        counters: Counters,
+        reactor: IReactorTime,
+    ) -> None:
+        self.router: Final = router
+        self.anonymous_role: Final = anonymous_role
+        self.gate: Final = gate
+        self.flusher: Final = flusher
+        self.limits: Final = limits
+        self.counters: Final = counters
+        self.reactor: Final = reactor
+        self.groups: Final = FrameGroups()
+        self.deadlines: Final = Deadlines(reactor=reactor, limits=limits, gate=gate)
+        self.gone: Callable[[], None] = lambda: None  # called after each connection that ended
+
+
+class Phase(enum.Enum):
+    """Of a connection's life; it only ever moves down this list."""
+
+    OPENING = 0  # the opening handshake is not complete
+    OPEN = 1
+    CLOSING = 2  # nothing more is routed; the closing handshake or the peer's end is awaited
+    GONE = 3
+
+
+class ClientConnection:
+    """Mixed into the two protocol classes, before Autobahn's class.
+
+    They provide `consume`, `ping`, `close_politely`, `transport` and `TRANSPORT`.
+    """
+
+    TRANSPORT: ClassVar[str]
+    transport: Any
+    service: Service
+    spoke = 0
+    phase = Phase.OPENING
+    _age = 0  # ticks: OPEN: since something was heard; else since the phase began
+    _held: tuple[bytes, ...] = ()  # chunks that came while the gate was closed
+    _conversation: Conversation | None = None
+    _serializer: Serializer | None = None
+    _log = Logger(namespace="wampha.transport")
+    outbox: ClientOutbox
+
+    # ---- from the two protocols
+
+    def consume(self, data: bytes) -> None:
+        """Handle received bytes; in CLOSING only what the closing handshake needs."""
+        raise NotImplementedError
+
+    def ping(self) -> None:
+        """Queue a ping."""
+        raise NotImplementedError
+
+    def close_politely(self) -> None:
+        """Begin to close, behind what is queued."""
+        raise NotImplementedError
+
+    # ---- beginning
+
+    def begin(self, service: Service, age: int) -> None:
+        """Take over a connected transport; `age`: ticks since it was accepted."""
+        self.service = service
+        self._age = age
+        self.outbox = ClientOutbox(
+            connection=self,
+            transport=self.transport,
+            flusher=service.flusher,
+            counters=service.counters,
+            bytes_max=service.limits.client_queue_bytes_max,
+        )
+        service.deadlines.add(self)
+
+    def opened(self, serializer: Serializer, framing: Callable[[bytes], bytes], bytes_max: int) -> None:
+        """The opening handshake is complete: from here on the core decides."""
+        service = self.service
+        self.phase = Phase.OPEN
+        self._age = 0
+        self._serializer = serializer
+        self.outbox.group = service.groups.group(serializer, framing, bytes_max)
+        self._conversation = service.router.connected(self.outbox, service.anonymous_role)
+
+    # ---- input
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """A chunk has arrived. Whether this node may serve is asked now, behind the read (protocol rule 1)."""
+        if self._held or (not self.service.gate.open() and self.phase.value < Phase.CLOSING.value):
+            self._hold(data)
+        else:
+            self._handle(data)
+
+    def _handle(self, data: bytes) -> None:
+        flusher = self.service.flusher
+        flusher.begin()
+        if self.phase is Phase.OPEN:
+            self._age = 0
+        try:
+            self.consume(data)
+        except Exception:  # ours, not the client's: the bytes cannot be trusted to be at a frame's border any more
+            self._log.failure("input of {client} could not be handled", client=self.describe())
+            self.cut()
+        finally:
+            flusher.flush()
+
+    def _hold(self, data: bytes) -> None:
+        self._held += (data,)
+        self.service.gate.hold(self)
+        self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """The gate is open again, or the connection closes: handle what was held, in order, then read on."""
+        held, self._held = self._held, ()
+        if self.phase is Phase.GONE:
+            return
+        self.transport.resumeProducing()
+        for data in held:
+            self.dataReceived(data)
+
+    def route(self, body: bytes) -> None:
+        """Hand one message to the core."""
+        assert self._conversation is not None and self._serializer is not None
+        try:
+            message = self._serializer.parse(body)
+        except ProtocolViolation as violation:
+            self._conversation.violated(violation)
+        else:
+            self._conversation.receive(message)
+
+    def violated(self, sentence: str) -> None:
+        """The client broke the protocol below WAMP's messages, in a way that can still be answered by ABORT."""
+        if self._conversation is not None:
+            self._conversation.violated(ProtocolViolation(sentence))
+
+    # ---- output
+
+    def unsendable(self, message: Any, problem: WamphaError) -> None:
+        """A message that this client cannot be sent: the session goes on where WAMP has an answer for it.
+
+        EVENT: left out. RESULT: the caller gets an ERROR instead. INVOCATION: the dealer is told as if the callee had
+        answered with an ERROR. ERROR: sent without its payload. Anything else is owed: the connection is closed.
+        """
+        counters = self.service.counters
+        if isinstance(message, Event):
+            counters.add("events_undeliverable")
+            return
+        counters.add("messages_unsendable")
+        if isinstance(message, Result):
+            self.outbox.send(Error(_CALL, message.request, {}, _TOO_LARGE_URI))
+        elif isinstance(message, Invocation):
+            # In a later turn: the dealer is in the middle of this call.
+            self.service.reactor.callLater(0, self._refuse, message.request)
+        elif isinstance(message, Error) and message.payload.count:
+            self.outbox.send(Error(message.request_type, message.request, {}, message.error, NOTHING))
+        else:
+            self._log.warn("closed {client}: {problem}", client=self.describe(), problem=str(problem))
+            self.finish()
+
+    def _refuse(self, request: int) -> None:
+        if self._conversation is not None and self.phase is Phase.OPEN:
+            self._conversation.receive(Error(_INVOCATION, request, {}, _TOO_LARGE_URI))
+
+    # ---- deadlines
+
+    def tick(self, frozen: bool) -> None:
+        """Count the age of this phase, and act when it is too old. Time does not count while nothing is read."""
+        if frozen and self.phase is not Phase.CLOSING:
+            return
+        self._age += 1
+        deadlines = self.service.deadlines
+        if self.phase is Phase.OPEN:
+            if self._age == deadlines.ping:
+                self.ping()
+            elif self._age > deadlines.silent:
+                self._cut_for("clients_cut_silent", "it did not answer a ping")
+        elif self.phase is Phase.OPENING and self._age > deadlines.opening:
+            self._cut_for("opening_timeouts", None)
+        elif self.phase is Phase.CLOSING and self._age > deadlines.closing:
+            self.cut()
+
+    def _cut_for(self, counter: str, reason: str | None) -> None:
+        self.service.counters.add(counter)
+        if reason:
+            self._log.info("cut {client}: {reason}", client=self.describe(), reason=reason)
+        self.cut()
+
+    # ---- the end
+
+    def finish(self) -> None:
+        """Close behind what is queued. Idempotent; bounded by goodbye_timeout_s."""
+        if self.phase.value < Phase.CLOSING.value:
+            self.closing()
+            self.close_politely()
+
+    def closing(self) -> None:
+        """Nothing more is routed, and no message is sent any more."""
+        if self.phase.value >= Phase.CLOSING.value:
+            return
+        self.phase = Phase.CLOSING
+        self._age = 0
+        self.outbox.group = None
+        if self._held:
+            self.service.gate.forget(self)
+            self.service.reactor.callLater(0, self.resume)
+
+    def cut(self) -> None:
+        """Drop the connection at once, whatever waits."""
+        self.outbox.drop()
+        self.closing()
+        self.transport.abortConnection()
+
+    def ended(self) -> None:
+        """The core may forget the session: nothing can be exchanged with this client any more."""
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            try:
+                conversation.lost()
+            except Exception:
+                self._log.failure("the end of {client} could not be handled", client=self.describe())
+
+    def gone(self) -> None:
+        """The transport is gone; called once."""
+        self.phase = Phase.GONE
+        self._held = ()
+        service = self.service
+        service.gate.forget(self)
+        service.deadlines.discard(self)
+        self.outbox.drop()
+        service.flusher.begin()
+        self.ended()
+        service.flusher.flush()
+        service.gone()
+
+    def describe(self) -> str:
+        """Like `tcp4:192.0.2.1:50000 websocket json`."""
+        serializer = self._serializer.SERIALIZER_ID if self._serializer else "opening"
+        return f"{_address(self.transport)} {self.TRANSPORT} {serializer}"
+
+
+def _address(transport: Any) -> str:
+    peer = transport.getPeer()
+    if isinstance(peer, IPv4Address):
+        return f"tcp4:{peer.host}:{peer.port}"
+    if isinstance(peer, IPv6Address):
+        return f"tcp6:[{peer.host}]:{peer.port}"
+    return f"unix:{peer.name or ''}" if isinstance(peer, UNIXAddress) else "unknown"

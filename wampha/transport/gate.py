@@ -1,0 +1,62 @@
+"""The gate between clients and routing: input is held while this node holds no lease (protocol rules 1 and 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+_BATCH: Final = 50  # connections that are let go on per reactor turn, so that no turn lasts long
+
+
+class Held(Protocol):
+    """A connection that waits for the gate."""
+
+    def resume(self) -> None:
+        """Handle what was held, through the same path as new input: the gate is asked again."""
+
+
+class Gate:
+    """Open while the node serves; asked once per received chunk, after the chunk was read (rule 1)."""
+
+    def __init__(self, *, serving: Callable[[], bool], reactor: IReactorTime) -> None:
+        """`serving` reads the clock at every call; `reactor` spreads the work when the gate opens."""
+        self.open: Final = serving
+        self._reactor: Final = reactor
+        self._waiting: Final[dict[Held, None]] = {}  # in the order in which they came
+        self._scheduled = False
+
+    def hold(self, connection: Held) -> None:
+        """Remember a connection that has stopped reading; it goes on when the gate opens."""
+        self._waiting[connection] = None
+
+    def forget(self, connection: Held) -> None:
+        """The connection waits no longer; harmless if it never did."""
+        self._waiting.pop(connection, None)
+
+    def changed(self, serving: bool) -> None:
+        """The lease came or went."""
+        if serving:
+            self.poll()
+
+    def poll(self) -> None:
+        """Let waiting connections go on if the gate is open.
+
+        The lease can end and return between two looks of the ledger, which then tells nobody: so this is also called
+        by a timer, several times a second, while there are connections.
+        """
+        if self._waiting and not self._scheduled and self.open():
+            self._release()
+
+    def _release(self) -> None:
+        self._scheduled = False
+        for connection in list(islice(self._waiting, _BATCH)):
+            if not self.open():
+                return
+            self._waiting.pop(connection, None)
+            connection.resume()
+        if self._waiting:
+            self._scheduled = True
+            self._reactor.callLater(0, self._release)

@@ -1,0 +1,194 @@
+"""A port for clients: WebSocket and RawSocket on the same one, told apart by the first octet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final, cast
+
+from twisted.internet import defer
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from wampha.counters import Counters
+from wampha.errors import StartError
+from wampha.limits import Limits
+from wampha.transport.connection import Router, Service
+from wampha.transport.frames import Serializer
+from wampha.transport.gate import Gate
+from wampha.transport.outbox import Delivery
+from wampha.transport.rawsocket import MAGIC, RawSocketConnection, RawSocketFactory
+from wampha.transport.websocket import WebSocketConnection, WebSocketFactory
+
+WEBSOCKET: Final = "websocket"
+RAWSOCKET: Final = "rawsocket"
+
+
+class Undecided(Protocol):
+    """A connection of which nothing has been read: the first octet says what it is (advanced profile, "RawSocket")."""
+
+    spoke = 0
+
+    def __init__(self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None) -> None:
+        self._service: Final = service
+        self._websocket: Final = websocket
+        self._rawsocket: Final = rawsocket
+        self._age = 0
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        """Set TCP_NODELAY: Autobahn does not succeed in it, and an EVENT behind a reply would wait for 40 ms."""
+        transport = cast(Any, self.transport)
+        try:
+            transport.setTcpNoDelay(True)
+        except (AttributeError, OSError):
+            pass  # a unix socket has no such option
+        self._service.deadlines.add(self)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Hand the transport, and what was read, to the protocol that the first octet announces."""
+        factory: RawSocketFactory | WebSocketFactory | None = None
+        if data[0] == MAGIC:
+            factory = self._rawsocket
+        elif data[:1].isalpha():  # the method of an HTTP request
+            factory = self._websocket
+        self._service.deadlines.discard(self)
+        if factory is None:
+            self._service.counters.add("undecided_refused")
+            cast(Any, self.transport).abortConnection()
+            return
+        self._hand_over(factory, data)
+
+    def _hand_over(self, factory: RawSocketFactory | WebSocketFactory, data: bytes) -> None:
+        transport = cast(Any, self.transport)
+        factory.age = self._age
+        real = cast("RawSocketConnection | WebSocketConnection", factory.buildProtocol(None))
+        transport.protocol = real  # from here on this object is out of the path
+        real.makeConnection(transport)
+        real.dataReceived(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
+        """Gone before it said anything."""
+        self._service.deadlines.discard(self)
+        self._service.gone()
+
+    def tick(self, frozen: bool) -> None:
+        """Count the time without a first octet; not while nothing is read."""
+        if frozen:
+            return
+        self._age += 1
+        if self._age > self._service.deadlines.opening:
+            self._service.counters.add("opening_timeouts")
+            self.cut()
+
+    def finish(self) -> None:
+        """Close: nothing has been exchanged."""
+        self.cut()
+
+    def cut(self) -> None:
+        """Drop the connection."""
+        cast(Any, self.transport).abortConnection()
+
+
+class _UniversalFactory(Factory):
+    noisy = False
+
+    def __init__(self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None) -> None:
+        self._service: Final = service
+        self._websocket: Final = websocket
+        self._rawsocket: Final = rawsocket
+
+    def buildProtocol(self, addr: IAddress) -> Undecided | None:  # noqa: N802 - Twisted's name
+        """A new connection; refused at once while this node does not serve, so that the client tries another one."""
+        if not self._service.gate.open():
+            self._service.counters.add("connections_refused_suspended")
+            return None
+        return Undecided(self._service, self._websocket, self._rawsocket)
+
+
+class Listener:
+    """One endpoint for clients."""
+
+    def __init__(
+        self,
+        *,
+        endpoint_string: str,
+        protocols: Collection[str],
+        anonymous_role: str | None,
+        router: Router,
+        gate: Gate,
+        delivery: Delivery,
+        limits: Limits,
+        counters: Counters,
+        serializers: Sequence[Serializer],
+        reactor: Any,
+    ) -> None:
+        """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
+
+        `anonymous_role`: role of clients that do not authenticate, None to refuse them. `serializers`: the same list
+        for all listeners.
+        """
+        self._endpoint_string: Final = endpoint_string
+        self._reactor: Final = reactor
+        self._service: Final = Service(
+            router=router,
+            anonymous_role=anonymous_role,
+            gate=gate,
+            flusher=delivery.flusher,
+            limits=limits,
+            counters=counters,
+            reactor=reactor,
+        )
+        self._service.gone = self._one_gone
+        self._factory: Final = _UniversalFactory(
+            self._service,
+            WebSocketFactory(self._service, serializers) if WEBSOCKET in protocols else None,
+            RawSocketFactory(self._service, serializers) if RAWSOCKET in protocols else None,
+        )
+        self._port: IListeningPort | None = None
+        self._drained: list[defer.Deferred[None]] = []
+
+    @property
+    def address(self) -> IAddress:
+        """Where it listens; with the port that the system chose if 0 was asked for."""
+        assert self._port is not None, "listen() has not been called or has not succeeded"
+        return self._port.getHost()
+
+    @defer.inlineCallbacks
+    def listen(self) -> Any:
+        """Accept clients; fires when the port is bound, or fails with StartError and a sentence."""
+        try:
+            endpoint = serverFromString(self._reactor, self._endpoint_string)
+        except (ValueError, TypeError) as problem:
+            raise StartError(f"the endpoint `{self._endpoint_string}` cannot be understood: {problem}") from None
+        try:
+            self._port = yield endpoint.listen(self._factory)
+        except CannotListenError as problem:
+            raise StartError(
+                f"cannot listen on `{self._endpoint_string}`: {problem.socketError}; "
+                "stop the program that uses it, or choose another address"
+            ) from None
+
+    @defer.inlineCallbacks
+    def stop(self) -> Any:
+        """Accept no more clients; those that are connected stay. Fires when the port is free."""
+        port, self._port = self._port, None
+        if port is not None:
+            yield defer.maybeDeferred(port.stopListening)
+
+    def drain(self) -> defer.Deferred[None]:
+        """Close every connection behind what waits for it; fires when all are gone, within goodbye_timeout_s or little more."""
+        drained: defer.Deferred[None] = defer.Deferred()
+        self._drained.append(drained)
+        for connection in self._service.deadlines:
+            cast(Any, connection).finish()
+        self._service.flusher.flush()
+        self._one_gone()
+        return drained
+
+    def _one_gone(self) -> None:
+        if self._drained and not len(self._service.deadlines):
+            waiting, self._drained = self._drained, []
+            for drained in waiting:
+                drained.callback(None)

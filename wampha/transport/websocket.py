@@ -1,0 +1,389 @@
+"""WAMP over WebSocket (RFC 6455; basic profile, "Transports"), on Autobahn's protocol.
+
+Autobahn does the opening handshake, control frames, fragments and the closing handshake. Ours is what is done for every
+message: complete, masked, unfragmented data frames are read here, and anything else is handed to Autobahn with its
+bytes. Everything that leaves goes through the connection's outbox, Autobahn's own frames too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any, ClassVar, Final
+
+from autobahn.twisted.websocket import WampWebSocketServerFactory, WampWebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.logger import Logger
+from websockets.speedups import apply_mask
+
+from wampha.transport.connection import ClientConnection, Phase, Service
+from wampha.transport.frames import (
+    WEBSOCKET_BINARY,
+    WEBSOCKET_TEXT,
+    Serializer,
+    websocket_binary,
+    websocket_text,
+)
+
+PATHS: Final = ("/ws", "/")
+_UNBOUNDED: Final = 2**63 - 1  # a WebSocket client cannot say how much it accepts
+_HEADER_END: Final = b"\r\n\r\n"
+_MASKED: Final = 0x80
+_SHORTEST: Final = 6  # octets of the header of a masked frame of less than 126 octets
+_GREETING: Final = (
+    "This is a WAMP router. Connect with a WAMP client, over WebSocket (path /ws, subprotocols {}) or RawSocket."
+)
+
+
+class _Silent:
+    """Stands in for Autobahn's log: what it reports there is counted by us, and a client must not fill our log.
+
+    What it logs as an error is a fault of ours or its own, and is passed on.
+    """
+
+    _log = Logger(namespace="wampha.transport.autobahn")
+
+    def _nothing(self, *_: Any, **__: Any) -> None:
+        pass
+
+    debug = trace = info = warn = warning = _nothing
+
+    def error(self, *args: Any, **values: Any) -> None:
+        self._log.error(*args, **values)
+
+    critical = error
+
+    def failure(self, *args: Any, **values: Any) -> None:
+        self._log.failure(*args, **values)
+
+
+class _Nobody:
+    """In place of two Deferreds and a set of counters per connection, that nobody ever looks at."""
+
+    def callback(self, _: Any) -> None:
+        """Called by Autobahn for `is_open` and `is_closed`."""
+
+    def __getattr__(self, name: str) -> int:
+        return 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        pass
+
+
+_NOBODY: Final = _Nobody()
+
+
+class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # type: ignore[misc]  # both name methods of a transport
+    """One WebSocket client."""
+
+    TRANSPORT = "websocket"
+
+    # Autobahn's options. It copies those that the class lacks into every instance, and formats them all for its log:
+    # as class attributes, and with nothing left to copy, a session is 1.8 kB smaller and opens sooner.
+    CONFIG_ATTRS: ClassVar[Sequence[str]] = ()
+    logOctets = False
+    logFrames = False
+    trackTimings = False
+    utf8validateIncoming = False  # `Serializer.parse` checks it
+    applyMask = True
+    autoFragmentSize = 0
+    failByDrop = False
+    echoCloseCodeReason = False
+    openHandshakeTimeout = 0  # `ClientConnection.tick` keeps all deadlines
+    closeHandshakeTimeout = 0
+    tcpNoDelay = True
+    autoPingInterval = 0
+    autoPingTimeout = 0
+    autoPingSize = 12
+    autoPingRestartOnAnyTraffic = True
+    versions = (8, 13)
+    webStatus = False  # Autobahn's page redirects to whatever address the request names
+    requireMaskedClientFrames = True
+    maskServerFrames = False
+    serveFlashSocketPolicy = False
+    flashSocketPolicy = ""
+    allowedOrigins = ("*",)
+    allowedOriginsPatterns = (re.compile(".*"),)
+    allowNullOrigin = True
+    maxConnections = 0
+    trustXForwardedFor = 0
+
+    log = _Silent()
+
+    _partial: list[bytes] | None = None  # an ordinary frame that is not complete yet
+    _missing = 0  # bytes that must arrive before looking at it again makes sense
+    _first = 0  # first octet of an ordinary frame of this connection
+    current_frame: Any = None
+    inside_message = False
+    data: bytes
+
+    def __init__(self) -> None:
+        # Not Autobahn's constructor: it makes two Deferreds and a table of listeners that nobody uses.
+        self.is_open = self.is_closed = _NOBODY
+
+    @staticmethod
+    def perMessageCompressionAccept(_: Any) -> None:  # noqa: N802 - Autobahn's name
+        """Compression is off: compressed frames differ per connection and could not be shared."""
+
+    @property
+    def maxFramePayloadSize(self) -> int:  # noqa: N802 - Autobahn's name
+        """Largest frame in bytes."""
+        return self.service.limits.message_bytes_max
+
+    @property
+    def maxMessagePayloadSize(self) -> int:  # noqa: N802 - Autobahn's name
+        """Largest message in bytes."""
+        return self.service.limits.message_bytes_max
+
+    # ---- the connection begins and ends
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        """Take over the transport that the listener has accepted."""
+        factory = self.factory
+        self.peer = None
+        self._transport_details = None
+        self._connectionMade()
+        # Held by Autobahn for every connection, used only by paths that we replace.
+        self.trafficStats = _NOBODY
+        self.utf8validator = None
+        self.send_queue = ()
+        self.begin(factory.service, factory.age)
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: N802 - Twisted's name
+        """The transport is gone."""
+        self._connectionLost(reason)
+        self.gone()
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:  # noqa: N802, N803 - Autobahn's names
+        """Nothing: `gone` tells the core."""
+
+    # ---- opening handshake
+
+    def onConnect(self, request: ConnectionRequest) -> tuple[str, dict[str, str]]:  # noqa: N802 - Autobahn's name
+        """Choose the subprotocol: the first of the client's list that we speak."""
+        if request.path not in PATHS:
+            raise ConnectionDeny(ConnectionDeny.NOT_FOUND, f"Nothing is at this path; connect to {PATHS[0]}.")
+        for name in request.protocols:
+            serializer = self.factory.by_subprotocol.get(name)
+            if serializer is not None:
+                self._serializer = serializer
+                return name, {}
+        spoken = ", ".join(self.factory.by_subprotocol)
+        raise ConnectionDeny(
+            ConnectionDeny.BAD_REQUEST, f"Ask for a WAMP subprotocol in Sec-WebSocket-Protocol; spoken here: {spoken}."
+        )
+
+    def _onOpen(self) -> None:  # noqa: N802 - Autobahn's name
+        serializer = self._serializer
+        assert serializer is not None
+        self._forget_request()
+        self._first = WEBSOCKET_BINARY if serializer.BINARY else WEBSOCKET_TEXT
+        self.opened(serializer, websocket_binary if serializer.BINARY else websocket_text, _UNBOUNDED)
+
+    def _forget_request(self) -> None:
+        """Autobahn keeps the request for the connection's life: about 1 kB of text."""
+        for name in _REQUEST_ATTRIBUTES:
+            self.__dict__.pop(name, None)
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:  # noqa: N802, N803 - Autobahn's names
+        """Answer a request that is no WebSocket handshake for us with a short text, and close."""
+        self.service.counters.add("handshakes_refused")
+        if code == HTTPStatus.UPGRADE_REQUIRED:
+            code, reason = self._not_a_websocket_request()
+        body = (reason + "\n").encode("utf-8", "replace")
+        lines = [
+            f"HTTP/1.1 {code} {HTTPStatus(code).phrase}",
+            *(f"{name}: {value}" for name, value in responseHeaders or ()),
+            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+            "X-Content-Type-Options: nosniff",
+        ]
+        if code == HTTPStatus.UPGRADE_REQUIRED:
+            lines.insert(1, "Upgrade: websocket")
+        self.sendData("\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body)
+        self.dropConnection(abort=False)
+
+    def _not_a_websocket_request(self) -> tuple[int, str]:
+        if self.http_request_path not in PATHS:
+            return HTTPStatus.NOT_FOUND, f"Nothing is at this path; a WAMP router is at {PATHS[0]}."
+        return HTTPStatus.UPGRADE_REQUIRED, _GREETING.format(", ".join(self.factory.by_subprotocol))
+
+    # ---- input
+
+    def consume(self, data: bytes) -> None:
+        """Route the ordinary frames of a chunk; from the first other one on it is Autobahn's."""
+        if self._partial is not None:
+            whole = self._complete(data)
+            if whole is None:
+                return
+            data = whole
+        at = 0
+        if self.phase is Phase.OPENING:
+            self._bound_request(data)
+        elif self.phase is Phase.OPEN and self.current_frame is None and not self.inside_message and not self.data:
+            at = self._route_frames(data)
+        if at < len(data):
+            self.data += data[at:] if at else data
+            self.consumeData()
+
+    def _bound_request(self, data: bytes) -> None:
+        limit = self.service.limits.undecided_bytes_max
+        if len(self.data) + len(data) > limit and _HEADER_END not in (self.data + data)[:limit]:
+            self.data = b""
+            self.failHandshake(
+                f"The request header is longer than {limit} bytes.", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            )
+
+    def _route_frames(self, data: bytes) -> int:
+        """Route complete ordinary frames; returns where the first frame begins that is not one.
+
+        An ordinary frame that is not complete is kept, and everything counts as handled.
+        """
+        at, end, first = 0, len(data), self._first
+        while end - at >= _SHORTEST and data[at] == first and self.phase is Phase.OPEN:
+            length = data[at + 1] - _MASKED
+            body = at + _SHORTEST
+            if length > 125:  # noqa: PLR2004 - RFC 6455: 126 and 127 announce a longer length
+                body, length = _long_length(data, at, end)
+            if not 0 <= length <= self.maxMessagePayloadSize:
+                return at
+            if body + length > end:
+                self._keep(data[at:], body + length - end)
+                return end
+            self.route(apply_mask(data[body : body + length], data[body - 4 : body]))
+            at = body + length
+        if at < end and end - at < _SHORTEST and data[at] == first and self.phase is Phase.OPEN:
+            self._keep(data[at:], 1)
+            return end
+        return at
+
+    def _keep(self, rest: bytes, missing: int) -> None:
+        self._partial = [rest]
+        self._missing = missing
+
+    def _complete(self, data: bytes) -> bytes | None:
+        """All bytes from the beginning of the kept frame on, once it may be complete. Joined once: linear in size."""
+        assert self._partial is not None
+        self._partial.append(data)
+        self._missing -= len(data)
+        if self._missing > 0:
+            return None
+        whole = b"".join(self._partial)
+        self._partial = None
+        return whole
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N802, N803 - Autobahn's names
+        """A message that came in fragments, or behind a control frame."""
+        if self.phase is not Phase.OPEN or self._serializer is None:
+            return
+        if isBinary != self._serializer.BINARY:
+            kind = "binary" if self._serializer.BINARY else "text"
+            self.violated(f"the subprotocol wamp.2.{self._serializer.SERIALIZER_ID} uses {kind} messages only")
+        else:
+            self.route(payload)
+
+    def onMessageEnd(self) -> None:  # noqa: N802 - Autobahn's name
+        """Autobahn's, less the notification of listeners that do not exist."""
+        if not self.failedByMe:
+            self.onMessage(b"".join(self.message_data), self.message_is_binary)
+        self.message_data = None
+
+    # ---- output
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:  # noqa: N802 - Autobahn's name
+        """Autobahn's way out, for all frames that it makes itself."""
+        self.outbox.write(data)
+
+    def ping(self) -> None:
+        """Queue a ping."""
+        self.sendPing()
+
+    # ---- the end
+
+    def close_politely(self) -> None:
+        """The closing handshake (RFC 6455, section 7), or the end of the stream before there was an opening one."""
+        if self.state == self.STATE_OPEN:
+            self.sendClose(self.CLOSE_STATUS_CODE_NORMAL)
+        else:
+            self.dropConnection(abort=False)
+
+    def unregisterProducer(self) -> None:  # noqa: N802 - Twisted's name
+        """Nothing: the outbox is the producer until the end, since bytes may still be waiting."""
+
+    def _closeConnection(self, abort: bool = False) -> None:  # noqa: N802 - Autobahn's name
+        """Autobahn wants the stream closed. After a complete closing handshake there is no reason for a reset."""
+        if abort and not self.wasClean:
+            self.cut()
+        else:
+            self.closing()
+            self.outbox.close()
+
+    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N802, N803 - Autobahn's names
+        """The client closes, or answers our close."""
+        self.closing()
+        result: bool | None = super().onCloseFrame(code, reasonRaw)
+        self.ended()
+        return result
+
+    def _max_message_size_exceeded(self, msg_size: int, max_msg_size: int, reason: str) -> None:
+        self.service.counters.add("messages_too_large")
+        super()._max_message_size_exceeded(msg_size, max_msg_size, reason)
+
+    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
+        """Autobahn found a violation of WebSocket: a close frame with its code, and the session is over."""
+        if self.phase is Phase.OPEN:
+            self.service.counters.add("protocol_violations")
+        self.closing()
+        super()._fail_connection(code, reason)
+        self.ended()
+
+
+_REQUEST_ATTRIBUTES: Final = (
+    "http_request_data",
+    "http_status_line",
+    "http_headers",
+    "http_request_uri",
+    "http_request_path",
+    "http_request_params",
+    "http_request_host",
+    "http_response_data",
+    "websocket_protocols",
+    "websocket_origin",
+    "websocket_extensions",
+    "websocket_extensions_in_use",
+    "_wskey",
+)
+
+
+def _long_length(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Where the body begins and how long it is, for a length of two or eight octets.
+
+    -1 as length: not an ordinary frame. If the header is not complete, the body ends one octet behind `end`.
+    """
+    octets = 2 if data[at + 1] == _MASKED + 126 else 8
+    body = at + _SHORTEST + octets
+    if body > end:
+        return end + 1, 0
+    length = int.from_bytes(data[at + 2 : at + 2 + octets], "big")
+    shortest = 126 if octets == 2 else 65536  # noqa: PLR2004 - the length field of 16 bits
+    return body, (length if length >= shortest else -1)
+
+
+class WebSocketFactory(WampWebSocketServerFactory):  # type: ignore[misc]  # Autobahn's factories are untyped
+    """Makes the WebSocket connections of one listener."""
+
+    protocol: Callable[[], WebSocketConnection] = WebSocketConnection
+    noisy = False
+
+    def __init__(self, service: Service, serializers: Sequence[Serializer]) -> None:
+        super().__init__(_no_session, serializers=list(serializers), reactor=service.reactor, server="wampha")
+        self.allowNullOrigin = True  # a page from a file may connect, like any other; said here, since Autobahn's default varies
+        self.service: Final = service
+        self.age = 0  # ticks that the connection being made is old already
+        self.by_subprotocol: Final = {f"wamp.2.{serializer.SERIALIZER_ID}": serializer for serializer in serializers}
+
+
+def _no_session() -> None:
+    """In place of Autobahn's session factory, which `opened` replaces."""

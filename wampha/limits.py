@@ -47,3 +47,6 @@ class Limits(BaseModel):
         64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset"
     )
     link_handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="seconds for a peer to prove its membership")
+    link_handshakes_max: int = Field(
+        64, ge=8, description="peer connections that shake hands at once; the oldest gives way to a new one"
+    )

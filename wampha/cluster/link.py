@@ -1,0 +1,316 @@
+"""One connection to another node, for one channel: from the handshake to the close."""
+
+from __future__ import annotations
+
+import enum
+import typing
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from wampha.cluster.frames import (
+    KEEP_ALIVE,
+    Envelope,
+    FrameError,
+    FrameReader,
+    append_envelope,
+    framed,
+    read_envelope,
+)
+from wampha.cluster.handshake import (
+    HANDSHAKE_FRAME_BYTES_MAX,
+    Channel,
+    Handshake,
+    HandshakeRefused,
+    Refusal,
+    Stage,
+    refusal,
+)
+from wampha.cluster.outgoing import Outgoing
+from wampha.counters import Counters
+from wampha.errors import LinkRefused
+from wampha.limits import Limits
+from wampha.messages.relayed import Relayed
+from wampha.state.commands import Owner
+
+# protocol.md, section 2: keep-alive 0.5 s, time-out 2 s. Silence is counted in ticks of our own, not in seconds: when
+# this process was stopped, its peers' bytes lie in the socket, and the first tick must not condemn them.
+TICK_S: Final = 0.5
+_SILENT_TICKS_MAX: Final = 4
+_CLOSING_TICKS_MAX: Final = 2  # for a peer to read our last words
+
+
+class State(enum.Enum):
+    """The life of a link; it only ever goes downwards."""
+
+    SHAKING = 0
+    OPEN = 1
+    CLOSED = 2
+
+
+class LinkEvents(typing.Protocol):
+    """What a link tells. Nothing is told from inside `send_control` or `forward`, except `written`."""
+
+    def proven(self, link: Link) -> None:
+        """The peer is a member: the link is open."""
+
+    def refused(self, link: Link, error: LinkRefused) -> None:
+        """The handshake failed, on either side; the link is closing."""
+
+    def broken(self, link: Link, sentence: str) -> None:
+        """A proven peer did something impossible, or nothing for too long; the link is closing."""
+
+    def ended(self, link: Link) -> None:
+        """The connection is gone. The last event of each link."""
+
+    def controlled(self, link: Link, data: bytes) -> None:
+        """A control frame."""
+
+    def chunk_ended(self) -> None:
+        """All relayed messages of one received chunk have been handed over."""
+
+    def written(self, link: Link) -> None:
+        """The link has something to flush; told once until it is flushed."""
+
+    def pressed(self, link: Link, backed_up: bool) -> None:
+        """The queue passed its mark, or fell below half of it."""
+
+
+class Link(Protocol):
+    """Shakes hands, then carries frames both ways in order until either side closes; a closed link delivers nothing."""
+
+    transport: Any  # Twisted's interfaces say nothing to a type checker
+
+    def __init__(
+        self,
+        *,
+        handshake: Handshake,
+        events: LinkEvents,
+        on_data: Callable[[Owner, Relayed], None],
+        limits: Limits,
+        counters: Counters,
+    ) -> None:
+        self.state = State.SHAKING
+        self.handshake: Final = handshake
+        self.age_ticks = 0
+        self.address = "?"
+        self.peer = Owner("", 0)  # who it is, once proven
+        self.life = 0  # the peer's, once proven
+        self.backed_up = False
+        self._events: Final = events
+        self._on_data: Final = on_data
+        self._limits: Final = limits
+        self._counters: Final = counters
+        self._reader: Final = FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
+        self._receive: Callable[[bytes], None] = self._shake
+        self._outgoing: Outgoing | None = None
+        self._unflushed = False
+        self._silent_ticks = 0
+        self._closing_ticks = 0
+        self._sent = 0  # sequence number of the last data frame that was queued
+        self._received = 0  # and of the last one that came
+        self._delivered = 0  # data frames of the present chunk
+        self._mark_bytes: Final = limits.link_queue_bytes_max // 4
+
+    @property
+    def channel(self) -> Channel:
+        """The channel; only once it is known."""
+        channel = self.handshake.channel
+        assert channel is not None, "no hello was accepted yet"
+        return channel
+
+    # ---- from Twisted
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        """Begin the handshake."""
+        transport = self.transport
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(True)
+        self.address = _describe(transport.getPeer())
+        hello = self.handshake.begin()
+        if hello:
+            transport.write(hello)
+
+    def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        """Handle every frame that `data` completes."""
+        self._silent_ticks = 0
+        try:
+            for body in self._reader.frames(data):
+                self._receive(body)
+        except LinkRefused as error:
+            self._refuse(error)
+        except FrameError as error:
+            self._cannot_read(error)
+        if self._delivered:
+            self._counters.add("forwards_received", self._delivered)
+            self._delivered = 0
+            self._events.chunk_ended()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # noqa: N802 - Twisted's name and default
+        """Tell that the link has ended."""
+        self._shut()
+        self._events.ended(self)
+
+    # ---- receiving
+
+    def _shake(self, body: bytes) -> None:
+        answer = self.handshake.receive(body)
+        if answer:
+            self.transport.write(answer)
+        if self.handshake.stage is Stage.DONE:
+            self._open()
+
+    def _open(self) -> None:
+        self.state = State.OPEN
+        self._reader.bytes_max = self._limits.link_frame_bytes_max
+        self._outgoing = Outgoing(self.transport, self._relieved)
+        hello = self.handshake.peer
+        assert hello is not None, "the handshake is done"
+        self.peer, self.life = Owner(hello.name, hello.incarnation), hello.life
+        self._receive = self._take_control if self.channel is Channel.CONTROL else self._take_data
+        self._events.proven(self)
+
+    def _take_control(self, body: bytes) -> None:
+        if body:
+            self._events.controlled(self, body)
+
+    def _take_data(self, body: bytes) -> None:
+        if not body:
+            return
+        envelope = read_envelope(body)
+        if envelope.sequence <= self._received:
+            raise FrameError(f"data frame {envelope.sequence} came after {self._received}")
+        self._received = envelope.sequence
+        if envelope.target != self.handshake.incarnation:
+            self._counters.add("forwards_misaddressed")  # rule 29
+            return
+        self._delivered += 1
+        self._on_data(self.peer, envelope.relayed)
+
+    def _cannot_read(self, error: FrameError) -> None:
+        if self.state is State.SHAKING:
+            self._refuse(HandshakeRefused(Refusal.GARBAGE, str(error)))
+            return
+        self._counters.add("link_frames_refused")
+        self.break_off(str(error))
+
+    # ---- sending
+
+    def send_control(self, data: bytes) -> bool:
+        """Queue one control frame; False if it is too long or the link is not open any longer."""
+        outgoing = self._outgoing
+        if self.state is not State.OPEN or outgoing is None or len(data) > self._limits.link_frame_bytes_max:
+            return False
+        outgoing.buffer.extend(framed(data))
+        return self._queued(outgoing)
+
+    def forward(self, relayed: Relayed) -> bool:
+        """Queue one data frame for the peer's incarnation; False if the link is not open any longer.
+
+        FrameError, and nothing queued, if the message cannot be written or is too long.
+        """
+        outgoing = self._outgoing
+        if self.state is not State.OPEN or outgoing is None:
+            return False
+        sequence = self._sent + 1
+        envelope = Envelope(self.peer.incarnation, sequence, relayed)
+        append_envelope(outgoing.buffer, envelope, self._limits.link_frame_bytes_max)
+        self._sent = sequence
+        return self._queued(outgoing)
+
+    def _queued(self, outgoing: Outgoing) -> bool:
+        if outgoing.waiting > self._mark_bytes and not self._bear(outgoing.waiting):
+            return False
+        if not self._unflushed:
+            self._unflushed = True
+            self._events.written(self)
+        return True
+
+    def _bear(self, waiting: int) -> bool:
+        """Whether a queue of that many bytes may stand."""
+        if waiting > self._limits.link_queue_bytes_max:
+            self._counters.add("link_queue_resets")
+            self.break_off(f"it does not read: more than link_queue_bytes_max ({waiting} bytes) wait for it")
+            return False
+        if not self.backed_up:
+            self.backed_up = True
+            self._events.pressed(self, True)
+        return True
+
+    def flush(self) -> None:
+        """Hand what was queued to the transport, as one write."""
+        self._unflushed = False
+        if self.state is State.OPEN and self._outgoing is not None:
+            self._outgoing.flush()
+
+    def _relieved(self) -> None:
+        if self.backed_up and self._outgoing is not None and self._outgoing.waiting < self._mark_bytes // 2:
+            self.backed_up = False
+            self._events.pressed(self, False)
+
+    # ---- time and the end
+
+    def tick(self) -> None:
+        """To be called every `TICK_S` seconds: keep-alive, and the time limits."""
+        self.age_ticks += 1
+        self._silent_ticks += 1
+        if self.state is State.CLOSED:
+            self._closing_ticks += 1
+            if self._closing_ticks > _CLOSING_TICKS_MAX:
+                self.transport.abortConnection()
+        elif self.state is State.SHAKING:
+            if self.age_ticks * TICK_S > self._limits.link_handshake_timeout_s:
+                self._refuse(HandshakeRefused(Refusal.TIMEOUT))
+        elif self._silent_ticks > _SILENT_TICKS_MAX:
+            self.break_off(f"nothing came from it for {_SILENT_TICKS_MAX * TICK_S:g} s")
+        elif self._outgoing is not None:
+            self._outgoing.buffer.extend(KEEP_ALIVE)
+            self._outgoing.flush()
+
+    def close(self) -> None:
+        """Send what is queued, then close; a peer that does not read is cut off by the ticks."""
+        if self.state is State.CLOSED:
+            return
+        outgoing = self._outgoing
+        self._shut()
+        if outgoing is None:
+            self.transport.loseConnection()
+        else:
+            outgoing.finish()
+
+    def abort(self) -> None:
+        """Close at once; what is queued is lost."""
+        self._shut()
+        self.transport.abortConnection()
+
+    def break_off(self, sentence: str) -> None:
+        """Close at once because of what the peer did."""
+        self._events.broken(self, sentence)
+        self.abort()
+
+    def refuse(self, reason: Refusal) -> None:
+        """End a handshake for a reason that the peer is told."""
+        self._refuse(HandshakeRefused(reason))
+
+    def _refuse(self, error: LinkRefused) -> None:
+        self._shut()
+        if isinstance(error, HandshakeRefused):
+            self.transport.write(refusal(error.reason))
+        self._events.refused(self, error)
+        self.transport.loseConnection()
+
+    def _shut(self) -> None:
+        self.state = State.CLOSED
+        self._receive = _ignore
+
+
+def _ignore(body: bytes) -> None:
+    """Frames of a closed link are dropped, those of the same chunk included."""
+
+
+def _describe(address: object) -> str:
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    return f"{host}:{port}" if host is not None else str(address)

@@ -1,0 +1,408 @@
+"""All links of one node: who dials whom, which connection counts, and what the node hears of it.
+
+Per pair of nodes there are two connections, control and data. Observers dial voters; of two voters, or two observers,
+the larger name dials. The dialer opens control first and data once control is proven. Of two connections of the same
+peer and channel the younger counts: the older is closed, and its end told, before the younger is told.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from twisted.internet import defer
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from wampha.clock import ReactorClock
+from wampha.cluster.dialer import Dialer, TcpEndpoints
+from wampha.cluster.frames import FrameError
+from wampha.cluster.handshake import (
+    NONCE_BYTES,
+    Channel,
+    Handshake,
+    HandshakeRefused,
+    Membership,
+    Refusal,
+    configuration_hash,
+)
+from wampha.cluster.link import TICK_S, Link, State
+from wampha.cluster.refusals import RefusalLog
+from wampha.counters import Counters
+from wampha.errors import LinkRefused, StartError
+from wampha.limits import Limits
+from wampha.messages.relayed import Relayed
+from wampha.routing.ports import Cancellable
+from wampha.state.commands import Owner
+
+__all__ = ("Links", "configuration_hash")
+
+_LASTED_TICKS: Final = 2  # a link that lived so long was a success: the next dial need not wait long
+
+
+class Links:
+    """The node's connections to its peers: control frames by name, relayed messages by incarnation."""
+
+    _log = Logger(namespace="wampha.cluster")
+
+    def __init__(
+        self,
+        *,
+        reactor: Any,
+        name: str,
+        cluster: str,
+        voters: Mapping[str, str],
+        secret: bytes,
+        identity: Callable[[], tuple[int, int]],
+        advertise: str,
+        limits: Limits,
+        counters: Counters,
+        config_hash: bytes,
+        on_control: Callable[[str, bytes], None],
+        on_data: Callable[[Owner, Relayed], None],
+        on_up: Callable[[str, int, int], None],
+        on_down: Callable[[str], None],
+        on_owner_lost: Callable[[Owner], None],
+        on_chunk_end: Callable[[], None] = lambda: None,
+        on_pressure: Callable[[str, bool], None] = lambda name, backed_up: None,
+        chance: random.Random | None = None,
+        endpoints: TcpEndpoints | None = None,
+    ) -> None:
+        """`voters` maps the names of all voters to `host:port`; `identity` gives this node's (life, incarnation).
+
+        `on_up(name, life, incarnation)` and `on_down(name)` follow the control link; `on_control(name, data)` comes
+        only between them. `on_data(source, relayed)` hands over a message for this incarnation, and `on_chunk_end()`
+        ends each group of them. `on_owner_lost(owner)`: the data link to that incarnation is gone, and what was on it
+        is lost. `on_pressure(name, backed_up)`: a quarter of `link_queue_bytes_max` waits for that peer, or no longer.
+        None of them is called from inside `send_control` or `forward`. An empty `secret` proves nothing: loopback only.
+        """
+        self._clock: Final = ReactorClock(reactor)
+        self._membership: Final = Membership(
+            cluster=cluster,
+            name=name,
+            voters=frozenset(voters),
+            configuration=config_hash,
+            address=advertise,
+            secret=secret,
+        )
+        self._identity: Final = identity
+        self._limits: Final = limits
+        self._counters: Final = counters
+        self._on_control: Final = on_control
+        self._on_data: Final = on_data
+        self._on_up: Final = on_up
+        self._on_down: Final = on_down
+        self._on_owner_lost: Final = on_owner_lost
+        self._on_chunk_end: Final = on_chunk_end
+        self._on_pressure: Final = on_pressure
+        self._chance: Final = chance or random.SystemRandom()
+        self._endpoints: Final = endpoints or TcpEndpoints(reactor)
+        self._refusals: Final = RefusalLog()
+
+        self._addresses: Final = dict(voters)  # peer -> host:port
+        self._dialers: Final[dict[tuple[str, Channel], Dialer]] = {}
+        self._links: Final[dict[Link, None]] = {}  # every connection, in order of age; a dict, since sets have no order
+        self._proven: Final[dict[tuple[str, Channel], Link]] = {}  # the one connection that counts
+        self._data: Final[dict[Owner, Link]] = {}  # the proven data links again, by incarnation
+        self._unflushed: Final[list[Link]] = []
+        self._flush_due = False
+        self._port: Any = None
+        self._ticker: Cancellable | None = None
+        self._stopped: defer.Deferred[None] | None = None
+
+    # ---- start and stop
+
+    def listen(self, endpoint_string: str) -> defer.Deferred[str]:
+        """Accept peers at a Twisted endpoint string; fires with `host:port` as bound. Fails with StartError."""
+        def listen() -> Any:
+            return self._endpoints.server(endpoint_string).listen(_Acceptor(self))
+
+        def bound(port: Any) -> str:
+            self._port = port
+            address = port.getHost()
+            return f"{getattr(address, 'host', address)}:{getattr(address, 'port', '')}"
+
+        def taken(failure: Failure) -> NoReturn:
+            failure.trap(CannotListenError, ValueError)  # type: ignore[no-untyped-call]  # of Twisted
+            raise StartError(f"cluster.listen: {endpoint_string!r} cannot be listened on: {failure.getErrorMessage()}")
+
+        listening: defer.Deferred[str] = defer.maybeDeferred(listen).addCallbacks(bound, taken)
+        return listening
+
+    def start(self) -> None:
+        """Dial those voters that this node has to dial, from now on."""
+        self._ticker = self._clock.call_later(TICK_S, self._tick)
+        for voter in self._membership.voters:
+            self._keep(voter)
+
+    def stop(self) -> defer.Deferred[None]:
+        """Send what is queued, close everything, tell nothing more; fires when all connections are gone."""
+        if self._stopped is None:
+            self._stopped = defer.Deferred()
+            self.flush()
+            for dialer in self._dialers.values():
+                dialer.stop()
+            for link in tuple(self._links):
+                link.close()
+            if self._port is None:
+                self._finish()
+            else:
+                defer.maybeDeferred(self._port.stopListening).addBoth(self._port_closed)
+        return self._stopped
+
+    def _port_closed(self, _result: object) -> None:
+        self._port = None
+        self._finish()
+
+    def _finish(self) -> None:
+        """Fire the Deferred of `stop` when nothing is left."""
+        if self._stopped is None or self._stopped.called or self._links or self._port is not None:
+            return
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._stopped.callback(None)
+
+    def identity_changed(self) -> None:
+        """Life or incarnation changed: all links shake hands anew. Their ends are told in a later turn."""
+        for link in tuple(self._links):
+            link.abort()
+
+    def node_address(self, name: str, address: str | None) -> None:
+        """Where a peer that is no voter can be reached, as the replicated table says; None: it is gone."""
+        if name in self._membership.voters:
+            return  # a voter's address is the configured one
+        if address is None:
+            self._addresses.pop(name, None)
+            for channel in Channel:
+                if (name, channel) in self._dialers:
+                    self._dialers[name, channel].stop()
+        else:
+            self._addresses[name] = address
+            self._keep(name)
+
+    # ---- sending
+
+    def send_control(self, name: str, data: bytes) -> bool:
+        """Queue bytes for the peer's ledger; False if no control link to it is up."""
+        link = self._proven.get((name, Channel.CONTROL))
+        return link is not None and link.send_control(data)
+
+    def forward(self, owner: Owner, relayed: Relayed) -> bool:
+        """Queue a message for that incarnation; False if no data link to it is up, or the message cannot be sent."""
+        link = self._data.get(owner)
+        try:
+            sent = link is not None and link.forward(relayed)
+        except FrameError as error:
+            sent = False
+            self._log.warn("{error}", error=error)
+        self._counters.add("forwards_sent" if sent else "forwards_unsendable")
+        return sent
+
+    def flush(self) -> None:
+        """Write what was queued since the last flush, at the latest done at the end of each reactor turn."""
+        links = tuple(self._unflushed)
+        self._unflushed.clear()
+        for link in links:
+            link.flush()
+
+    def connected(self) -> list[str]:
+        """The names of the peers whose control link is up, sorted."""
+        return sorted(name for name, channel in self._proven if channel is Channel.CONTROL)
+
+    def backed_up(self, name: str) -> bool:
+        """Whether the data link to a peer is behind (see `on_pressure`)."""
+        link = self._proven.get((name, Channel.DATA))
+        return link is not None and link.backed_up
+
+    # ---- dialling
+
+    def _keep(self, name: str, channel: Channel = Channel.CONTROL) -> None:
+        """Dial that peer from now on, if it is for this node to dial."""
+        own = self._membership
+        if name == own.name or self._ticker is None or not own.dials(own.name, name):
+            return
+        dialer = self._dialers.get((name, channel))
+        if dialer is None:
+            dialer = self._dialers[name, channel] = Dialer(
+                clock=self._clock,
+                connect=lambda: self._dial(name, channel),
+                failed=lambda failure: self._dial_failed(name, failure),
+                chance=self._chance,
+            )
+        dialer.start()
+
+    def _dial(self, name: str, channel: Channel) -> defer.Deferred[Any]:
+        opener = _Opener(self, name, channel)
+        dialled: defer.Deferred[Any] = self._endpoints.client(self._addresses[name]).connect(opener)
+        return dialled
+
+    def _dial_failed(self, name: str, failure: Failure) -> None:
+        self._refusals.trouble(name, f"{self._addresses.get(name)} cannot be reached: {failure.getErrorMessage()}")
+
+    def new_link(self, expects: str = "", channel: Channel | None = None) -> Link | None:
+        """The protocol for a new connection, dialled with arguments or accepted without; None while stopping."""
+        if self._stopped is not None:
+            return None
+        handshake = Handshake(
+            membership=self._membership,
+            identity=self._identity(),
+            nonce=self._chance.randbytes(NONCE_BYTES),
+            expects=expects,
+            channel=channel,
+        )
+        link = Link(
+            handshake=handshake, events=self, on_data=self._on_data, limits=self._limits, counters=self._counters
+        )
+        if channel is None:
+            self._make_room()
+        self._links[link] = None
+        return link
+
+    def _make_room(self) -> None:
+        """Strangers who connect and say nothing must not keep members out."""
+        shaking = [link for link in self._links if link.state is State.SHAKING and not link.handshake.expects]
+        if len(shaking) >= self._limits.link_handshakes_max:
+            shaking[0].refuse(Refusal.CROWD)
+
+    # ---- events of links
+
+    def proven(self, link: Link) -> None:
+        """Let a proven connection count, in place of any older one of the same peer."""
+        name = link.peer.name
+        self._drop((name, link.channel))
+        for (other, channel), older in tuple(self._proven.items()):
+            if other == name and (older.peer != link.peer or older.life != link.life):
+                self._drop((other, channel))
+        if link.state is not State.OPEN:
+            return  # who heard of the older one's end changed this node's identity
+        self._proven[name, link.channel] = link
+        self._counters.add("link_connects")
+        self._log.info(
+            "{channel} link to {name} at {address} is up", channel=link.channel.value, name=name, address=link.address
+        )
+        if link.channel is Channel.DATA:
+            self._data[link.peer] = link
+            return
+        self._refusals.well(name)
+        self._on_up(name, link.life, link.peer.incarnation)
+        self._keep(name, Channel.DATA)
+
+    def ended(self, link: Link) -> None:
+        """A connection is gone: tell it if it counted, and dial again."""
+        self._links.pop(link, None)
+        if self._stopped is not None:
+            self._finish()
+            return
+        for key, proven in tuple(self._proven.items()):
+            if proven is link:
+                self._drop(key)
+        if link.handshake.expects:
+            dialer = self._dialers[link.handshake.expects, link.channel]
+            dialer.lost(link, lasted=link.age_ticks >= _LASTED_TICKS)
+
+    def _drop(self, key: tuple[str, Channel]) -> None:
+        """Close the connection that counts for `key`, if there is one, and tell it."""
+        link = self._proven.pop(key, None)
+        if link is None:
+            return
+        link.abort()
+        self._counters.add("link_losses")
+        name, channel = key
+        self._log.info("{channel} link to {name} is down", channel=channel.value, name=name)
+        if channel is Channel.CONTROL:
+            self._on_down(name)
+            return
+        del self._data[link.peer]
+        if link.backed_up:
+            self._on_pressure(name, False)
+        self._on_owner_lost(link.peer)
+
+    def refused(self, link: Link, error: LinkRefused) -> None:
+        """Say once who was refused and why."""
+        self._counters.add("links_refused")
+        ours = isinstance(error, HandshakeRefused)
+        if link.handshake.expects:
+            verdict = "is refused" if ours else "refuses this node"
+            self._refusals.trouble(link.handshake.expects, f"{link.address} {verdict}: {_printable(error)}")
+        else:
+            reason = error.reason if isinstance(error, HandshakeRefused) else None
+            self._refusals.stranger(link.address, reason, _printable(error))
+
+    def broken(self, link: Link, sentence: str) -> None:
+        """Say why a proven peer is cut off."""
+        self._log.warn(
+            "{channel} link to {name} is reset: {sentence}",
+            channel=link.channel.value,
+            name=link.peer.name,
+            sentence=sentence,
+        )
+
+    def controlled(self, link: Link, data: bytes) -> None:
+        """Hand a control frame to the ledger."""
+        self._on_control(link.peer.name, data)
+
+    def chunk_ended(self) -> None:
+        """Let the clients' outboxes write, and send what the messages caused."""
+        self._on_chunk_end()
+        self.flush()
+
+    def written(self, link: Link) -> None:
+        """Flush at the end of the turn at the latest."""
+        self._unflushed.append(link)
+        if not self._flush_due:
+            self._flush_due = True
+            self._clock.call_later(0, self._flush_turn)
+
+    def pressed(self, link: Link, backed_up: bool) -> None:
+        """Tell that a data link is behind, or has caught up; in a later turn, since `forward` may be running."""
+        if link.channel is Channel.DATA:
+            self._clock.call_later(0, self._tell_pressure, link, backed_up)
+
+    def _tell_pressure(self, link: Link, backed_up: bool) -> None:
+        if self._data.get(link.peer) is link and link.backed_up is backed_up:
+            self._on_pressure(link.peer.name, backed_up)
+
+    # ---- time
+
+    def _flush_turn(self) -> None:
+        self._flush_due = False
+        self.flush()
+
+    def _tick(self) -> None:
+        self._ticker = self._clock.call_later(TICK_S, self._tick)
+        self._refusals.tick()
+        for link in tuple(self._links):
+            link.tick()
+
+
+def _printable(error: LinkRefused) -> str:
+    """A sentence that may hold a stranger's words, fit for one line of the log."""
+    return str(error)[:300].encode("unicode_escape").decode("ascii")
+
+
+class _Acceptor(Factory):
+    """Accepts peers."""
+
+    noisy = False
+
+    def __init__(self, links: Links) -> None:
+        self._links: Final = links
+
+    def buildProtocol(self, addr: IAddress | None) -> Link | None:  # noqa: N802 - Twisted's name
+        return self._links.new_link()
+
+
+class _Opener(_Acceptor):
+    """Makes the link of one dial."""
+
+    def __init__(self, links: Links, name: str, channel: Channel) -> None:
+        super().__init__(links)
+        self._name: Final = name
+        self._channel: Final = channel
+
+    def buildProtocol(self, addr: IAddress | None) -> Link | None:  # noqa: N802 - Twisted's name
+        return self._links.new_link(self._name, self._channel)

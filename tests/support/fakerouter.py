@@ -10,7 +10,7 @@ from wampha.errors import ProtocolViolation, WamphaError
 from wampha.messages.model import Abort, Event
 
 
-class Unwritable(WamphaError):
+class UnwritableError(WamphaError):
     """The payload that the stand-in serializer refuses to write."""
 
 
@@ -33,11 +33,17 @@ class JsonStandIn:
     def encode(self, message: Any) -> bytes:
         self.encoded += 1
         if isinstance(message, Event):
-            message = [36, message.subscription, message.publication, dict(message.details), message.payload.data.decode()]
+            message = [
+                36,
+                message.subscription,
+                message.publication,
+                dict(message.details),
+                message.payload.data.decode(),
+            ]
         elif isinstance(message, Abort):
             message = [3, dict(message.details), message.reason]
         if message == "unwritable":
-            raise Unwritable("no")
+            raise UnwritableError("no")
         return json.dumps(message if isinstance(message, list) else str(message)).encode()
 
 
@@ -75,7 +81,9 @@ class FakeConversation:
 class FakeRouter:
     """Keeps the conversations in the order in which they began; `on_message(conversation, message)` is the test's."""
 
-    def __init__(self, on_message: Callable[[FakeConversation, Any], None] = lambda conversation, message: None) -> None:
+    def __init__(
+        self, on_message: Callable[[FakeConversation, Any], None] = lambda conversation, message: None
+    ) -> None:
         self.conversations: list[FakeConversation] = []
         self.roles: list[str | None] = []
         self.on_message = on_message

@@ -83,7 +83,9 @@ class RawClient:
         self.close()
 
 
-def ws_frame(payload: bytes, opcode: int = TEXT, *, fin: bool = True, mask: bytes | None = b"\x11\x22\x33\x44") -> bytes:
+def ws_frame(
+    payload: bytes, opcode: int = TEXT, *, fin: bool = True, mask: bytes | None = b"\x11\x22\x33\x44"
+) -> bytes:
     """A frame as a client sends it; `mask=None`: unmasked, which a server must refuse."""
     length = len(payload)
     masked = 0x80 if mask is not None else 0

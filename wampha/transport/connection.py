@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from wampha.counters import Counters
@@ -17,7 +16,7 @@ from wampha.messages.model import Error, Event, Invocation, Result
 from wampha.messages.payload import NOTHING
 from wampha.transport.deadlines import Deadlines
 from wampha.transport.frames import FrameGroups, Serializer
-from wampha.transport.gate import Gate
+from wampha.transport.gate import Gate, Reactor
 from wampha.transport.outbox import ClientOutbox, Flusher
 
 _CALL: Final = 48  # WAMP message codes, for ERROR.Type
@@ -53,7 +52,7 @@ class Service:
         flusher: Flusher,
         limits: Limits,
         counters: Counters,
-        reactor: IReactorTime,
+        reactor: Reactor,
     ) -> None:
         self.router: Final = router
         self.anonymous_role: Final = anonymous_role
@@ -294,4 +293,4 @@ def _address(transport: Any) -> str:
         return f"tcp4:{peer.host}:{peer.port}"
     if isinstance(peer, IPv6Address):
         return f"tcp6:[{peer.host}]:{peer.port}"
-    return f"unix:{peer.name or ''}" if isinstance(peer, UNIXAddress) else "unknown"
+    return "unix" if isinstance(peer, UNIXAddress) else "unknown"

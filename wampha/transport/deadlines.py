@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Final, Protocol
-
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from typing import Any, Final, Protocol
 
 from wampha.limits import Limits
-from wampha.transport.gate import Gate
+from wampha.transport.gate import Gate, Reactor
 
 _SPOKES: Final = 10  # connections are looked at in this many portions, so that no turn pings all of them
 _TICKS: Final = 5  # looks at a connection within the shortest deadline
@@ -30,7 +28,7 @@ class Deadlines:
     A timer per connection would cost more than all the rest of an idle connection.
     """
 
-    def __init__(self, *, reactor: IReactorTime, limits: Limits, gate: Gate) -> None:
+    def __init__(self, *, reactor: Reactor, limits: Limits, gate: Gate) -> None:
         shortest = min(
             limits.opening_timeout_s, limits.ping_interval_s, limits.ping_timeout_s, limits.goodbye_timeout_s
         )
@@ -44,7 +42,7 @@ class Deadlines:
         self._spokes: Final[list[dict[Watched, None]]] = [{} for _ in range(_SPOKES)]
         self._at = 0
         self._last_added = 0
-        self._timer: IDelayedCall | None = None
+        self._timer: Any = None
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self.tick_s)

@@ -34,7 +34,7 @@ class Serializer(Protocol):
         """The message, unframed; WamphaError if its payload cannot be written in this format."""
 
 
-class TooLarge(WamphaError):
+class TooLarge(WamphaError):  # noqa: N818 - named like the rest of the tree in errors.py
     """The message is larger than the client said it would accept."""
 
 
@@ -102,5 +102,6 @@ class FrameGroups:
         """The group of this framing, serializer object and largest message in bytes."""
         key = (id(serializer), framing, bytes_max)
         if key not in self._groups:
-            self._groups[key] = FrameGroup(serializer, framing, bytes_max)  # keeps the serializer, so its id stays taken
+            # The group keeps the serializer alive, so that no other object gets its id.
+            self._groups[key] = FrameGroup(serializer, framing, bytes_max)
         return self._groups[key]

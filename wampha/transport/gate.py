@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from typing import Final, Protocol
-
-from twisted.internet.interfaces import IReactorTime
+from typing import Any, Final, Protocol
 
 _BATCH: Final = 50  # connections that are let go on per reactor turn, so that no turn lasts long
+
+
+class Reactor(Protocol):
+    """What the transport needs of Twisted's reactor (`IReactorTime`); in unit tests `twisted.internet.task.Clock`."""
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:  # noqa: N802 - Twisted's name
+        """Run `callable(*args)` after `delay` seconds."""
 
 
 class Held(Protocol):
@@ -21,7 +26,7 @@ class Held(Protocol):
 class Gate:
     """Open while the node serves; asked once per received chunk, after the chunk was read (rule 1)."""
 
-    def __init__(self, *, serving: Callable[[], bool], reactor: IReactorTime) -> None:
+    def __init__(self, *, serving: Callable[[], bool], reactor: Reactor) -> None:
         """`serving` reads the clock at every call; `reactor` spreads the work when the gate opens."""
         self.open: Final = serving
         self._reactor: Final = reactor

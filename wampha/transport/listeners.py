@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from typing import Any, Final, cast
 
 from twisted.internet import defer
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -19,8 +20,8 @@ from wampha.transport.connection import Router, Service
 from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
 from wampha.transport.outbox import Delivery
-from wampha.transport.rawsocket import MAGIC, RawSocketConnection, RawSocketFactory
-from wampha.transport.websocket import WebSocketConnection, WebSocketFactory
+from wampha.transport.rawsocket import MAGIC, RawSocketFactory
+from wampha.transport.websocket import WebSocketFactory
 
 WEBSOCKET: Final = "websocket"
 RAWSOCKET: Final = "rawsocket"
@@ -31,7 +32,9 @@ class Undecided(Protocol):
 
     spoke = 0
 
-    def __init__(self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None) -> None:
+    def __init__(
+        self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None
+    ) -> None:
         self._service: Final = service
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
@@ -40,10 +43,8 @@ class Undecided(Protocol):
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Set TCP_NODELAY: Autobahn does not succeed in it, and an EVENT behind a reply would wait for 40 ms."""
         transport = cast(Any, self.transport)
-        try:
+        with contextlib.suppress(AttributeError, OSError):  # a unix socket has no such option
             transport.setTcpNoDelay(True)
-        except (AttributeError, OSError):
-            pass  # a unix socket has no such option
         self._service.deadlines.add(self)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
@@ -63,7 +64,7 @@ class Undecided(Protocol):
     def _hand_over(self, factory: RawSocketFactory | WebSocketFactory, data: bytes) -> None:
         transport = cast(Any, self.transport)
         factory.age = self._age
-        real = cast("RawSocketConnection | WebSocketConnection", factory.buildProtocol(None))
+        real: Any = factory.buildProtocol(None)
         transport.protocol = real  # from here on this object is out of the path
         real.makeConnection(transport)
         real.dataReceived(data)
@@ -94,12 +95,14 @@ class Undecided(Protocol):
 class _UniversalFactory(Factory):
     noisy = False
 
-    def __init__(self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None) -> None:
+    def __init__(
+        self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None
+    ) -> None:
         self._service: Final = service
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
 
-    def buildProtocol(self, addr: IAddress) -> Undecided | None:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> Undecided | None:  # noqa: N802 - Twisted's name
         """A new connection; refused at once while this node does not serve, so that the client tries another one."""
         if not self._service.gate.open():
             self._service.counters.add("connections_refused_suspended")
@@ -146,20 +149,21 @@ class Listener:
             WebSocketFactory(self._service, serializers) if WEBSOCKET in protocols else None,
             RawSocketFactory(self._service, serializers) if RAWSOCKET in protocols else None,
         )
-        self._port: IListeningPort | None = None
+        self._port: Any = None
         self._drained: list[defer.Deferred[None]] = []
 
     @property
     def address(self) -> IAddress:
         """Where it listens; with the port that the system chose if 0 was asked for."""
         assert self._port is not None, "listen() has not been called or has not succeeded"
-        return self._port.getHost()
+        address: IAddress = self._port.getHost()
+        return address
 
     @defer.inlineCallbacks
     def listen(self) -> Any:
         """Accept clients; fires when the port is bound, or fails with StartError and a sentence."""
         try:
-            endpoint = serverFromString(self._reactor, self._endpoint_string)
+            endpoint = cast(Any, serverFromString)(self._reactor, self._endpoint_string)
         except (ValueError, TypeError) as problem:
             raise StartError(f"the endpoint `{self._endpoint_string}` cannot be understood: {problem}") from None
         try:
@@ -178,7 +182,7 @@ class Listener:
             yield defer.maybeDeferred(port.stopListening)
 
     def drain(self) -> defer.Deferred[None]:
-        """Close every connection behind what waits for it; fires when all are gone, within goodbye_timeout_s or little more."""
+        """Close every connection behind what waits for it; fires when all are gone, bounded by goodbye_timeout_s."""
         drained: defer.Deferred[None] = defer.Deferred()
         self._drained.append(drained)
         for connection in self._service.deadlines:

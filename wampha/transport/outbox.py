@@ -1,10 +1,10 @@
 """What leaves for clients: gathered during a reactor turn, written once, bounded in bytes.
 
-    send(message), deliver(receivers, event), Autobahn's own frames
-        -> ClientOutbox.queue      this turn's frames of one client, in order
-        -> Flusher.flush()         at the end of the chunk that caused them
-        -> one write per client    to the socket if nothing is waiting, else to Twisted's transport,
-                                   else (the transport is full) to ClientOutbox's held bytes, which are bounded
+send(message), deliver(receivers, event), Autobahn's own frames
+    -> ClientOutbox.queue      this turn's frames of one client, in order
+    -> Flusher.flush()         at the end of the chunk that caused them
+    -> one write per client    to the socket if nothing is waiting, else to Twisted's transport,
+                               else (the transport is full) to ClientOutbox's held bytes, which are bounded
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -24,6 +24,7 @@ from wampha.errors import WamphaError
 from wampha.messages.relayed import Relayed
 from wampha.state.commands import Owner
 from wampha.transport.frames import FrameGroup
+from wampha.transport.gate import Reactor
 
 if TYPE_CHECKING:
     from wampha.routing.session import Session
@@ -56,10 +57,10 @@ def _is_direct(transport: Any) -> bool:
 class Flusher:
     """Writes what was queued for clients during a turn."""
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: Reactor) -> None:
         self._reactor: Final = reactor
         self._dirty: list[ClientOutbox] = []
-        self._call: IDelayedCall | None = None
+        self._call: Any = None
         self._chunk_in_hand = False
 
     def begin(self) -> None:
@@ -276,9 +277,7 @@ class ClientOutbox:
 class Delivery:
     """`routing.ports.Outbox`: one EVENT to many clients of this node, and messages to other nodes."""
 
-    def __init__(
-        self, *, forward: Callable[[Owner, Relayed], bool], counters: Counters, reactor: IReactorTime
-    ) -> None:
+    def __init__(self, *, forward: Callable[[Owner, Relayed], bool], counters: Counters, reactor: Reactor) -> None:
         """`forward` hands a message to the data links."""
         self.flusher: Final = Flusher(reactor)
         self.forward: Final = forward

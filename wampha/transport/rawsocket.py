@@ -5,7 +5,7 @@ The framing is ours: Autobahn's knows neither PING and PONG nor the errors of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from autobahn.twisted.rawsocket import WampRawSocketServerFactory, WampRawSocketServerProtocol
@@ -30,7 +30,7 @@ _SERIALIZER_UNSUPPORTED: Final = 1
 _RESERVED_BITS_USED: Final = 3
 
 
-class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):  # type: ignore[misc]  # both name methods of a transport
+class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
     """One RawSocket client."""
 
     TRANSPORT = "rawsocket"
@@ -152,14 +152,15 @@ class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):  # typ
         self.outbox.close()
 
 
-class RawSocketFactory(WampRawSocketServerFactory):  # type: ignore[misc]  # Autobahn's factories are untyped
+class RawSocketFactory(WampRawSocketServerFactory):
     """Makes the RawSocket connections of one listener."""
 
-    protocol: Callable[[], RawSocketConnection] = RawSocketConnection
+    protocol = RawSocketConnection
     noisy = False
 
     def __init__(self, service: Service, serializers: Sequence[Serializer]) -> None:
-        super().__init__(_no_session, serializers=list(serializers))
+        make: Any = super().__init__  # untyped in Autobahn
+        make(_no_session, serializers=list(serializers))
         self.service: Final = service
         self.age = 0  # ticks that the connection being made is old already
         self.by_id: Final = {serializer.RAWSOCKET_SERIALIZER_ID: serializer for serializer in serializers}

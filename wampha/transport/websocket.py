@@ -8,9 +8,9 @@ bytes. Everything that leaves goes through the connection's outbox, Autobahn's o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from autobahn.twisted.websocket import WampWebSocketServerFactory, WampWebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
@@ -74,40 +74,43 @@ class _Nobody:
 _NOBODY: Final = _Nobody()
 
 
+# Autobahn's options. It copies those that the class lacks into every instance, and formats them all for its log:
+# as class attributes, and with nothing left to copy, a session is 1.8 kB smaller and opens sooner.
+_OPTIONS: Final[dict[str, Any]] = {
+    "CONFIG_ATTRS": (),
+    "logOctets": False,
+    "logFrames": False,
+    "trackTimings": False,
+    "utf8validateIncoming": False,  # `Serializer.parse` checks it
+    "applyMask": True,
+    "autoFragmentSize": 0,
+    "failByDrop": False,
+    "echoCloseCodeReason": False,
+    "openHandshakeTimeout": 0,  # `ClientConnection.tick` keeps all deadlines
+    "closeHandshakeTimeout": 0,
+    "tcpNoDelay": True,
+    "autoPingInterval": 0,
+    "autoPingTimeout": 0,
+    "autoPingSize": 12,
+    "autoPingRestartOnAnyTraffic": True,
+    "versions": (8, 13),
+    "webStatus": False,  # Autobahn's page redirects to whatever address the request names
+    "requireMaskedClientFrames": True,
+    "maskServerFrames": False,
+    "serveFlashSocketPolicy": False,
+    "flashSocketPolicy": "",
+    "allowedOrigins": ("*",),
+    "allowedOriginsPatterns": (re.compile(".*"),),
+    "allowNullOrigin": True,
+    "maxConnections": 0,
+    "trustXForwardedFor": 0,
+}
+
+
 class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # type: ignore[misc]  # both name methods of a transport
     """One WebSocket client."""
 
     TRANSPORT = "websocket"
-
-    # Autobahn's options. It copies those that the class lacks into every instance, and formats them all for its log:
-    # as class attributes, and with nothing left to copy, a session is 1.8 kB smaller and opens sooner.
-    CONFIG_ATTRS: ClassVar[Sequence[str]] = ()
-    logOctets = False
-    logFrames = False
-    trackTimings = False
-    utf8validateIncoming = False  # `Serializer.parse` checks it
-    applyMask = True
-    autoFragmentSize = 0
-    failByDrop = False
-    echoCloseCodeReason = False
-    openHandshakeTimeout = 0  # `ClientConnection.tick` keeps all deadlines
-    closeHandshakeTimeout = 0
-    tcpNoDelay = True
-    autoPingInterval = 0
-    autoPingTimeout = 0
-    autoPingSize = 12
-    autoPingRestartOnAnyTraffic = True
-    versions = (8, 13)
-    webStatus = False  # Autobahn's page redirects to whatever address the request names
-    requireMaskedClientFrames = True
-    maskServerFrames = False
-    serveFlashSocketPolicy = False
-    flashSocketPolicy = ""
-    allowedOrigins = ("*",)
-    allowedOriginsPatterns = (re.compile(".*"),)
-    allowNullOrigin = True
-    maxConnections = 0
-    trustXForwardedFor = 0
 
     log = _Silent()
 
@@ -145,9 +148,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         self._transport_details = None
         self._connectionMade()
         # Held by Autobahn for every connection, used only by paths that we replace.
-        self.trafficStats = _NOBODY
-        self.utf8validator = None
-        self.send_queue = ()
+        vars(self).update(trafficStats=_NOBODY, utf8validator=None, send_queue=())
         self.begin(factory.service, factory.age)
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: N802 - Twisted's name
@@ -163,15 +164,15 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
     def onConnect(self, request: ConnectionRequest) -> tuple[str, dict[str, str]]:  # noqa: N802 - Autobahn's name
         """Choose the subprotocol: the first of the client's list that we speak."""
         if request.path not in PATHS:
-            raise ConnectionDeny(ConnectionDeny.NOT_FOUND, f"Nothing is at this path; connect to {PATHS[0]}.")
+            raise _denial(HTTPStatus.NOT_FOUND, f"Nothing is at this path; connect to {PATHS[0]}.")
         for name in request.protocols:
             serializer = self.factory.by_subprotocol.get(name)
             if serializer is not None:
                 self._serializer = serializer
                 return name, {}
         spoken = ", ".join(self.factory.by_subprotocol)
-        raise ConnectionDeny(
-            ConnectionDeny.BAD_REQUEST, f"Ask for a WAMP subprotocol in Sec-WebSocket-Protocol; spoken here: {spoken}."
+        raise _denial(
+            HTTPStatus.BAD_REQUEST, f"Ask for a WAMP subprotocol in Sec-WebSocket-Protocol; spoken here: {spoken}."
         )
 
     def _onOpen(self) -> None:  # noqa: N802 - Autobahn's name
@@ -245,7 +246,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         while end - at >= _SHORTEST and data[at] == first and self.phase is Phase.OPEN:
             length = data[at + 1] - _MASKED
             body = at + _SHORTEST
-            if length > 125:  # noqa: PLR2004 - RFC 6455: 126 and 127 announce a longer length
+            if length > 125:  # 126 and 127 announce a longer length
                 body, length = _long_length(data, at, end)
             if not 0 <= length <= self.maxMessagePayloadSize:
                 return at
@@ -288,7 +289,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         """Autobahn's, less the notification of listeners that do not exist."""
         if not self.failedByMe:
             self.onMessage(b"".join(self.message_data), self.message_is_binary)
-        self.message_data = None
+        self.message_data = []
 
     # ---- output
 
@@ -320,7 +321,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
             self.closing()
             self.outbox.close()
 
-    def onCloseFrame(self, code: int | None, reasonRaw: bytes | None) -> bool | None:  # noqa: N802, N803 - Autobahn's names
+    def onCloseFrame(self, code: int, reasonRaw: bytes) -> bool | None:  # noqa: N802, N803 - Autobahn's names
         """The client closes, or answers our close."""
         self.closing()
         result: bool | None = super().onCloseFrame(code, reasonRaw)
@@ -340,6 +341,9 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         self.ended()
 
 
+for _name, _value in _OPTIONS.items():
+    setattr(WebSocketConnection, _name, _value)
+
 _REQUEST_ATTRIBUTES: Final = (
     "http_request_data",
     "http_status_line",
@@ -357,6 +361,12 @@ _REQUEST_ATTRIBUTES: Final = (
 )
 
 
+def _denial(status: HTTPStatus, sentence: str) -> Exception:
+    make: Any = ConnectionDeny  # untyped in Autobahn
+    denial: Exception = make(int(status), sentence)
+    return denial
+
+
 def _long_length(data: bytes, at: int, end: int) -> tuple[int, int]:
     """Where the body begins and how long it is, for a length of two or eight octets.
 
@@ -367,19 +377,20 @@ def _long_length(data: bytes, at: int, end: int) -> tuple[int, int]:
     if body > end:
         return end + 1, 0
     length = int.from_bytes(data[at + 2 : at + 2 + octets], "big")
-    shortest = 126 if octets == 2 else 65536  # noqa: PLR2004 - the length field of 16 bits
+    shortest = 126 if octets == 2 else 65536
     return body, (length if length >= shortest else -1)
 
 
-class WebSocketFactory(WampWebSocketServerFactory):  # type: ignore[misc]  # Autobahn's factories are untyped
+class WebSocketFactory(WampWebSocketServerFactory):
     """Makes the WebSocket connections of one listener."""
 
-    protocol: Callable[[], WebSocketConnection] = WebSocketConnection
+    protocol = WebSocketConnection
     noisy = False
 
     def __init__(self, service: Service, serializers: Sequence[Serializer]) -> None:
-        super().__init__(_no_session, serializers=list(serializers), reactor=service.reactor, server="wampha")
-        self.allowNullOrigin = True  # a page from a file may connect, like any other; said here, since Autobahn's default varies
+        make: Any = super().__init__  # untyped in Autobahn
+        make(_no_session, serializers=list(serializers), reactor=service.reactor, server="wampha")
+        self.allowNullOrigin = True  # pages from files may connect; said here, since Autobahn's default varies
         self.service: Final = service
         self.age = 0  # ticks that the connection being made is old already
         self.by_subprotocol: Final = {f"wamp.2.{serializer.SERIALIZER_ID}": serializer for serializer in serializers}

@@ -1,0 +1,86 @@
+"""The `wampha` command: what one asks about a configuration. The router itself is started by `twistd wampha`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import click
+
+from wampha import __version__
+from wampha.config.load import load
+from wampha.config.schema import Settings, json_schema
+from wampha.errors import ConfigError
+
+_HELP: Final = """A highly available WAMP router.
+
+\b
+Run one node for development (127.0.0.1:8080, realm1):
+    twistd -n wampha
+Run a node with a configuration, after checking it:
+    wampha check -c config.yaml
+    twistd -n wampha -c config.yaml
+Let an editor complete and check keys:
+    wampha schema > wampha.schema.json
+    (first line of the file)  # yaml-language-server: $schema=wampha.schema.json
+"""
+
+
+@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version", prog_name="wampha", message="%(prog)s %(version)s")
+def main() -> None:
+    """Run the `wampha` command."""
+
+
+@main.command()
+@click.option("-c", "--config", "path", required=True, type=click.Path(path_type=Path), help="the configuration file")
+def check(path: Path) -> None:
+    """Tell all that is wrong with a configuration file.
+
+    \b
+    Prints one line per problem (file:line:column: key: sentence) and exits with 1; prints one line and
+    exits with 0 if there is none. Nothing is started; variables and files that it refers to are read.
+
+    \b
+        wampha check -c config.yaml
+        WAMPHA_SECRET=0123456789abcdef wampha check -c node-0.yaml
+    """
+    try:
+        settings = load(path)
+    except ConfigError as error:
+        click.echo(str(error))
+        click.echo(f"{len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}", err=True)
+        raise SystemExit(1) from None
+    click.echo(f"{path}: OK, {describe(settings)}")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of configuration files, for editors and charts.
+
+    \b
+        wampha schema > wampha.schema.json
+    """
+    click.echo(schema_text(), nl=False)
+
+
+def schema_text() -> str:
+    """Return the JSON Schema as it is committed in `wampha/config/schema.json`."""
+    return json.dumps(json_schema(), indent=2, sort_keys=True) + "\n"
+
+
+def describe(settings: Settings) -> str:
+    """Return what a node with these settings would be, in one line."""
+    realms = ", ".join(realm.name for realm in settings.realms)
+    places = ", ".join(listener.endpoint for listener in settings.listeners)
+    return f"{_member(settings)}; realms: {realms}; listeners: {places}"
+
+
+def _member(settings: Settings) -> str:
+    name, cluster = settings.node.name, settings.cluster
+    if cluster is None:
+        return f"node {name} on its own"
+    voters = [voter.name for voter in cluster.voters]
+    place = f"voter {voters.index(name) + 1} of {len(voters)}" if name in voters else "an observer"
+    return f"node {name}, {place} in cluster {cluster.name}"

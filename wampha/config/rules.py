@@ -1,0 +1,170 @@
+"""What must hold between the keys of a configuration.
+
+The rules read the document and not the settings: so they find their problems beside those of single values, in one go.
+They take what they find and pass over what is missing or of the wrong kind, which the schema reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from wampha.config.document import Document, PathInFile
+from wampha.config.places import Place, host_of, is_loopback, place_of
+from wampha.config.sentences import did_you_mean
+from wampha.limits import KIB, Limits
+
+EACH: Final = "*"
+FRAME_HEADER_BYTES: Final = 64 * KIB  # what a frame between nodes carries beside the message: URIs, details, options
+
+Found = tuple[PathInFile, Any]
+
+
+def report(document: Document) -> None:
+    """Note every rule that the document breaks."""
+    for rule in (_names, _permissions, _roles, _endpoints, _voters, _own_address, _secret, _limits):
+        for path, sentence in rule(document.data):
+            document.report(path, sentence)
+
+
+def select(data: Any, *steps: str | int, at: PathInFile = ()) -> Iterator[Found]:
+    """Yield path and value of what is found along `steps` (`EACH`: each entry of a list)."""
+    if not steps:
+        yield at, data
+    elif steps[0] == EACH:
+        for index, item in enumerate(data if isinstance(data, tuple) else ()):
+            yield from select(item, *steps[1:], at=(*at, index))
+    elif isinstance(steps[0], int) or (isinstance(data, dict) and steps[0] in data):
+        yield from select(data[steps[0]], *steps[1:], at=(*at, steps[0]))
+
+
+def _texts(data: Any, *steps: str | int) -> list[Found]:
+    return [(path, value) for path, value in select(data, *steps) if isinstance(value, str)]
+
+
+def _one(data: Any, *steps: str) -> str | None:
+    return next((str(value) for _, value in _texts(data, *steps)), None)
+
+
+def _names(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """Names that tell entries apart are given once."""
+    yield from _given_once(_texts(data, "realms", EACH, "name"))
+    yield from _given_once(_texts(data, "cluster", "voters", EACH, "name"))
+    yield from _given_once(_texts(data, "cluster", "voters", EACH, "address"))
+    for path, _ in select(data, "realms", EACH, "roles"):
+        yield from _given_once(_texts(data, *path, EACH, "name"))
+    for path, _ in select(data, "listeners", EACH, "protocols"):
+        yield from _given_once(_texts(data, *path, EACH))
+
+
+def _given_once(found: list[Found]) -> Iterator[tuple[PathInFile, str]]:
+    seen: set[Any] = set()
+    for path, value in found:
+        if value in seen:
+            yield path, f'"{value}" is given twice'
+        seen.add(value)
+
+
+def _permissions(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """A role has one permission per pattern, so that the order in the file never matters."""
+    for role, _ in select(data, "realms", EACH, "roles", EACH, "permissions"):
+        seen = set()
+        for path, uri in _texts(data, *role, EACH, "uri"):
+            pattern = (_one(data, *path[:-1], "match"), uri)  # type: ignore[arg-type]  # a path is made of such steps
+            if pattern in seen:
+                yield path, f'the role has a permission for "{uri}" already'
+            seen.add(pattern)
+
+
+def _roles(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """Every listener lets somebody in, as a role that some realm has."""
+    roles = sorted({role for _, role in _texts(data, "realms", EACH, "roles", EACH, "name")})
+    for path, role in _texts(data, "listeners", EACH, "auth", "anonymous", "role"):
+        if role not in roles:
+            yield path, f'no realm has a role "{role}"' + did_you_mean(role, roles)
+    for path, listener in select(data, "listeners", EACH):
+        if isinstance(listener, dict) and not listener.get("auth", None):
+            yield path, "nobody could join here; say who may, as in: auth: {anonymous: {role: guest}}"
+
+
+def _endpoints(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """No two listeners bind the same port or path."""
+    taken: dict[Place, str] = {}
+    for path, endpoint in [*_texts(data, "cluster", "listen"), *_texts(data, "listeners", EACH, "endpoint")]:
+        place = _place(endpoint)
+        if place is None or place.port == 0:
+            continue
+        if place in taken:
+            yield path, f'binds the same place as "{taken[place]}" above'
+        taken[place] = endpoint
+
+
+def _place(endpoint: str) -> Place | None:
+    try:
+        return place_of(endpoint)
+    except ValueError:
+        return None
+
+
+def _voters(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """In a cluster every node has a name of its own."""
+    if any(True for _ in select(data, "cluster", "voters")) and _one(data, "node", "name") is None:
+        yield ("node", "name"), "is missing; a node of a cluster needs a name of its own"
+
+
+def _own_address(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """Name and address of this node agree with the list of voters; this notices a misspelt or copied name."""
+    name, advertise = _one(data, "node", "name"), _one(data, "cluster", "advertise")
+    voters = {
+        _one(voter, "name"): _one(voter, "address") for _, voter in select(data, "cluster", "voters", EACH)
+    }
+    if name is None or advertise is None:
+        return
+    if name in voters:
+        if voters[name] not in (None, advertise):
+            yield ("cluster", "advertise"), f'voter "{name}" has the address {voters[name]} in the list of voters'
+    elif advertise in voters.values():
+        voter = next(voter for voter, address in voters.items() if address == advertise)
+        yield ("node", "name"), f'cluster.advertise is the address of voter "{voter}". Did you mean "{voter}"?'
+
+
+def _secret(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """Whoever can reach the nodes of a cluster could join it without a secret."""
+    if next(select(data, "cluster", "secret"), ((), None))[1] is not None:
+        return
+    places = [_place(endpoint) for _, endpoint in _texts(data, "cluster", "listen")]
+    addresses = [*_texts(data, "cluster", "advertise"), *_texts(data, "cluster", "voters", EACH, "address")]
+    if any(place and not place.is_local for place in places) or any(not _is_loopback(a) for _, a in addresses):
+        yield (
+            ("cluster", "secret"),
+            "is missing; a cluster beyond 127.0.0.1 needs one, e.g. {env: WAMPHA_SECRET} made by: openssl rand -hex 32",
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return is_loopback(host_of(address))
+    except ValueError:
+        return True  # reported as no address; nothing can be said about its reach
+
+
+def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """Bounds that contain each other are in order."""
+    message, queue = _limit(data, "message_bytes_max"), _limit(data, "client_queue_bytes_max")
+    frame, link_queue = _limit(data, "link_frame_bytes_max"), _limit(data, "link_queue_bytes_max")
+    if queue < message:
+        yield ("limits", "client_queue_bytes_max"), f"should be at least message_bytes_max ({message})"
+    if frame < message + FRAME_HEADER_BYTES:
+        yield (
+            ("limits", "link_frame_bytes_max"),
+            f"should be at least message_bytes_max and {FRAME_HEADER_BYTES} more ({message + FRAME_HEADER_BYTES})",
+        )
+    if link_queue < frame:
+        yield ("limits", "link_queue_bytes_max"), f"should be at least link_frame_bytes_max ({frame})"
+
+
+def _limit(data: Any, name: str) -> int:
+    """Return a bound of the file, or its default if the file has none that can be compared."""
+    given = next((value for _, value in select(data, "limits", name)), None)
+    default: int = Limits.model_fields[name].default
+    return given if isinstance(given, int) and not isinstance(given, bool) else default

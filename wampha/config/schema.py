@@ -1,0 +1,256 @@
+"""What a configuration may say: frozen models, unknown keys forbidden, one line of meaning per key.
+
+    Settings
+    |-- node       who this process is
+    |-- cluster    the others, if there are any
+    |-- realms     each with its roles, each with its permissions
+    |-- listeners  where clients come in, and as which role
+    |-- limits     the bounds of `wampha/limits.py`
+    `-- log
+
+What must hold *between* keys (a listener's role exists, names are unique, ...) is in `rules.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from wampha.config.places import check_address, check_endpoint
+from wampha.errors import InvalidUri
+from wampha.limits import Limits
+from wampha.names.uri import EXACT, PREFIX, WILDCARD, UriRules
+
+SECRET_LENGTH_MIN: Final = 16  # characters; whoever records a handshake can try shorter ones one by one
+_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_LIMITS: Final = Limits()
+_URIS: Final = UriRules(strict=False, bytes_max=_LIMITS.uri_bytes_max, components_max=_LIMITS.uri_components_max)
+
+
+def _check_name(name: str) -> str:
+    if _NAME.fullmatch(name) is None:
+        raise ValueError("should be 1 to 63 letters, digits, '.', '_' or '-', with a letter or digit at both ends")
+    return name
+
+
+def _check_uri(uri: str, match: str = EXACT) -> str:
+    try:
+        _URIS.check_pattern(match, uri)
+    except InvalidUri as error:
+        raise ValueError(str(error)) from None
+    return uri
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+RealmName = Annotated[str, AfterValidator(_check_uri)]
+RoleName = Annotated[str, Field(min_length=1, max_length=255)]
+Address = Annotated[str, AfterValidator(check_address)]
+Endpoint = Annotated[str, AfterValidator(check_endpoint)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NodeSettings(Section):
+    """Who this process is."""
+
+    name: Name = Field("wampha", description="name of this node; in a cluster no other node may have it")
+
+
+class Voter(Section):
+    """One of the nodes that decide together."""
+
+    name: Name = Field(description="the voter's node.name")
+    address: Address = Field(description="where other nodes reach the voter, as host:port")
+
+
+class ClusterSettings(Section):
+    """The cluster of this node. A node that is not one of the voters is an observer; it serves clients alike."""
+
+    name: Name = Field(description="name of the cluster, the same on all its nodes")
+    listen: Endpoint = Field(description="Twisted endpoint for the other nodes, e.g. tcp:8071:interface=127.0.0.1")
+    advertise: Address = Field(description="where other nodes reach this node, as host:port")
+    secret: str | None = Field(
+        None,
+        min_length=SECRET_LENGTH_MIN,
+        repr=False,
+        description="what the nodes prove to each other that they know; required beyond loopback",
+    )
+    voters: tuple[Voter, ...] = Field(description="the 1, 3 or 5 nodes that decide, in the same order on all nodes")
+
+    @field_validator("voters")
+    @classmethod
+    def _check_count(cls, voters: tuple[Voter, ...]) -> tuple[Voter, ...]:
+        # An even number tolerates no more failures than the odd one below it, and needs more nodes to agree.
+        if len(voters) not in (1, 3, 5):
+            raise ValueError(f"should name 1, 3 or 5 voters, not {len(voters)}; any further node joins as an observer")
+        return voters
+
+
+class Allow(Section):
+    """The actions that a permission grants."""
+
+    call: bool = Field(False, description="whether matching procedures may be called")
+    # A field called `register` would hide a method of pydantic's metaclass: readers use the property.
+    register_: bool = Field(False, alias="register", description="whether matching procedures may be registered")
+    publish: bool = Field(False, description="whether events may be published to matching topics")
+    subscribe: bool = Field(False, description="whether matching topics may be subscribed to")
+
+    @property
+    def register(self) -> bool:
+        """Whether matching procedures may be registered."""
+        return self.register_
+
+
+class Disclose(Section):
+    """Whose identity the router tells to the other side."""
+
+    caller: bool = Field(False, description="whether callees learn who calls")
+    publisher: bool = Field(False, description="whether subscribers learn who publishes")
+
+
+class Permission(Section):
+    """What a role may do with the URIs that match; the most specific matching permission decides.
+
+    Without `match`, the URI says it with stars, as in Crossbar: `a.b` is exact, `a.*` the prefix `a.`, and any other
+    use of stars (`a.*.c`) a wildcard. The fields hold the canonical form, without stars.
+    """
+
+    match: Literal["exact", "prefix", "wildcard"] = Field(EXACT, description="how `uri` is compared with a URI")
+    uri: str = Field(description="the URI or pattern; without `match`, stars stand for a prefix or for components")
+    allow: Allow = Field(Allow(), description="the actions that are granted; all others are refused")
+    disclose: Disclose = Field(Disclose(), description="whose identity is told to the other side")
+    cache: bool = Field(False, description="accepted as in Crossbar; permissions of a file are always at hand")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_stars(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or "match" in given or not isinstance(given.get("uri"), str):
+            return given
+        uri = given["uri"]
+        if "*" not in uri:
+            return given
+        if uri.index("*") == len(uri) - 1:
+            return {**given, "match": PREFIX, "uri": uri[:-1]}
+        return {**given, "match": WILDCARD, "uri": uri.replace("*", "")}
+
+    @field_validator("uri")
+    @classmethod
+    def _check_pattern(cls, uri: str, info: ValidationInfo) -> str:
+        return _check_uri(uri, info.data["match"]) if "match" in info.data else uri
+
+
+class Role(Section):
+    """What a session may do after it was let in as this role: nothing, but for its permissions."""
+
+    name: RoleName = Field(description="the name that a listener's auth refers to")
+    permissions: tuple[Permission, ...] = Field((), description="what the role may do; what is not granted is refused")
+
+
+class Realm(Section):
+    """A name space of topics and procedures; sessions of one realm never see another."""
+
+    name: RealmName = Field(description="the realm that clients ask for, a URI such as realm1")
+    roles: tuple[Role, ...] = Field((), description="the roles that sessions of this realm can have")
+    uri_check: Literal["loose", "strict"] = Field(
+        "loose", description="WAMP's URI rule for requests; strict allows only lower-case letters, digits and '_'"
+    )
+
+
+class Anonymous(Section):
+    """Lets in clients that say nothing about themselves."""
+
+    role: RoleName = Field(description="the role that such clients get, in the realm they ask for")
+
+
+class Auth(Section):
+    """The ways to be let in through a listener."""
+
+    anonymous: Anonymous | None = Field(None, description="whether, and as which role, anyone is let in")
+
+
+class ListenerSettings(Section):
+    """A place where clients connect; WebSocket and RawSocket share it and are told apart by their first byte."""
+
+    endpoint: Endpoint = Field(description="Twisted endpoint, e.g. tcp:8080 or unix:/run/wampha.sock")
+    protocols: tuple[Literal["websocket", "rawsocket"], ...] = Field(
+        ("websocket", "rawsocket"), min_length=1, description="what clients may speak here"
+    )
+    tls: None = Field(None, description="not available yet; let a proxy end TLS in front of the listener")
+    auth: Auth = Field(Auth(), description="the ways to be let in")
+
+    @field_validator("tls", mode="before")
+    @classmethod
+    def _refuse_tls(cls, tls: object) -> None:
+        # Silence here would leave a listener in the clear that its owner believes to be encrypted.
+        if tls is not None:
+            raise ValueError("is not available yet: let a proxy end TLS in front of this listener, and leave it out")
+
+
+class LogSettings(Section):
+    """What the log shows."""
+
+    level: Literal["debug", "info", "warn", "error", "critical"] = Field(
+        "info", description="the least important lines that are shown"
+    )
+    format: Literal["text"] = Field("text", description="how a line looks")
+
+
+class Settings(Section):
+    """Everything one node is told; a frozen value that is swapped as a whole."""
+
+    node: NodeSettings = Field(NodeSettings(), description="who this process is")
+    cluster: ClusterSettings | None = Field(None, description="the other nodes; leave it out for a node on its own")
+    realms: tuple[Realm, ...] = Field(min_length=1, description="the realms that clients can join")
+    listeners: tuple[ListenerSettings, ...] = Field(min_length=1, description="where clients connect")
+    limits: Limits = Field(_LIMITS, description="every bound of the node; the defaults suit most")
+    log: LogSettings = Field(LogSettings(), description="what the log shows")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a configuration file, in which any scalar may also be {env: NAME} or {file: path}."""
+    schema = Settings.model_json_schema()
+    definitions = {name: _with_references(definition) for name, definition in schema.pop("$defs").items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **_with_references(schema),
+        "title": "wampha configuration",
+        "$defs": {**definitions, "Reference": _REFERENCE},
+    }
+
+
+_REFERENCE: Final[dict[str, Any]] = {
+    "description": "a value that stands in an environment variable, or in a file beside this one",
+    "oneOf": [
+        {
+            "type": "object",
+            "properties": {key: {"type": "string"}},
+            "required": [key],
+            "additionalProperties": False,
+        }
+        for key in ("env", "file")
+    ],
+}
+_ABOUT: Final = ("title", "description", "default")
+
+
+def _with_references(schema: dict[str, Any]) -> dict[str, Any]:
+    """Let every scalar of a JSON Schema be a reference instead."""
+    if schema.get("type") in ("string", "integer", "number", "boolean") or "const" in schema:
+        about: dict[str, Any] = {key: schema[key] for key in _ABOUT if key in schema}
+        rule = {key: value for key, value in schema.items() if key not in _ABOUT}
+        return {**about, "anyOf": [rule, {"$ref": "#/$defs/Reference"}]}
+    replaced = dict(schema)
+    if "properties" in schema:
+        replaced["properties"] = {name: _with_references(value) for name, value in schema["properties"].items()}
+    if "items" in schema:
+        replaced["items"] = _with_references(schema["items"])
+    if "anyOf" in schema:
+        replaced["anyOf"] = [_with_references(value) for value in schema["anyOf"]]
+    return replaced

@@ -73,8 +73,6 @@ def _chosen_routers(options: argparse.Namespace) -> list[Router]:
 
 def _plan(options: argparse.Namespace) -> Plan:
     router_cpu, load_cpu = pinning()
-    runs = HERE / ".runs"
-    shutil.rmtree(runs, ignore_errors=True)
     return Plan(
         cases=_chosen_cases(options.cases),
         transports=_chosen_transports(options.transports),
@@ -84,7 +82,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         seconds=options.seconds,
         session_count=options.sessions,
         program=load.build(HERE / ".build"),
-        runs=runs,
+        runs=HERE / ".runs",
         router_cpu=router_cpu,
         load_cpu=load_cpu,
     )
@@ -111,6 +109,7 @@ def run(argv: Sequence[str]) -> int:
         return 0
     plan = _plan(options)
     versions = [router.version() for router in plan.routers]
+    shutil.rmtree(plan.runs, ignore_errors=True)
     bench = Bench(plan)
     interrupted = False
     try:

@@ -32,7 +32,7 @@
 enum { HELLO = 1, WELCOME = 2, ABORT = 3, GOODBYE = 6, ERROR = 8, PUBLISH = 16, SUBSCRIBE = 32, SUBSCRIBED = 33,
        EVENT = 36, CALL = 48, RESULT = 50, REGISTER = 64, REGISTERED = 65, INVOCATION = 68, YIELD = 70 };
 enum { PAYLOAD_MIN = 16, PAYLOAD_MAX = 1 << 20, WINDOW_MAX = 4096, CLIENTS_MAX = 12000, PIDS_MAX = 8 };
-enum { SETUP_LIMIT_S = 60, DRAIN_LIMIT_S = 5, SETTLE_MS = 500, UNSENT_MAX = 1 << 20 };
+enum { SETUP_LIMIT_S = 60, SETTLE_MS = 500, UNSENT_MAX = 1 << 20 };
 
 typedef enum { PUBSUB, RPC, SUBSCRIBING, JOIN } Mode;
 typedef enum { PUBLISHER, SUBSCRIBER, CALLER, CALLEE, ASKER, IDLER } Role;
@@ -62,11 +62,11 @@ static struct {
     const char *realm, *topic;
     int pids[PIDS_MAX], pid_count, cpu;
     unsigned receivers, window, payload, sessions, handshakes, warm_sessions;
-    double warmup_s, seconds;
+    double warmup_s, seconds, drain_s;
     uint64_t operations_max;
 } option = { .websocket = true, .json = true, .realm = "realm1", .topic = "bench.topic", .cpu = -1, .receivers = 1,
              .window = 1, .payload = 16, .sessions = 2000, .handshakes = 32, .warm_sessions = 50, .warmup_s = 0.7,
-             .seconds = 2.0, .operations_max = UINT64_MAX };
+             .seconds = 2.0, .drain_s = 5.0, .operations_max = UINT64_MAX };
 
 typedef struct {
     double at_s, own_cpu_s, cpu_s[PIDS_MAX];
@@ -838,9 +838,13 @@ static void run_until(double end_s, bool bounded) {
     while (now_s() < end_s && !failure[0] && !(bounded && operations >= option.operations_max)) turn(end_s, true);
 }
 
+/* Lets everything in flight arrive. */
 static void drain(void) {
-    double limit_s = now_s() + DRAIN_LIMIT_S;
+    double limit_s = now_s() + option.drain_s;
     while (completed < sent && now_s() < limit_s && !failure[0]) turn(limit_s, false);
+}
+
+static void count_what_never_came(void) {
     for (unsigned i = 0; i < client_count; i++) {
         Role role = clients[i].role;
         if (role == SUBSCRIBER || role == CALLER || role == CALLEE) fault.lost += sent - clients[i].expected;
@@ -848,15 +852,18 @@ static void drain(void) {
     }
 }
 
+/* Nothing is in flight at either mark, so the CPU time between them belongs to the operations between them. */
 static void measure_traffic(Mark *start, Mark *end) {
     open_sessions(client_count);
     run_until(now_s() + option.warmup_s, false);
+    drain();
     uint64_t before = operations;
     if (option.operations_max < UINT64_MAX - before) option.operations_max += before;
     *start = take_mark();
     run_until(now_s() + option.seconds, true);
+    drain();
     *end = take_mark();
-    if (!failure[0]) drain();
+    count_what_never_came();
 }
 
 static void measure_joins(Mark *start, Mark *end) {
@@ -989,6 +996,7 @@ static void parse_option(const char *name, const char *value) {
     else if (!strcmp(name, "--warm-sessions")) option.warm_sessions = parse_count(name, value, 1, 1000);
     else if (!strcmp(name, "--warmup")) option.warmup_s = parse_seconds(name, value);
     else if (!strcmp(name, "--seconds")) option.seconds = parse_seconds(name, value);
+    else if (!strcmp(name, "--drain")) option.drain_s = parse_seconds(name, value);
     else if (!strcmp(name, "--operations")) option.operations_max = parse_count(name, value, 1, 1 << 30);
     else usage("unknown option", name);
 }

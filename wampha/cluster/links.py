@@ -47,7 +47,7 @@ _LASTED_TICKS: Final = 2  # a link that lived so long was a success: the next di
 class Links:
     """The node's connections to its peers: control frames by name, relayed messages by incarnation."""
 
-    _log = Logger(namespace="wampha.cluster")
+    _log = Logger()
 
     def __init__(
         self,

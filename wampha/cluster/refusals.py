@@ -15,7 +15,7 @@ _STRANGERS_MAX: Final = 256
 class RefusalLog:
     """Remembers what was said, in bounded memory."""
 
-    _log = Logger(namespace="wampha.cluster")
+    _log = Logger()
 
     def __init__(self) -> None:
         self._troubles: Final[dict[str, str]] = {}  # dialled peer -> what is wrong with it

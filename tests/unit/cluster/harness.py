@@ -8,10 +8,13 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionRefusedError
 from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from wampha.cluster.frames import FrameReader
+from wampha.cluster.handshake import Channel, Handshake, Membership, RefusedByPeer, Stage
 from wampha.cluster.links import Links, configuration_hash
 from wampha.counters import Counters
 from wampha.limits import Limits
@@ -252,4 +255,66 @@ def forward(number: int = 0, data: bytes = b"\x91\xa1x") -> Forward:
     """A publication as it crosses links."""
     return Forward(
         "realm1", "com.example.topic", number, Originator(77, "someone", "anonymous"), {}, Payload(Family.MSGPACK, 1, data)
+    )
+
+
+class Puppet(Protocol):
+    """A peer that says what the test wants: raw bytes, or a proper handshake and then raw bytes."""
+
+    def __init__(self, handshake: Handshake | None = None) -> None:
+        self.handshake = handshake
+        self.heard: list[bytes] = []
+        self.closed = False
+        self._reader = FrameReader(2**31)
+
+    def connectionMade(self):
+        if self.handshake is not None:
+            self.transport.write(self.handshake.begin())
+
+    def dataReceived(self, data):
+        for body in self._reader.frames(data):
+            if self.handshake is None or self.handshake.stage is Stage.DONE:
+                self.heard.append(body)
+                continue
+            try:
+                answer = self.handshake.receive(body)
+            except RefusedByPeer as error:
+                self.heard.append(str(error).encode())
+                continue
+            if answer:
+                self.transport.write(answer)
+
+    def connectionLost(self, reason):
+        self.closed = True
+
+    def connect(self, network: Network, address: str = "one:1") -> Puppet:
+        """Connect to a listening node, as from the host `elsewhere`."""
+        near, far = pipe(network.clock, "elsewhere", address.partition(":")[0])
+        far.protocol = network.listening[address].buildProtocol(None)
+        near.protocol = self
+        self.transport, far.protocol.transport = near, far
+        self.accepted = far.protocol
+        self.accepted.connectionMade()
+        self.connectionMade()
+        settle(network.clock)
+        return self
+
+
+def member(name: str = "n2", channel: Channel = Channel.CONTROL, expects: str = "n1", **changes) -> Handshake:
+    """The dialer's end of a handshake that a `Peer` accepts, unless `changes` make it wrong."""
+    settings = {
+        "cluster": "demo",
+        "name": name,
+        "voters": frozenset(VOTERS),
+        "configuration": configuration_hash("demo", tuple(VOTERS), {"F": 1.5}),
+        "address": "",
+        "secret": b"a shared secret",
+    }
+    identity = changes.pop("identity", (1, 2))
+    return Handshake(
+        membership=Membership(**(settings | changes)),
+        identity=identity,
+        nonce=bytes(32),
+        expects=expects,
+        channel=channel,
     )

@@ -1,40 +1,411 @@
-"""Links: who dials, which connection counts, what is told and in which order."""
+"""Links between nodes: who dials, which connection counts, what is told and in which order."""
 
 from __future__ import annotations
 
 import pytest
-from twisted.internet.task import Clock
 
-from tests.unit.cluster.harness import Network, Peer, forward, settle
+from tests.unit.cluster.harness import VOTERS, Network, Peer, Puppet, forward, member, settle
+from wampha.cluster.frames import Envelope, append_envelope, framed
+from wampha.cluster.handshake import Channel
+from wampha.limits import Limits
+from wampha.messages.payload import NOTHING
+from wampha.messages.relayed import Answer, Reply
 from wampha.state.commands import Owner
 
-
-@pytest.fixture
-def clock():
-    return Clock()
+MIB = 1024 * 1024
 
 
-@pytest.fixture
-def network(clock):
-    return Network(clock)
-
-
-def _pair(network: Network) -> tuple[Peer, Peer]:
-    one, two = Peer(network, "n1").start(), Peer(network, "n2").start()
+def _pair(network: Network, **changes) -> tuple[Peer, Peer]:
+    """n1 accepts, n2 dials; `changes` are n1's."""
+    one, two = Peer(network, "n1", **changes).start(), Peer(network, "n2").start()
     settle(network.clock)
+    one.take(), two.take()
     return one, two
 
 
-def test_both_sides_hear_that_the_other_is_up_with_its_life_and_incarnation(network):
-    one, two = _pair(network)
+def _data_frame(owner: Owner, sequence: int, relayed=None) -> bytes:
+    buffer = bytearray()
+    append_envelope(buffer, Envelope(owner.incarnation, sequence, relayed or forward(sequence)), 17 * MIB)
+    return bytes(buffer)
+
+
+# ---- coming up
+
+
+def test_both_sides_hear_that_the_other_is_up_with_its_life_and_incarnation(network, logged):
+    one, two = Peer(network, "n1").start(), Peer(network, "n2").start()
+    settle(network.clock)
     assert one.take() == [("up", "n2", *two.identity)]
     assert two.take() == [("up", "n1", *one.identity)]
+    assert one.counters["link_connects"] == two.counters["link_connects"] == 2
+    assert sum("link to n2" in line and line.endswith("is up") for line in logged) == 2
 
 
-def test_messages_arrive_in_order_and_end_with_the_chunk(network):
+def test_of_two_voters_the_larger_name_dials_control_then_data(network):
+    peers = [Peer(network, name).start() for name in VOTERS]
+    settle(network.clock, 2)
+    assert sorted(network.dials) == ["one:1"] * 4 + ["two:1"] * 2
+    assert [peer.links.connected() for peer in peers] == [["n2", "n3"], ["n1", "n3"], ["n1", "n2"]]
+
+
+def test_observers_dial_voters_and_each_other_at_the_address_of_the_table(network):
+    voter, first, second = (Peer(network, name).start() for name in ("n1", "a", "b"))
+    settle(network.clock)
+    first.links.node_address("b", "b:1")
+    second.links.node_address("a", "a:1")
+    voter.links.node_address("a", "a:1")
+    settle(network.clock)
+    assert (first.links.connected(), second.links.connected()) == (["b", "n1"], ["a", "n1"])
+    assert network.dials.count("a:1") == 2 and "b:1" not in network.dials
+
+
+def test_the_configured_address_of_a_voter_is_not_changed_by_the_table(network):
+    Peer(network, "n1").start()
+    two = Peer(network, "n2")
+    two.links.node_address("n1", "elsewhere:1")
+    two.start()
+    settle(network.clock)
+    assert two.links.connected() == ["n1"]
+
+
+def test_an_observer_that_is_gone_is_dialled_no_more(network):
+    second = Peer(network, "b").start()
+    second.links.node_address("a", "a:1")
+    settle(network.clock, 1)
+    second.links.node_address("a", None)
+    dials = network.dials.count("a:1")
+    settle(network.clock, 3)
+    assert dials >= 3
+    assert network.dials.count("a:1") == dials
+
+
+def test_nagle_is_off_at_both_ends(network):
+    _pair(network)
+    assert len(network.pipes) == 2
+    assert all(wire.nodelay for ends in network.pipes for wire in ends)
+
+
+# ---- frames
+
+
+def test_messages_arrive_in_order_and_each_chunk_ends(network):
     one, two = _pair(network)
-    two.take()
     for number in range(3):
         assert one.links.forward(two.owner, forward(number))
     settle(network.clock)
     assert two.take() == [*(("data", one.owner, forward(number)) for number in range(3)), ("chunk",)]
+    assert two.counters["forwards_received"] == one.counters["forwards_sent"] == 3
+
+
+def test_ten_thousand_messages_arrive_once_and_in_order(network):
+    one, two = _pair(network)
+    for number in range(10_000):
+        assert one.links.forward(two.owner, forward(number))
+    settle(network.clock)
+    assert [told[2].publication for told in two.of_kind("data")] == list(range(10_000))
+
+
+def test_a_turn_is_one_write_per_link(network):
+    one, two = _pair(network)
+    ends = [wire for pair in network.pipes for wire in pair]
+    before = sum(len(wire.written) for wire in ends)
+    for number in range(50):
+        one.links.forward(two.owner, forward(number))
+        one.links.send_control("n2", b"raft")
+    settle(network.clock)
+    assert sum(len(wire.written) for wire in ends) - before == 2
+
+
+def test_a_flush_writes_before_the_turn_ends(network):
+    one, two = _pair(network)
+    one.links.forward(two.owner, forward())
+    before = [len(wire.written) for pair in network.pipes for wire in pair]
+    one.links.flush()
+    assert sum(len(wire.written) for pair in network.pipes for wire in pair) == sum(before) + 1
+    settle(network.clock)
+    assert len(two.of_kind("data")) == 1
+
+
+def test_what_a_chunk_causes_is_written_at_its_end(network, clock):
+    one, two = _pair(network)
+    answer = Reply(1, Answer.RESULT, "", {}, NOTHING)
+    replying = Peer(network, "n3", on_data=lambda owner, relayed: replying.links.forward(owner, answer)).start()
+    settle(clock)
+    one.take()
+    one.links.forward(replying.owner, forward())
+    settle(clock)
+    assert one.take() == [("data", replying.owner, answer), ("chunk",)]
+
+
+def test_control_frames_are_opaque_and_keep_their_order(network):
+    one, two = _pair(network)
+    frames = [b"\xc1", b"GET /", bytes(100_000), b"x"]
+    for frame in frames:
+        assert two.links.send_control("n1", frame)
+    settle(network.clock)
+    assert one.take() == [("control", "n2", frame) for frame in frames]
+
+
+def test_a_message_of_16_mib_arrives_while_control_goes_on(network):
+    one, two = _pair(network)
+    assert one.links.forward(two.owner, forward(1, bytes(16 * MIB - 1)))
+    assert one.links.send_control("n2", b"beat")
+    settle(network.clock)
+    kinds = [told[0] for told in two.told]
+    assert kinds == ["control", "data", "chunk"]
+    assert len(two.told[1][2].payload.data) == 16 * MIB - 1
+
+
+def test_without_a_link_nothing_is_taken(network):
+    one, two = _pair(network)
+    assert not one.links.forward(Owner("n2", 4711), forward())
+    assert not one.links.forward(Owner("n3", 1), forward())
+    assert not one.links.send_control("n3", b"x")
+    assert one.counters["forwards_unsendable"] == 2
+
+
+def test_a_message_that_cannot_be_written_is_refused_and_the_link_stays(network):
+    one, two = _pair(network)
+    assert not one.links.forward(two.owner, Reply(1, Answer.RESULT, "", {"n": 2**70}, NOTHING))
+    assert not one.links.forward(two.owner, forward(1, bytes(18 * MIB)))
+    assert one.links.forward(two.owner, forward(2))
+    assert not one.links.send_control("n2", bytes(18 * MIB))
+    settle(network.clock)
+    assert [told[2] for told in two.of_kind("data")] == [forward(2)]
+    assert one.counters["forwards_unsendable"] == 2
+
+
+def test_frames_for_another_incarnation_are_dropped_and_counted(network):
+    one = Peer(network, "n1").start()
+    Puppet(member()).connect(network)
+    data = Puppet(member(channel=Channel.DATA)).connect(network)
+    data.transport.write(_data_frame(Owner("n1", 4711), 1) + _data_frame(one.owner, 2))
+    settle(network.clock)
+    assert [told[2] for told in one.of_kind("data")] == [forward(2)]
+    assert one.counters["forwards_misaddressed"] == 1
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [framed(b"\xc1"), b"\x80\0\0\0", framed(b"\x94\x01\x01\x01\x97\x01"), framed(b"\x91" * 5000)],
+    ids=["no msgpack", "2 GiB", "cut short", "deep"],
+)
+def test_a_proven_peer_that_sends_nonsense_is_reset_and_nothing_else(network, logged, frame):
+    one, _two = _pair(network)
+    Puppet(member("n3")).connect(network)
+    data = Puppet(member("n3", channel=Channel.DATA)).connect(network)
+    data.transport.write(_data_frame(one.owner, 1) + frame + _data_frame(one.owner, 2))
+    settle(network.clock)
+    assert one.of_kind("data", "lost") == [("data", Owner("n3", 2), forward(1)), ("lost", Owner("n3", 2))]
+    assert data.closed
+    assert one.counters["link_frames_refused"] == 1
+    assert one.links.connected() == ["n2", "n3"]
+    assert sum("is reset" in line for line in logged) == 1
+
+
+def test_a_sequence_that_does_not_ascend_resets_the_link(network):
+    one = Peer(network, "n1").start()
+    data = Puppet(member(channel=Channel.DATA)).connect(network)
+    data.transport.write(_data_frame(one.owner, 1) + _data_frame(one.owner, 2) + _data_frame(one.owner, 2))
+    settle(network.clock)
+    assert len(one.of_kind("data")) == 2
+    assert data.closed
+    assert one.counters["link_frames_refused"] == 1
+
+
+# ---- going down
+
+
+def test_a_lost_connection_is_told_once_and_dialled_again(network, clock):
+    one, two = _pair(network)
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock)
+    assert sorted(two.take()) == [("down", "n1"), ("lost", one.owner)]
+    assert sorted(one.take()) == [("down", "n2"), ("lost", two.owner)]
+    settle(clock, 0.3)
+    assert one.take() == [("up", "n2", *two.identity)]
+    assert one.links.forward(two.owner, forward())
+
+
+def test_a_lost_data_connection_leaves_control_alone(network, clock):
+    one, two = _pair(network)
+    network.pipes[1][0].abortConnection()
+    settle(clock)
+    assert one.take() == [("lost", two.owner)]
+    assert not one.links.forward(two.owner, forward())
+    settle(clock, 0.2)
+    assert one.links.forward(two.owner, forward())
+    assert one.take() == []
+
+
+def test_the_older_of_two_connections_is_closed_before_the_younger_is_told(network):
+    one = Peer(network, "n1").start()
+    first = Puppet(member()).connect(network)
+    one.take()
+    second = Puppet(member()).connect(network)
+    assert one.take() == [("down", "n2"), ("up", "n2", 1, 2)]
+    assert first.closed and not second.closed
+
+
+def test_frames_of_a_superseded_connection_are_never_delivered(network, clock):
+    one = Peer(network, "n1").start()
+    first = Puppet(member()).connect(network)
+    first.transport.write(framed(b"before"))
+    settle(clock)
+    Puppet(member()).connect(network)
+    one.take()
+    first.accepted.dataReceived(framed(b"from the grave"))
+    assert one.take() == []
+
+
+def test_an_unproven_second_connection_disturbs_nothing(network):
+    one, two = _pair(network)
+    Puppet(member(secret=b"guessed")).connect(network)
+    Puppet(member(channel=Channel.DATA, secret=b"guessed")).connect(network)
+    assert one.take() == []
+    assert one.links.forward(two.owner, forward())
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_another_incarnation_ends_the_older_one_on_both_channels(network, channel):
+    one = Peer(network, "n1").start()
+    Puppet(member(identity=(1, 2))).connect(network)
+    Puppet(member(identity=(1, 2), channel=Channel.DATA)).connect(network)
+    one.take()
+    Puppet(member(identity=(1, 3), channel=channel)).connect(network)
+    told = one.take()
+    assert sorted(told[:2]) == [("down", "n2"), ("lost", Owner("n2", 2))]
+    assert told[2:] == ([("up", "n2", 1, 3)] if channel is Channel.CONTROL else [])
+
+
+def test_a_changed_identity_shakes_hands_anew_and_ends_the_old_one_elsewhere(network, clock):
+    one, two = _pair(network)
+    old, two.identity = two.owner, (7, 8)
+    two.links.identity_changed()
+    assert not two.links.send_control("n1", b"x")
+    assert two.take() == []  # told in a later turn
+    settle(clock, 0.2)
+    told = one.take()
+    assert set(told[:2]) == {("down", "n2"), ("lost", old)}
+    assert told[2:] == [("up", "n2", 7, 8)]
+    assert one.links.forward(Owner("n2", 8), forward())
+
+
+def test_a_silent_peer_is_cut_after_two_seconds_on_both_channels(network, clock, logged):
+    one, _two = _pair(network)
+    for near, far in network.pipes:
+        near.blocked = far.blocked = True
+    settle(clock, 1.9)
+    assert one.take() == []
+    settle(clock, 0.7)
+    assert sorted(kind for kind, *_ in one.take()) == ["down", "lost"]
+    assert sum("nothing came from it for 2 s" in line for line in logged) >= 2
+
+
+def test_an_idle_link_stays_up(network, clock):
+    one, two = _pair(network)
+    settle(clock, 20)
+    assert one.take() == two.take() == []
+
+
+def test_a_pause_of_this_process_is_not_held_against_its_peers(network, clock):
+    one, two = _pair(network)
+    clock.advance(4)  # nothing ran for four seconds: then one late tick, before any socket is read
+    assert one.take() == two.take() == []
+    settle(clock, 3)
+    assert one.take() == two.take() == []
+
+
+# ---- a peer that does not read
+
+
+def _small(**changes) -> Limits:
+    return Limits(link_queue_bytes_max=4 * MIB, **changes)
+
+
+def _block(network: Network, name: str) -> None:
+    """Nothing more leaves the host of that name."""
+    host = VOTERS[name].partition(":")[0]
+    for near, far in network.pipes:
+        for wire, other in ((near, far), (far, near)):
+            if other.host == host or (other.host == name):
+                wire.blocked = True
+
+
+def test_a_peer_that_does_not_read_is_reset_at_the_bound_and_counted(network, clock, logged):
+    one, two = _pair(network, limits=_small())
+    _block(network, "n1")
+    sent = 0
+    while one.links.forward(two.owner, forward(sent, bytes(100_000))) and sent < 1000:
+        sent += 1
+        one.links.flush()
+    assert 30 <= sent <= 45
+    assert one.of_kind("lost") == []  # never from inside forward
+    settle(clock)
+    assert one.of_kind("lost") == [("lost", two.owner)]
+    assert one.counters["link_queue_resets"] == 1
+    assert sum("does not read" in line for line in logged) == 1
+
+
+def test_pressure_is_told_once_and_taken_back(network, clock):
+    one, two = _pair(network, limits=_small())
+    _block(network, "n1")
+    for number in range(20):
+        one.links.forward(two.owner, forward(number, bytes(100_000)))
+    settle(clock)
+    assert one.of_kind("pressure") == [("pressure", "n2", True)]
+    assert one.links.backed_up("n2")
+    for near, far in network.pipes:
+        near.unblock(), far.unblock()
+    settle(clock)
+    assert one.of_kind("pressure") == [("pressure", "n2", True), ("pressure", "n2", False)]
+    assert [told[2].publication for told in two.of_kind("data")] == list(range(20))
+
+
+def test_pressure_ends_with_the_link(network, clock):
+    one, two = _pair(network, limits=_small())
+    _block(network, "n1")
+    for number in range(20):
+        one.links.forward(two.owner, forward(number, bytes(100_000)))
+    settle(clock)
+    one.take()
+    one.links.identity_changed()
+    settle(clock)
+    assert [told for told in one.take() if told[0] != "down"] == [("pressure", "n2", False), ("lost", two.owner)]
+
+
+# ---- the end
+
+
+def test_stop_sends_what_is_queued_closes_everything_and_leaves_no_timer(network, clock):
+    one, two = _pair(network)
+    one.links.forward(two.owner, forward(1))
+    stopped = one.links.stop()
+    assert not stopped.called
+    settle(clock)
+    assert stopped.called
+    assert [told[2] for told in two.of_kind("data")] == [forward(1)]
+    assert "one:1" not in network.listening
+    assert one.take() == []
+    two.links.stop()
+    settle(clock)
+    assert clock.getDelayedCalls() == []
+
+
+def test_stop_does_not_wait_for_a_peer_that_does_not_read(network, clock):
+    one, two = _pair(network)
+    _block(network, "n1")
+    one.links.forward(two.owner, forward(1))
+    stopped = one.links.stop()
+    settle(clock, 2)
+    assert stopped.called
+
+
+def test_stop_while_dialling_leaves_no_timer(network, clock):
+    two = Peer(network, "n2").start()
+    settle(clock, 1)
+    stopped = two.links.stop()
+    settle(clock)
+    assert stopped.called
+    assert clock.getDelayedCalls() == []

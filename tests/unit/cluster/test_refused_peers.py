@@ -1,0 +1,151 @@
+"""Peers that must not become members: what they hear, what the log says, and that nobody else notices."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.cluster.harness import VOTERS, Network, Peer, Puppet, member, settle
+from wampha.cluster.frames import framed
+from wampha.cluster.handshake import Channel, Refusal, configuration_hash
+from wampha.limits import Limits
+
+WRONG = [
+    ({"secret": b"guessed"}, Refusal.PROOF),
+    ({"secret": b""}, Refusal.PROOF),
+    ({"cluster": "other"}, Refusal.CLUSTER),
+    ({"configuration": configuration_hash("demo", ("n1", "n2"), {})}, Refusal.CONFIGURATION),
+    ({"versions": (7, 9)}, Refusal.VERSION),
+    ({"name": "n1"}, Refusal.OWN_NAME),
+    ({"expects": "n3"}, Refusal.EXPECTED),
+]
+
+
+@pytest.fixture
+def pair(network: Network) -> tuple[Peer, Peer]:
+    peers = Peer(network, "n1").start(), Peer(network, "n2").start()
+    settle(network.clock)
+    for peer in peers:
+        peer.take()
+    return peers
+
+
+@pytest.mark.parametrize("channel", Channel)
+@pytest.mark.parametrize(("changes", "reason"), WRONG, ids=[reason.name for _, reason in WRONG])
+def test_a_wrong_peer_is_told_why_and_closed_and_nothing_else_happens(network, pair, logged, changes, reason, channel):
+    one, _two = pair
+    puppet = Puppet(member(**({"name": "n3"} | changes), channel=channel)).connect(network)
+    assert puppet.heard == [reason.value.encode()]
+    assert puppet.closed
+    assert one.take() == []
+    assert one.counters["links_refused"] == 1
+    assert sum(reason.value in line for line in logged) == 1
+    assert not any("guessed" in line or "shared secret" in line for line in logged)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\x80\0\0\0", b"\0\0\x10\x01", framed(b""), framed(b"\xc1"), framed(bytes(4096))],
+    ids=["http", "2 GiB", "more than a hello", "empty", "no msgpack", "zeros"],
+)
+def test_garbage_is_refused_at_once(network, pair, garbage):
+    one, _two = pair
+    puppet = Puppet()
+    puppet.connect(network)
+    puppet.transport.write(garbage)
+    settle(network.clock)
+    assert puppet.closed
+    assert one.counters["links_refused"] == 1
+    assert one.take() == []
+
+
+@pytest.mark.parametrize("said", [b"", member("n3").begin()], ids=["silent", "slow"])
+def test_a_slow_handshake_is_refused_after_its_time(network, clock, pair, said):
+    one, _two = pair
+    puppet = Puppet().connect(network)
+    for position in range(9):  # a byte now and then does not help
+        puppet.transport.write(said[position : position + 1])
+        settle(clock, 0.5)
+    assert not puppet.closed
+    settle(clock, 1.5)
+    assert puppet.closed
+    assert one.counters["links_refused"] == 1
+
+
+def test_a_handshake_that_stops_halfway_is_refused_after_its_time(network, clock, pair):
+    puppet = Puppet()
+    puppet.connect(network)
+    puppet.transport.write(member("n3").begin())
+    settle(clock, 6)
+    assert len(puppet.heard) == 2  # the hello and the refusal
+    assert puppet.closed
+
+
+def test_the_dialer_does_not_wait_for_ever_either(network, clock):
+    class Mute(Puppet):
+        def buildProtocol(self, addr):
+            return self
+
+    network.listening["one:1"] = mute = Mute()
+    two = Peer(network, "n2").start()
+    settle(clock, 6)
+    assert mute.closed
+    assert two.counters["links_refused"] >= 1
+
+
+def test_a_crowd_of_strangers_does_not_keep_members_out(network, clock):
+    one = Peer(network, "n1", limits=Limits(link_handshakes_max=8)).start()
+    crowd = [Puppet().connect(network) for _ in range(20)]
+    assert sum(not puppet.closed for puppet in crowd) == 8
+    Puppet(member()).connect(network)
+    assert one.links.connected() == ["n2"]
+
+
+def test_the_same_stranger_is_logged_once_a_minute(network, clock, pair, logged):
+    for _ in range(10):
+        Puppet(member("n3", cluster="other")).connect(network)
+    assert sum("is refused" in line for line in logged) == 1
+    settle(clock, 75)
+    Puppet(member("n3", cluster="other")).connect(network)
+    assert sum("is refused" in line for line in logged) == 2
+
+
+def test_a_strangers_words_cannot_forge_log_lines(network, pair, logged):
+    Puppet(member("n3", cluster="x\nwampha: all is well")).connect(network)
+    assert not any("\n" in line for line in logged)
+
+
+def test_both_sides_log_a_refusal_once_and_not_at_every_attempt(network, clock, logged):
+    Peer(network, "n1").start()
+    Peer(network, "n2", secret=b"another").start()
+    settle(clock, 10)
+    lines = [line for line in logged if Refusal.PROOF.value in line]
+    assert sorted(line.split()[0:2] for line in lines) == [["a", "peer"], ["peer", "n1"]]
+
+
+def test_an_unreachable_peer_is_dialled_with_growing_pauses_and_logged_once(network, clock, logged):
+    two = Peer(network, "n2").start()
+    settle(clock, 1)
+    assert 4 <= len(network.dials) <= 8
+    settle(clock, 20)
+    assert 20 <= len(network.dials) - 6 <= 45
+    assert sum("cannot be reached" in line for line in logged) == 1
+    Peer(network, "n1").start()
+    settle(clock, 1)
+    assert two.links.connected() == ["n1"]
+
+
+def test_a_node_that_dials_itself_by_mistake_is_refused(network, clock, logged):
+    two = Peer(network, "n2", voters={**VOTERS, "n1": "two:1"}).start()
+    settle(clock, 1)
+    assert two.links.connected() == []
+    assert any(Refusal.EXPECTED.value in line or Refusal.OWN_NAME.value in line for line in logged)
+
+
+def test_an_address_that_is_none_is_logged_and_disturbs_nothing(network, clock, logged):
+    from wampha.cluster.dialer import TcpEndpoints
+
+    three = Peer(network, "b", endpoints=TcpEndpoints(clock), voters={}).links
+    three.start()
+    three.node_address("a", "no port")
+    settle(clock, 2)
+    assert sum("not of the form host:port" in line for line in logged) == 1

@@ -10,18 +10,17 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.logger import Logger
 
 from wampha.counters import Counters
-from wampha.errors import ProtocolViolation, WamphaError
+from wampha.errors import InvalidArgument, PayloadSizeExceeded, ProtocolViolation, WamphaError
 from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Invocation, Result
-from wampha.messages.payload import NOTHING
+from wampha.messages.payload import NOTHING, Payload
 from wampha.transport.deadlines import Deadlines
-from wampha.transport.frames import FrameGroups, Serializer
+from wampha.transport.frames import FrameGroups, Serializer, TooLarge
 from wampha.transport.gate import Gate, Reactor
 from wampha.transport.outbox import ClientOutbox, Flusher
 
 _CALL: Final = 48  # WAMP message codes, for ERROR.Type
 _INVOCATION: Final = 68
-_TOO_LARGE_URI: Final = "wamp.error.payload_size_exceeded"
 
 
 class Conversation(Protocol):
@@ -135,7 +134,7 @@ class ClientConnection:
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """A chunk has arrived. Whether this node may serve is asked now, behind the read (protocol rule 1)."""
-        if self._held or (not self.service.gate.open() and self.phase.value < Phase.CLOSING.value):
+        if self._held or (self.phase is not Phase.CLOSING and not self.service.gate.open()):
             self._hold(data)
         else:
             self._handle(data)
@@ -147,11 +146,15 @@ class ClientConnection:
             self._age = 0
         try:
             self.consume(data)
-        except Exception:  # ours, not the client's: the bytes cannot be trusted to be at a frame's border any more
-            self._log.failure("input of {client} could not be handled", client=self.describe())
-            self.cut()
+        except Exception:
+            self.failed()
         finally:
             flusher.flush()
+
+    def failed(self) -> None:
+        """An exception of ours while handling input: where the next message begins is no longer known."""
+        self._log.failure("input of {client} could not be handled", client=self.describe())
+        self.cut()
 
     def _hold(self, data: bytes) -> None:
         self._held += (data,)
@@ -196,19 +199,19 @@ class ClientConnection:
             return
         counters.add("messages_unsendable")
         if isinstance(message, Result):
-            self.outbox.send(Error(_CALL, message.request, {}, _TOO_LARGE_URI))
+            self.outbox.send(_refusal(_CALL, message.request, problem))
         elif isinstance(message, Invocation):
             # In a later turn: the dealer is in the middle of this call.
-            self.service.reactor.callLater(0, self._refuse, message.request)
+            self.service.reactor.callLater(0, self._answer, _refusal(_INVOCATION, message.request, problem))
         elif isinstance(message, Error) and message.payload.count:
             self.outbox.send(Error(message.request_type, message.request, {}, message.error, NOTHING))
         else:
             self._log.warn("closed {client}: {problem}", client=self.describe(), problem=str(problem))
             self.finish()
 
-    def _refuse(self, request: int) -> None:
+    def _answer(self, refusal: Error) -> None:
         if self._conversation is not None and self.phase is Phase.OPEN:
-            self._conversation.receive(Error(_INVOCATION, request, {}, _TOO_LARGE_URI))
+            self._conversation.receive(refusal)
 
     # ---- deadlines
 
@@ -285,6 +288,11 @@ class ClientConnection:
         """Like `tcp4:192.0.2.1:50000 websocket json`."""
         serializer = self._serializer.SERIALIZER_ID if self._serializer else "opening"
         return f"{_address(self.transport)} {self.TRANSPORT} {serializer}"
+
+
+def _refusal(request_type: int, request: int, problem: WamphaError) -> Error:
+    uri = PayloadSizeExceeded.uri if isinstance(problem, TooLarge) else InvalidArgument.uri
+    return Error(request_type, request, {}, uri, Payload.of([str(problem)]))
 
 
 def _address(transport: Any) -> str:

@@ -64,7 +64,8 @@ class Undecided(Protocol):
     def _hand_over(self, factory: RawSocketFactory | WebSocketFactory, data: bytes) -> None:
         transport = cast(Any, self.transport)
         factory.age = self._age
-        real: Any = factory.buildProtocol(None)
+        real: Any = factory.protocol()
+        real.factory = factory
         transport.protocol = real  # from here on this object is out of the path
         real.makeConnection(transport)
         real.dataReceived(data)

@@ -287,19 +287,22 @@ class Delivery:
         """Queue the event to each receiver: encoded and framed once per group, one look-up and append per receiver."""
         frames: dict[FrameGroup | None, bytes] = {None: b""}
         mark = self.flusher.mark
-        left_out = 0
+        delivered = left_out = 0
         for session in receivers:
-            client = cast(ClientOutbox, session.client)
-            frame = frames.get(client.group)
+            client: ClientOutbox = session.client  # type: ignore[assignment]  # a cast would cost a call per receiver
+            group = client.group
+            frame = frames.get(group)
             if frame is None:
-                frame = frames[client.group] = self._frame(client.group, event)
+                frame = frames[group] = self._frame(group, event)
             if frame:
                 queue = client.queue
                 if not queue:
                     mark(client)
                 queue.append(frame)
-            elif client.group is not None:
+                delivered += 1
+            elif group is not None:
                 left_out += 1
+        self._counters.add("events_delivered", delivered)
         if left_out:
             self._counters.add("events_undeliverable", left_out)
 

@@ -27,7 +27,9 @@ _PREFIX: Final = 4  # octets before each message
 _EXPONENT_MIN: Final = 9  # LENGTH 0 stands for 2**9
 
 _SERIALIZER_UNSUPPORTED: Final = 1
+_LENGTH_UNACCEPTABLE: Final = 2
 _RESERVED_BITS_USED: Final = 3
+_ACCEPTS_MIN: Final = 1024  # a WELCOME that names the router's features does not fit into 512 octets
 
 
 class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
@@ -123,8 +125,10 @@ class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
             self._refuse(_SERIALIZER_UNSUPPORTED)
         elif data[2] or data[3]:
             self._refuse(_RESERVED_BITS_USED)
+        elif 2 ** (accepts_exponent := (data[1] >> 4) + _EXPONENT_MIN) < _ACCEPTS_MIN:
+            self._refuse(_LENGTH_UNACCEPTABLE)
         else:
-            self._accept(data[1] >> 4, serializer)
+            self._accept(2**accepts_exponent, serializer)
         return _HANDSHAKE
 
     def _refuse(self, error: int) -> None:
@@ -132,11 +136,11 @@ class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
         self.outbox.write(bytes((MAGIC, error << 4, 0, 0)))
         self.finish()
 
-    def _accept(self, length: int, serializer: Serializer) -> None:
+    def _accept(self, accepts_max: int, serializer: Serializer) -> None:
         message_bytes_max = self.service.limits.message_bytes_max
         ours = (message_bytes_max + 1).bit_length() - 1  # 2**ours: never more than we accept, but for the last octet
         self._receives_max = min(2**ours, message_bytes_max)
-        self._accepts_max = min(2 ** (length + _EXPONENT_MIN), RAWSOCKET_LENGTH_MAX)
+        self._accepts_max = min(accepts_max, RAWSOCKET_LENGTH_MAX)
         reply = (ours - _EXPONENT_MIN) << 4 | serializer.RAWSOCKET_SERIALIZER_ID
         self.outbox.write(bytes((MAGIC, reply, 0, 0)))
         self.opened(serializer, rawsocket_message, self._accepts_max)

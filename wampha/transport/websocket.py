@@ -7,14 +7,12 @@ bytes. Everything that leaves goes through the connection's outbox, Autobahn's o
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 from autobahn.twisted.websocket import WampWebSocketServerFactory, WampWebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
-from twisted.logger import Logger
 from websockets.speedups import apply_mask
 
 from wampha.transport.connection import ClientConnection, Phase, Service
@@ -25,6 +23,7 @@ from wampha.transport.frames import (
     websocket_binary,
     websocket_text,
 )
+from wampha.transport.trimmed import NOBODY, OPTIONS, Silent
 
 PATHS: Final = ("/ws", "/")
 _UNBOUNDED: Final = 2**63 - 1  # a WebSocket client cannot say how much it accepts
@@ -36,83 +35,12 @@ _GREETING: Final = (
 )
 
 
-class _Silent:
-    """Stands in for Autobahn's log: what it reports there is counted by us, and a client must not fill our log.
-
-    What it logs as an error is a fault of ours or its own, and is passed on.
-    """
-
-    _log = Logger(namespace="wampha.transport.autobahn")
-
-    def _nothing(self, *_: Any, **__: Any) -> None:
-        pass
-
-    debug = trace = info = warn = warning = _nothing
-
-    def error(self, *args: Any, **values: Any) -> None:
-        self._log.error(*args, **values)
-
-    critical = error
-
-    def failure(self, *args: Any, **values: Any) -> None:
-        self._log.failure(*args, **values)
-
-
-class _Nobody:
-    """In place of two Deferreds and a set of counters per connection, that nobody ever looks at."""
-
-    def callback(self, _: Any) -> None:
-        """Called by Autobahn for `is_open` and `is_closed`."""
-
-    def __getattr__(self, name: str) -> int:
-        return 0
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        pass
-
-
-_NOBODY: Final = _Nobody()
-
-
-# Autobahn's options. It copies those that the class lacks into every instance, and formats them all for its log:
-# as class attributes, and with nothing left to copy, a session is 1.8 kB smaller and opens sooner.
-_OPTIONS: Final[dict[str, Any]] = {
-    "CONFIG_ATTRS": (),
-    "logOctets": False,
-    "logFrames": False,
-    "trackTimings": False,
-    "utf8validateIncoming": False,  # `Serializer.parse` checks it
-    "applyMask": True,
-    "autoFragmentSize": 0,
-    "failByDrop": False,
-    "echoCloseCodeReason": False,
-    "openHandshakeTimeout": 0,  # `ClientConnection.tick` keeps all deadlines
-    "closeHandshakeTimeout": 0,
-    "tcpNoDelay": True,
-    "autoPingInterval": 0,
-    "autoPingTimeout": 0,
-    "autoPingSize": 12,
-    "autoPingRestartOnAnyTraffic": True,
-    "versions": (8, 13),
-    "webStatus": False,  # Autobahn's page redirects to whatever address the request names
-    "requireMaskedClientFrames": True,
-    "maskServerFrames": False,
-    "serveFlashSocketPolicy": False,
-    "flashSocketPolicy": "",
-    "allowedOrigins": ("*",),
-    "allowedOriginsPatterns": (re.compile(".*"),),
-    "allowNullOrigin": True,
-    "maxConnections": 0,
-    "trustXForwardedFor": 0,
-}
-
-
 class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # type: ignore[misc]  # both name methods of a transport
     """One WebSocket client."""
 
     TRANSPORT = "websocket"
 
-    log = _Silent()
+    log = Silent()
 
     _partial: list[bytes] | None = None  # an ordinary frame that is not complete yet
     _missing = 0  # bytes that must arrive before looking at it again makes sense
@@ -123,7 +51,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
 
     def __init__(self) -> None:
         # Not Autobahn's constructor: it makes two Deferreds and a table of listeners that nobody uses.
-        self.is_open = self.is_closed = _NOBODY
+        self.is_open = self.is_closed = NOBODY
 
     @staticmethod
     def perMessageCompressionAccept(_: Any) -> None:  # noqa: N802 - Autobahn's name
@@ -148,7 +76,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         self._transport_details = None
         self._connectionMade()
         # Held by Autobahn for every connection, used only by paths that we replace.
-        vars(self).update(trafficStats=_NOBODY, utf8validator=None, send_queue=())
+        vars(self).update(trafficStats=NOBODY, utf8validator=None, send_queue=())
         self.begin(factory.service, factory.age)
 
     def connectionLost(self, reason: Any = None) -> None:  # noqa: N802 - Twisted's name
@@ -180,7 +108,10 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         assert serializer is not None
         self._forget_request()
         self._first = WEBSOCKET_BINARY if serializer.BINARY else WEBSOCKET_TEXT
-        self.opened(serializer, websocket_binary if serializer.BINARY else websocket_text, _UNBOUNDED)
+        try:
+            self.opened(serializer, websocket_binary if serializer.BINARY else websocket_text, _UNBOUNDED)
+        except Exception:  # would vanish in one of Autobahn's Deferreds
+            self.failed()
 
     def _forget_request(self) -> None:
         """Autobahn keeps the request for the connection's life: about 1 kB of text."""
@@ -215,6 +146,8 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
 
     def consume(self, data: bytes) -> None:
         """Route the ordinary frames of a chunk; from the first other one on it is Autobahn's."""
+        if self.state == self.STATE_CLOSED:
+            return  # it is only waited for the peer's end
         if self._partial is not None:
             whole = self._complete(data)
             if whole is None:
@@ -229,6 +162,13 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
             self.data += data[at:] if at else data
             self.consumeData()
 
+    def consumeData(self) -> None:  # noqa: N802 - Autobahn's name
+        """Autobahn's reading of `data`; it also calls this from inside a Deferred, where an error would vanish."""
+        try:
+            super().consumeData()
+        except Exception:
+            self.failed()
+
     def _bound_request(self, data: bytes) -> None:
         limit = self.service.limits.undecided_bytes_max
         if len(self.data) + len(data) > limit and _HEADER_END not in (self.data + data)[:limit]:
@@ -242,13 +182,13 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
 
         An ordinary frame that is not complete is kept, and everything counts as handled.
         """
-        at, end, first = 0, len(data), self._first
+        at, end, first, length_max = 0, len(data), self._first, self.maxMessagePayloadSize
         while end - at >= _SHORTEST and data[at] == first and self.phase is Phase.OPEN:
             length = data[at + 1] - _MASKED
             body = at + _SHORTEST
             if length > 125:  # 126 and 127 announce a longer length
                 body, length = _long_length(data, at, end)
-            if not 0 <= length <= self.maxMessagePayloadSize:
+            if not 0 <= length <= length_max:
                 return at
             if body + length > end:
                 self._keep(data[at:], body + length - end)
@@ -341,7 +281,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         self.ended()
 
 
-for _name, _value in _OPTIONS.items():
+for _name, _value in OPTIONS.items():
     setattr(WebSocketConnection, _name, _value)
 
 _REQUEST_ATTRIBUTES: Final = (

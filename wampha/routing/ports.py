@@ -17,7 +17,11 @@ class Client(Protocol):
     """One connected client."""
 
     def send(self, message: Any) -> None:
-        """Queue one message of `messages.model`; messages leave in the order of these calls. Never raises."""
+        """Queue one message of `messages.model`; messages leave in the order of these calls. Never raises.
+
+        What the client's serializer or size limit cannot express is answered by the transport: a RESULT becomes an
+        ERROR, an INVOCATION is answered in a later turn by an ERROR in the callee's place.
+        """
 
     def finish(self) -> None:
         """Close the connection once all that is queued has been written. Idempotent."""
@@ -51,7 +55,10 @@ class Clock(Protocol):
 
 
 class Ledger(Protocol):
-    """The replicated log, as `propose(command) -> outcome`. Outcomes come in a later turn or before `propose` returns."""
+    """The replicated log, as `propose(command) -> outcome`.
+
+    An outcome comes in a later turn or before `propose` returns; `tables` show by then what the command did.
+    """
 
     @property
     def owner(self) -> Owner:
@@ -88,7 +95,7 @@ class LedgerEvents(Protocol):
         """The lease came or went; never a promise for later: `serving()` is asked per received chunk."""
 
     def fenced(self, sentence: str) -> None:
-        """The incarnation is dead: drop every session (GOODBYE) and all local truth; `owner` is new already (rule 4)."""
+        """The incarnation is dead (rule 4): drop sessions (GOODBYE) and local truth; `owner` is new already."""
 
     def ticked(self) -> None:
         """About every 50 ms, for reconciling (rule 33)."""

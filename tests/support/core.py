@@ -1,0 +1,392 @@
+"""The pure core under test: routers on ledgers and networks that the test controls step by step."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from autobahn.wamp import message as autobahn
+from autobahn.wamp.role import RoleCalleeFeatures, RoleCallerFeatures, RolePublisherFeatures, RoleSubscriberFeatures
+
+from wampha.counters import Counters
+from wampha.limits import Limits
+from wampha.messages.model import NO_OPTIONS, Call, Error, Publish, Subscribe, Yield
+from wampha.messages.payload import NOTHING, Payload
+from wampha.names.ids import Ids
+from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.router import Router
+from wampha.state.codec import encode
+from wampha.state.commands import Command, Lead, Outcome, Owner, Up
+from wampha.state.machine import Machine
+from wampha.state.tables import Tables
+
+DEFAULT_CLIENT_ROLES = {
+    "caller": RoleCallerFeatures,
+    "callee": RoleCalleeFeatures,
+    "publisher": RolePublisherFeatures,
+    "subscriber": RoleSubscriberFeatures,
+}
+ALL = Permission(uri="", match="prefix", allow=frozenset(ACTIONS))
+
+
+class FakeClock:
+    """Virtual time."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+
+    def now(self) -> float:
+        return self._now
+
+    def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Any:
+        self._count += 1
+        timer = (self._now + delay_s, self._count, lambda: call(*args))
+        self._timers.append(timer)
+        clock = self
+
+        class Timer:
+            def cancel(self) -> None:
+                if timer in clock._timers:
+                    clock._timers.remove(timer)
+
+        return Timer()
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+        while due := sorted(timer[:2] for timer in self._timers if timer[0] <= self._now):
+            timer = next(each for each in self._timers if each[:2] == due[0])
+            self._timers.remove(timer)
+            timer[2]()
+
+    def pending(self) -> int:
+        return len(self._timers)
+
+
+class Log:
+    """One replicated log; nodes apply it at their own pace."""
+
+    def __init__(self) -> None:
+        self.entries: list[bytes] = []
+
+    def append(self, command: Command) -> int:
+        self.entries.append(encode(command))
+        return len(self.entries)
+
+
+class FakeLedger:
+    """A ledger that decides when the test says so.
+
+    `hold`: proposals wait in `queue` for `commit()`. `claim_at_once`: whatever was applied is claimed (`safe`).
+    """
+
+    def __init__(self, log: Log, owner: Owner, events: Any, counters: Counters) -> None:
+        self.log = log
+        self.owner = owner
+        self.events = events
+        self.machine = Machine(counters)
+        self.queue: deque[tuple[Command, Callable[[Outcome], None]]] = deque()
+        self.proposed: list[Command] = []
+        self.hold = False
+        self.claim_at_once = True
+        self.is_serving = True
+        self.applied = 0
+        self._safe = 0
+        self._waiting: dict[int, Callable[[Outcome], None]] = {}
+
+    @property
+    def tables(self) -> Tables:
+        return self.machine.tables
+
+    @property
+    def safe(self) -> int:
+        return self.applied if self.claim_at_once else self._safe
+
+    def serving(self) -> bool:
+        return self.is_serving
+
+    def propose(self, command: Command, outcome: Callable[[Outcome], None]) -> None:
+        self.proposed.append(command)
+        self.queue.append((command, outcome))
+        if not self.hold:
+            self.commit()
+
+    def commit(self, count: int | None = None) -> None:
+        """Put proposals into the log and apply it."""
+        for _ in range(len(self.queue) if count is None else count):
+            command, outcome = self.queue.popleft()
+            self._waiting[self.log.append(command)] = outcome
+        self.apply()
+
+    def forget(self, position: int = 0) -> tuple[Command, Callable[[Outcome], None]]:
+        """Take a proposal out of the queue; the test decides about its outcome and its command."""
+        command, outcome = self.queue[position]
+        del self.queue[position]
+        return command, outcome
+
+    def apply(self, up_to: int | None = None) -> None:
+        """Apply the log (up to an index), tell outcomes and changes."""
+        limit = len(self.log.entries) if up_to is None else up_to
+        while self.applied < limit:
+            self.applied += 1
+            outcome = self.machine.apply(self.applied, self.log.entries[self.applied - 1])
+            told = self._waiting.pop(self.applied, None)
+            if told is not None:
+                told(outcome)
+        changes = self.machine.take_changes()
+        if changes and self.events is not None:
+            self.events.applied(changes)
+
+    def claim(self, index: int | None = None) -> None:
+        """Move `safe`."""
+        self._safe = self.applied if index is None else index
+        self.events.safe_moved()
+
+    def serve(self, serving: bool) -> None:
+        self.is_serving = serving
+        self.events.serving_changed(serving)
+
+    def install(self, machine: Machine, applied: int) -> None:
+        """Take another node's snapshot."""
+        self.machine.restore(machine.snapshot())
+        self.applied = applied
+        self.events.installed()
+
+
+class RecorderClient:
+    """A client that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.finished = False
+
+    def send(self, message: Any) -> None:
+        assert not self.finished, f"{message} behind the end"
+        self.sent.append(message)
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def describe(self) -> str:
+        return "recorder"
+
+    def take(self) -> list[Any]:
+        sent, self.sent = self.sent, []
+        return sent
+
+
+class RecorderOutbox:
+    """Delivers to recorders; keeps what is for other nodes, or hands it to a network."""
+
+    def __init__(self) -> None:
+        self.forwarded: list[tuple[Owner, Any]] = []
+        self.linked = True
+        self.network: Callable[[Owner, Any], bool] | None = None
+
+    def deliver(self, receivers: Iterable[Any], event: Any) -> None:
+        for session in receivers:
+            session.client.send(event)
+
+    def forward(self, owner: Owner, relayed: Any) -> bool:
+        if self.network is not None:
+            return self.network(owner, relayed)
+        if self.linked:
+            self.forwarded.append((owner, relayed))
+        return self.linked
+
+    def take(self) -> list[tuple[Owner, Any]]:
+        forwarded, self.forwarded = self.forwarded, []
+        return forwarded
+
+
+class Peer:
+    """A client with an open session; each method sends one message."""
+
+    def __init__(self, node: Node, *, realm: str = "realm1", role: str | None = "user") -> None:
+        self.client = RecorderClient()
+        self.conversation = node.router.connected(self.client, role)
+        self._request = 0
+        self.receive(hello(realm))
+        self.opening = self.client.take()
+        self.session = self.opening[0].session if self.conversation.established else 0
+
+    def receive(self, message: Any) -> None:
+        self.conversation.receive(message)
+
+    def request(self) -> int:
+        self._request += 1
+        return self._request
+
+    def take(self) -> list[Any]:
+        return self.client.take()
+
+    def one(self) -> Any:
+        (message,) = self.take()
+        return message
+
+    def subscribe(self, topic: str, **options: Any) -> int:
+        request = self.request()
+        self.receive(Subscribe(request, options, topic))
+        return request
+
+    def subscribed(self, topic: str, **options: Any) -> int:
+        """SUBSCRIBE and take the id from SUBSCRIBED."""
+        self.subscribe(topic, **options)
+        subscription: int = self.one().subscription
+        return subscription
+
+    def unsubscribe(self, subscription: int) -> int:
+        request = self.request()
+        self.receive(autobahn.Unsubscribe(request, subscription))
+        return request
+
+    def publish(self, topic: str, payload: Payload = NOTHING, **options: Any) -> int:
+        request = self.request()
+        self.receive(Publish(request, options or NO_OPTIONS, topic, payload))
+        return request
+
+    def register(self, procedure: str, **options: Any) -> int:
+        request = self.request()
+        self.receive(autobahn.Register(request, procedure, **options))
+        return request
+
+    def registered(self, procedure: str) -> int:
+        """REGISTER and take the id from REGISTERED."""
+        self.register(procedure)
+        registration: int = self.one().registration
+        return registration
+
+    def unregister(self, registration: int) -> int:
+        request = self.request()
+        self.receive(autobahn.Unregister(request, registration))
+        return request
+
+    def call(self, procedure: str, payload: Payload = NOTHING, **options: Any) -> int:
+        request = self.request()
+        self.receive(Call(request, options or NO_OPTIONS, procedure, payload))
+        return request
+
+    def result(self, invocation: int, payload: Payload = NOTHING, **options: Any) -> None:
+        self.receive(Yield(invocation, options or NO_OPTIONS, payload))
+
+    def error(self, invocation: int, error: str, payload: Payload = NOTHING) -> None:
+        self.receive(Error(68, invocation, NO_OPTIONS, error, payload))
+
+
+class Node:
+    """One router with a ledger of its own, or with a share in a log."""
+
+    def __init__(
+        self,
+        name: str = "node1",
+        *,
+        log: Log | None = None,
+        limits: Limits | None = None,
+        permissions: Iterable[Permission] = (ALL,),
+        strict_uris: bool = False,
+        up: bool = True,
+    ) -> None:
+        self.counters = Counters()
+        self.clock = FakeClock()
+        self.outbox = RecorderOutbox()
+        self.limits = limits or Limits()
+        self.router = Router(
+            realms=[RealmRules("realm1", {"user": Permissions(permissions)}, strict_uris), _open_realm("realm2")],
+            limits=self.limits,
+            counters=self.counters,
+            ids=Ids(random.Random(name)),
+            clock=self.clock,
+            outbox=self.outbox,
+            agent="wampha-test",
+        )
+        self.log = log or Log()
+        self.owner = Owner(name, sum(name.encode()))
+        self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters)
+        self.router.attach(self.ledger)
+        if up:
+            self.log.append(Up(self.owner, (), "127.0.0.1:1", "0"))
+            self.ledger.apply()
+
+    def join(self, **options: Any) -> Peer:
+        return Peer(self, **options)
+
+    def tick(self, seconds: float = 0.05) -> None:
+        self.clock.advance(seconds)
+        self.router.ticked()
+
+
+class Cluster:
+    """Nodes that share a log, and a network that keeps order per pair and delivers when the test says so."""
+
+    def __init__(self, *names: str) -> None:
+        self.log = Log()
+        self.log.append(Lead(1, names[0]))
+        self.nodes = {name: Node(name, log=self.log) for name in names}
+        self.wires: dict[tuple[str, str], deque[tuple[Owner, Owner, Any]]] = {}
+        self.settle()
+        for node in self.nodes.values():
+            node.outbox.network = self._wire(node)
+            node.ledger.hold = True
+            node.ledger.claim_at_once = False
+
+    def __getitem__(self, name: str) -> Node:
+        return self.nodes[name]
+
+    def _wire(self, node: Node) -> Callable[[Owner, Any], bool]:
+        def forward(target: Owner, relayed: Any) -> bool:
+            assert target != node.ledger.owner, "nothing is forwarded to oneself"
+            self.wires.setdefault((node.owner.name, target.name), deque()).append(
+                (node.ledger.owner, target, relayed)
+            )
+            return True
+
+        return forward
+
+    def commit(self) -> None:
+        """Put every proposal into the log, apply it everywhere, claim it."""
+        for _ in range(100):
+            proposed = False
+            for node in self.nodes.values():
+                proposed = proposed or bool(node.ledger.queue)
+                node.ledger.commit()
+            for node in self.nodes.values():
+                node.ledger.apply()
+            for node in self.nodes.values():
+                node.ledger.claim()
+            if not proposed:
+                return
+        raise AssertionError("proposals without end")
+
+    def carry(self, source: str, target: str, count: int | None = None) -> None:
+        """Deliver messages of one wire: all that are on it now, or so many."""
+        wire = self.wires.get((source, target), deque())
+        for _ in range(len(wire) if count is None else count):
+            sender, addressed, relayed = wire.popleft()
+            node = self.nodes[target]
+            if node.ledger.owner == addressed:
+                node.router.relayed(sender, relayed)
+
+    def settle(self) -> None:
+        """Commit and carry until nothing moves."""
+        for node in self.nodes.values():
+            node.ledger.apply()
+        moving = True
+        while moving:
+            self.commit()
+            moving = False
+            for source, target in list(self.wires):
+                moving = moving or bool(self.wires[source, target])
+                self.carry(source, target)
+
+
+def hello(realm: str = "realm1", **details: Any) -> autobahn.Hello:
+    """HELLO of a client that has every role."""
+    roles = {name: features() for name, features in DEFAULT_CLIENT_ROLES.items()}
+    return autobahn.Hello(realm, roles, **details)
+
+
+def _open_realm(name: str) -> RealmRules:
+    return RealmRules(name, {"user": Permissions((ALL,))})

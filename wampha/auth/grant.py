@@ -1,0 +1,14 @@
+"""What authentication yields, whatever the method."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """Who the client is, under which role, and how and by what this was established (WELCOME.Details)."""
+
+    authid: str
+    authrole: str
+    authmethod: str
+    authprovider: str

@@ -1,0 +1,36 @@
+"""Random ids: sessions and publications (basic profile, "IDs"). All other ids count or come from the log."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+ID_MAX: Final = 2**53  # the largest integer up to which every double is exact
+_BITS: Final = 53
+
+
+class Chance(Protocol):
+    """A source of random bits; a `random.Random` is one."""
+
+    def getrandbits(self, bits: int, /) -> int:
+        """A uniform integer of so many bits."""
+
+
+class Ids:
+    """Draws ids of the global scope from `chance`: the operating system's in production, seeded in simulation."""
+
+    __slots__ = ("_getrandbits",)
+
+    def __init__(self, chance: Chance) -> None:
+        self._getrandbits: Final = chance.getrandbits
+
+    def session(self) -> int:
+        """A session id, uniform in 1..2^53."""
+        return self._getrandbits(_BITS) + 1
+
+    def publication(self) -> int:
+        """A publication id, uniform in 1..2^53."""
+        return self._getrandbits(_BITS) + 1
+
+    def authid(self) -> str:
+        """A name for a session that has none of its own, e.g. an anonymous one; 16 characters."""
+        return f"{self._getrandbits(64):016x}"

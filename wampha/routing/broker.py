@@ -1,0 +1,209 @@
+"""The broker of one realm: SUBSCRIBE, UNSUBSCRIBE, PUBLISH, and publications that other nodes forward.
+
+Which nodes have subscribers for a topic stands in the replicated routes; here are only the subscribers of this node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from wampha.counters import Counters
+from wampha.errors import InvalidArgument, NoSuchSubscription, Unavailable
+from wampha.limits import Limits
+from wampha.messages.model import Event, Options, Publish, Published, Subscribe, Subscribed, Unsubscribed
+from wampha.messages.payload import Payload
+from wampha.messages.relayed import Forward
+from wampha.names.ids import Ids
+from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
+from wampha.routing import replies
+from wampha.routing.docket import Docket, Undecided
+from wampha.routing.ports import Ledger, Outbox
+from wampha.routing.replies import carried
+from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
+from wampha.routing.session import Session
+from wampha.state.commands import Owner
+
+
+class Subscription:
+    """The subscribers that this node has for one (match, topic)."""
+
+    __slots__ = ("_broker", "id", "key", "members", "receivers", "waiting")
+
+    def __init__(self, broker: Broker, key: RowKey) -> None:
+        self._broker: Final = broker
+        self.key: Final = key
+        self.id = 0  # unknown until the route first stood
+        self.members: Final[dict[Session, None]] = {}  # sessions whose SUBSCRIBED was queued, oldest first
+        self.receivers: tuple[Session, ...] | None = None  # the same, made when needed: members may change meanwhile
+        self.waiting: list[Undecided] = []
+
+    def waits(self) -> bool:
+        return bool(self.waiting)
+
+    def stands(self, row_id: int) -> None:
+        self._broker.acknowledge(self, row_id)
+
+    def taken(self) -> None:
+        raise AssertionError("a route has many owners")
+
+    def withdraw(self, undecided: Undecided) -> None:
+        """One that waited waits no longer."""
+        self.waiting.remove(undecided)
+        self._broker.drop_if_unused(self)
+
+
+class Broker:
+    """WAMP's publish and subscribe for the sessions of one realm on this node."""
+
+    def __init__(
+        self,
+        *,
+        realm: str,
+        uris: UriRules,
+        limits: Limits,
+        counters: Counters,
+        ids: Ids,
+        outbox: Outbox,
+        ledger: Ledger,
+        rows: Rows,
+        docket: Docket,
+    ) -> None:
+        self._realm: Final = realm
+        self._uris: Final = uris
+        self._limits: Final = limits
+        self._counters: Final = counters
+        self._ids: Final = ids
+        self._outbox: Final = outbox
+        self._ledger: Final = ledger
+        self._rows: Final = rows
+        self._docket: Final = docket
+        self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
+        self._by_id: Final[dict[int, Subscription]] = {}  # subscription id -> those that stood
+
+    # ---- PUBLISH
+
+    def publish(self, publisher: Session, publish: Publish) -> None:
+        """Send the event to each matching subscriber, here and on other nodes."""
+        topic, options = publish.topic, publish.options
+        self._uris.check(topic)
+        check_not_reserved(topic)
+        publisher.permissions.require("publish", topic)
+        publication = self._ids.publication()
+        self._counters.add("publications")
+        excluded = None if options.get("exclude_me") is False else publisher
+        owners = self._deliver(topic, publication, carried(options), publish.payload, excluded)
+        if owners:
+            forward = Forward(self._realm, topic, publication, publisher.originator, options, publish.payload)
+            for owner in owners:
+                self._outbox.forward(owner, forward)
+        if options.get("acknowledge") is True:
+            publisher.client.send(Published(publish.request, publication))
+
+    def deliver_forwarded(self, forward: Forward) -> None:
+        """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
+        self._deliver(forward.topic, forward.publication, carried(forward.options), forward.payload, None)
+
+    def _deliver(
+        self, topic: str, publication: int, details: Options, payload: Payload, excluded: Session | None
+    ) -> Iterable[Owner]:
+        """Deliver to this node's subscribers; returns the other nodes that have some, each once."""
+        routes = self._ledger.tables.routes.get(self._realm)
+        if routes is None:
+            return ()
+        own = self._ledger.owner
+        others: dict[Owner, None] = {}
+        for route in routes.match(topic):
+            subscription = self._by_id.get(route.id)
+            if subscription is not None:
+                receivers = subscription.receivers
+                if receivers is None:
+                    receivers = subscription.receivers = tuple(subscription.members)
+                if excluded in subscription.members:
+                    receivers = tuple(session for session in receivers if session is not excluded)
+                # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
+                shown = details if route.match == EXACT else {**details, "topic": topic}
+                if receivers:
+                    self._counters.add("events_delivered", len(receivers))
+                    self._outbox.deliver(receivers, Event(route.id, publication, shown, payload))
+            for owner in route.owners:
+                if owner != own:
+                    others[owner] = None
+        return others
+
+    # ---- SUBSCRIBE and UNSUBSCRIBE
+
+    def subscribe(self, session: Session, subscribe: Subscribe) -> None:
+        """SUBSCRIBED at once if the route stands (rule 23), else as soon as it does (rule 22)."""
+        topic = subscribe.topic
+        match = _match_of(subscribe.options)
+        self._uris.check_pattern(match, topic)
+        session.permissions.require_pattern("subscribe", match, topic)
+        self._check_bound(session)
+        subscription = self._subscriptions.get((match, topic))
+        if subscription is None:
+            key = RowKey(ROUTES, self._realm, match, topic)
+            subscription = self._subscriptions[match, topic] = Subscription(self, key)
+        if subscription.id and subscription.id == self._rows.standing(subscription.key):
+            session.client.send(Subscribed(subscribe.request, subscription.id))
+            self._enrol(session, subscription)
+            return
+        undecided = self._docket.enter(session, replies.SUBSCRIBE, subscribe.request, subscription.withdraw)
+        subscription.waiting.append(undecided)
+        self._rows.want(subscription.key, SUBSCRIBERS, subscription)
+
+    def acknowledge(self, subscription: Subscription, row_id: int) -> None:
+        """Answer all who wait: the route stands under this id (rule 22)."""
+        if subscription.id != row_id:
+            assert not subscription.members, "a route with subscribers keeps its id"
+            self._by_id.pop(subscription.id, None)
+            subscription.id = row_id
+            self._by_id[row_id] = subscription
+        waiting, subscription.waiting = subscription.waiting, []
+        for undecided in waiting:
+            undecided.answer(Subscribed(undecided.request, row_id))
+            self._enrol(undecided.session, subscription)
+
+    def unsubscribe(self, session: Session, unsubscribe: Any) -> None:
+        """UNSUBSCRIBED at once: from here on nothing is delivered (rule 22 asks no more)."""
+        subscription = session.subscriptions.pop(unsubscribe.subscription, None)
+        if subscription is None:
+            raise NoSuchSubscription(f"Subscription {unsubscribe.subscription} is not one of this session.")
+        self._remove(session, subscription)
+        session.client.send(Unsubscribed(unsubscribe.request))
+
+    def leave(self, session: Session) -> None:
+        """The session has ended: forget its subscriptions."""
+        for subscription in session.subscriptions.values():
+            self._remove(session, subscription)
+        session.subscriptions.clear()
+
+    def _check_bound(self, session: Session) -> None:
+        if len(session.subscriptions) + len(session.undecided) >= self._limits.session_subscriptions_max:
+            self._counters.add("session_bounds_reached")
+            raise Unavailable(f"A session may have {self._limits.session_subscriptions_max} subscriptions.")
+
+    def _enrol(self, session: Session, subscription: Subscription) -> None:
+        session.subscriptions[subscription.id] = subscription
+        subscription.members[session] = None
+        subscription.receivers = None
+
+    def _remove(self, session: Session, subscription: Subscription) -> None:
+        subscription.members.pop(session, None)
+        subscription.receivers = None
+        self.drop_if_unused(subscription)
+
+    def drop_if_unused(self, subscription: Subscription) -> None:
+        """Forget a subscription that nobody has and nobody waits for."""
+        if subscription.members or subscription.waiting:
+            return
+        self._by_id.pop(subscription.id, None)
+        del self._subscriptions[subscription.key.match, subscription.key.uri]
+        self._rows.withdraw(subscription.key)
+
+
+def _match_of(options: Options) -> str:
+    match = options.get("match", EXACT)
+    if match not in MATCHES:
+        raise InvalidArgument(f"Option 'match' is {match!r}; it may be 'exact', 'prefix' or 'wildcard'.")
+    return str(match)

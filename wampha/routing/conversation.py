@@ -1,0 +1,175 @@
+"""The conversation with one client: HELLO, then a session, then the end (basic profile, "Sessions").
+
+    AWAITING_HELLO -- HELLO granted --> OPEN -- GOODBYE, ours or theirs --> CLOSED
+          `----------------- ABORT, violation, loss: from everywhere -------^
+
+Once it is closed, whatever still arrives is ignored, as the specification asks of a peer that has said GOODBYE.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from autobahn.wamp import message as autobahn
+
+from wampha.errors import ProtocolViolation, SessionRefused
+from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Welcome
+from wampha.routing.ports import Cancellable, Client
+from wampha.routing.realm import Realm
+from wampha.routing.session import Session
+
+if TYPE_CHECKING:
+    from wampha.routing.router import Router
+
+GOODBYE_AND_OUT: Final = "wamp.close.goodbye_and_out"
+
+
+class State(enum.Enum):
+    """Where the conversation stands."""
+
+    AWAITING_HELLO = "awaiting HELLO"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Conversation:
+    """What the transport talks to: one per connection. None of its methods raises."""
+
+    __slots__ = ("_anonymous_role", "_deadline", "_realm", "_router", "_session", "_state", "client")
+
+    def __init__(self, *, router: Router, client: Client, anonymous_role: str | None) -> None:
+        self.client: Final = client
+        self._router: Final = router
+        self._anonymous_role: Final = anonymous_role
+        self._state = State.AWAITING_HELLO
+        self._realm: Realm | None = None
+        self._session: Session | None = None
+        self._deadline: Cancellable | None = router.hello_deadline(self._too_late)
+
+    @property
+    def established(self) -> bool:
+        """Whether WELCOME was sent and neither side has ended the session."""
+        return self._state is State.OPEN
+
+    @property
+    def session(self) -> Session | None:
+        """The session, while there is one."""
+        return self._session
+
+    # ---- what the transport tells
+
+    def receive(self, message: Any) -> None:
+        """Handle one message of the client."""
+        try:
+            if self._state is State.OPEN:
+                step = _OPEN.get(type(message))
+                if step is None:
+                    assert self._realm is not None and self._session is not None, "an open session has a realm"
+                    self._realm.receive(self._session, message)
+                    return
+            else:
+                step = _STEPS[self._state].get(type(message), _OTHERWISE[self._state])
+            step(self, message)
+        except ProtocolViolation as violation:
+            self.violated(violation)
+
+    def violated(self, violation: ProtocolViolation) -> None:
+        """The client broke the protocol: ABORT, then the close."""
+        if self._state is not State.CLOSED:
+            self._router.counters.add("protocol_violations")
+            self._abort(violation.uri, str(violation))
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._end()
+
+    # ---- what the router tells
+
+    def dismiss(self, reason: str, sentence: str) -> None:
+        """End the session from our side: GOODBYE, or ABORT before WELCOME, then the close."""
+        if self._state is State.CLOSED:
+            return
+        if self._state is State.AWAITING_HELLO:
+            self._abort(reason, sentence)
+            return
+        self.client.send(Goodbye({"message": sentence}, reason))
+        self._end()
+        self.client.finish()
+
+    # ---- steps
+
+    def _hello(self, hello: Any) -> None:
+        try:
+            self._realm, self._session, details = self._router.join(hello, self.client, self._anonymous_role)
+        except SessionRefused as refused:
+            self._router.counters.add("hello_refused")
+            self._abort(refused.reason, str(refused))
+            return
+        self._state = State.OPEN
+        self._forget_deadline()
+        self.client.send(Welcome(self._session.id, details))
+
+    def _goodbye(self, _: Any) -> None:
+        self.client.send(Goodbye(NO_OPTIONS, GOODBYE_AND_OUT))
+        self._end()
+        self.client.finish()
+
+    def _aborted(self, _: Any) -> None:
+        self._end()
+        self.client.finish()
+
+    def _second_hello(self, _: Any) -> None:
+        raise ProtocolViolation("HELLO in an open session.")
+
+    def _misplaced(self, message: Any) -> None:
+        raise ProtocolViolation(f"{type(message).__name__.upper()} before the session was opened by HELLO.")
+
+    def _ignore(self, _: Any) -> None:
+        """What arrives behind the end is of no interest."""
+
+    # ---- the end
+
+    def _too_late(self) -> None:
+        self._deadline = None
+        self._router.counters.add("hello_timeouts")
+        self._abort("wamp.error.timeout", "No HELLO arrived in time.")
+
+    def _abort(self, reason: str, sentence: str) -> None:
+        self.client.send(Abort({"message": sentence}, reason))
+        self._end()
+        self.client.finish()
+
+    def _end(self) -> None:
+        if self._state is State.CLOSED:
+            return
+        self._state = State.CLOSED
+        self._forget_deadline()
+        realm, session = self._realm, self._session
+        self._realm = self._session = None
+        self._router.ended(self, realm, session)
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+_Step = Callable[[Conversation, Any], None]
+
+# An open session's other messages go to its realm.
+_OPEN: Final[Mapping[type, _Step]] = {
+    autobahn.Goodbye: Conversation._goodbye,
+    autobahn.Abort: Conversation._aborted,
+    autobahn.Hello: Conversation._second_hello,
+}
+_STEPS: Final[Mapping[State, Mapping[type, _Step]]] = {
+    State.AWAITING_HELLO: {autobahn.Hello: Conversation._hello, autobahn.Abort: Conversation._aborted},
+    State.OPEN: _OPEN,
+    State.CLOSED: {},
+}
+_OTHERWISE: Final[Mapping[State, _Step]] = {
+    State.AWAITING_HELLO: Conversation._misplaced,
+    State.CLOSED: Conversation._ignore,
+}

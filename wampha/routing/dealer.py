@@ -1,0 +1,284 @@
+"""The dealer of one realm: REGISTER, UNREGISTER, CALL, YIELD, ERROR, CANCEL, and what other nodes relay of calls.
+
+Who offers a procedure stands in the replicated registrations; here are only the offers of this node's sessions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from wampha.counters import Counters
+from wampha.errors import (
+    InvalidArgument,
+    InvalidUri,
+    NoSuchRegistration,
+    ProcedureAlreadyExists,
+    ProtocolViolation,
+    Unavailable,
+)
+from wampha.limits import Limits
+from wampha.messages.model import NO_OPTIONS, Call, Error, Invocation, Options, Registered, Unregistered, Yield
+from wampha.messages.payload import NOTHING, Payload
+from wampha.messages.relayed import Answer, Invoke, Reply
+from wampha.names.uri import EXACT, UriRules, check_not_reserved
+from wampha.routing import replies
+from wampha.routing.calls import Calls, PendingCall, Served, not_registered
+from wampha.routing.docket import Docket, Undecided
+from wampha.routing.ports import Ledger, Outbox
+from wampha.routing.replies import carried, sentence_of
+from wampha.routing.rows import REGISTRATIONS, RowKey, Rows
+from wampha.routing.session import Session
+from wampha.state.commands import Owner
+from wampha.state.machine import SINGLE
+from wampha.state.tables import Registration
+
+_ATTEMPTS_MAX: Final = 3  # nodes a call is offered to before it is refused; only what nobody was sent is offered again
+
+
+class Offer:
+    """A procedure that a session of this node offers, or has asked to."""
+
+    __slots__ = ("_dealer", "id", "key", "session", "undecided")
+
+    def __init__(self, dealer: Dealer, key: RowKey, session: Session) -> None:
+        self._dealer: Final = dealer
+        self.key: Final = key
+        self.session: Final = session
+        self.id = 0  # unknown until REGISTERED was queued
+        self.undecided: Undecided | None = None
+
+    def waits(self) -> bool:
+        return self.id == 0
+
+    def stands(self, row_id: int) -> None:
+        self._dealer.acknowledge(self, row_id)
+
+    def taken(self) -> None:
+        self._dealer.refuse(self)
+
+    def withdraw(self, _: Undecided) -> None:
+        """Its session does not wait any longer."""
+        self._dealer.withdraw(self)
+
+
+class Dealer:
+    """WAMP's remote procedure calls for the sessions of one realm on this node."""
+
+    def __init__(
+        self,
+        *,
+        realm: str,
+        uris: UriRules,
+        limits: Limits,
+        counters: Counters,
+        outbox: Outbox,
+        ledger: Ledger,
+        rows: Rows,
+        docket: Docket,
+        calls: Calls,
+    ) -> None:
+        self._realm: Final = realm
+        self._uris: Final = uris
+        self._limits: Final = limits
+        self._counters: Final = counters
+        self._outbox: Final = outbox
+        self._ledger: Final = ledger
+        self._rows: Final = rows
+        self._docket: Final = docket
+        self._calls: Final = calls
+        self._offers: Final[dict[str, Offer]] = {}  # procedure -> the offer of this node
+        self._by_id: Final[dict[int, Offer]] = {}  # registration id -> those whose REGISTERED was queued
+
+    # ---- REGISTER and UNREGISTER
+
+    def register(self, session: Session, register: Any) -> None:
+        """REGISTERED as soon as the row stands everywhere, or ERROR if the procedure has an owner (rules 22, 34)."""
+        procedure = register.procedure
+        _check_policy(register)
+        self._uris.check(procedure)
+        check_not_reserved(procedure)
+        session.permissions.require("register", procedure)
+        if procedure in self._offers:
+            raise ProcedureAlreadyExists(f"{procedure!r} is registered already.")
+        self._check_bound(session)
+        offer = Offer(self, RowKey(REGISTRATIONS, self._realm, EXACT, procedure), session)
+        self._offers[procedure] = offer
+        offer.undecided = self._docket.enter(session, replies.REGISTER, register.request, offer.withdraw)
+        self._rows.want(offer.key, session.id, offer)
+
+    def acknowledge(self, offer: Offer, row_id: int) -> None:
+        """The row stands: REGISTERED, and from here on the procedure can be called."""
+        assert offer.undecided is not None, "an offer waits from its beginning"
+        offer.id = row_id
+        self._by_id[row_id] = offer
+        offer.session.registrations[row_id] = offer
+        offer.undecided.answer(Registered(offer.undecided.request, row_id))
+
+    def refuse(self, offer: Offer) -> None:
+        """The procedure has another owner (rule 34)."""
+        del self._offers[offer.key.uri]
+        assert offer.undecided is not None, "an offer waits from its beginning"
+        offer.undecided.refuse(ProcedureAlreadyExists(f"{offer.key.uri!r} is registered already."))
+
+    def withdraw(self, offer: Offer) -> None:
+        """Nobody waits for this offer any longer."""
+        del self._offers[offer.key.uri]
+        self._rows.withdraw(offer.key)
+
+    def unregister(self, session: Session, unregister: Any) -> None:
+        """No call is delivered from here on; UNREGISTERED once the removal has been applied (rule 22)."""
+        offer = session.registrations.pop(unregister.registration, None)
+        if offer is None:
+            raise NoSuchRegistration(f"Registration {unregister.registration} is not one of this session.")
+        self._forget(offer)
+        undecided = self._docket.enter(session, replies.UNREGISTER, unregister.request, lambda _: None)
+        self._rows.withdraw(offer.key, lambda: undecided.answer(Unregistered(undecided.request)))
+
+    def leave(self, session: Session) -> None:
+        """The session has ended: forget its offers; calls of it and to it end."""
+        for offer in session.registrations.values():
+            self._forget(offer)
+            self._rows.withdraw(offer.key)
+        session.registrations.clear()
+        self._calls.caller_left(session)
+        self._calls.callee_left(session)
+
+    def _forget(self, offer: Offer) -> None:
+        del self._offers[offer.key.uri]
+        del self._by_id[offer.id]
+
+    def _check_bound(self, session: Session) -> None:
+        if len(session.registrations) + len(session.undecided) >= self._limits.session_registrations_max:
+            self._counters.add("session_bounds_reached")
+            raise Unavailable(f"A session may have {self._limits.session_registrations_max} registrations.")
+
+    # ---- CALL, at the caller's home
+
+    def call(self, caller: Session, call: Call) -> None:
+        """Send an INVOCATION to the procedure's owner, at this node or another."""
+        procedure = call.procedure
+        self._uris.check(procedure)
+        caller.permissions.require("call", procedure)
+        if len(caller.calls) >= self._limits.session_calls_max:
+            self._counters.add("session_bounds_reached")
+            raise Unavailable(f"A session may have {self._limits.session_calls_max} calls that wait for their end.")
+        self._choose(self._calls.open(caller, call))
+
+    def _choose(self, pending: PendingCall) -> None:
+        target = self._ledger.tables.registration(self._realm, EXACT, pending.call.procedure)
+        if target is None:
+            self._calls.refuse(pending, not_registered(pending.call.procedure))
+            return
+        pending.target = target
+        pending.attempts += 1
+        if target.owner == self._ledger.owner:
+            self._invoke_here(pending, target)
+        else:
+            self._invoke_there(pending, target)
+
+    def _invoke_here(self, pending: PendingCall, target: Registration) -> None:
+        offer = self._by_id.get(target.id)
+        if offer is None or offer.session.id != target.session:
+            self._calls.refuse(pending, not_registered(target.procedure))
+        else:
+            self._send_invocation(offer, pending, pending.call.options, pending.call.payload)
+
+    def _invoke_there(self, pending: PendingCall, target: Registration) -> None:
+        call, caller = pending.call, pending.caller
+        number = self._calls.await_reply(pending, target.owner)
+        invoke = Invoke(
+            number,
+            self._realm,
+            target.id,
+            call.procedure,
+            target.session,
+            caller.originator,
+            call.options,
+            call.payload,
+        )
+        if not self._outbox.forward(target.owner, invoke):
+            self._calls.replied(target.owner, number)
+            self._calls.refuse(pending, Unavailable("The callee's node cannot be reached now; nothing was sent to it."))
+
+    def replied(self, pending: PendingCall, reply: Reply) -> None:
+        """Another node has ended a call, or has not delivered it (rule 3)."""
+        if reply.answer is Answer.RESULT:
+            self._calls.result(pending, carried(reply.options), reply.payload)
+        elif reply.answer is Answer.ERROR:
+            self._calls.error(pending, carried(reply.options), reply.error, reply.payload)
+        else:
+            self._choose_again(pending)
+
+    def _choose_again(self, pending: PendingCall) -> None:
+        """Nothing has been sent to the callee, so another owner may be asked; the same would answer the same."""
+        target = self._ledger.tables.registration(self._realm, EXACT, pending.call.procedure)
+        if target == pending.target or pending.attempts >= _ATTEMPTS_MAX:
+            self._calls.refuse(pending, not_registered(pending.call.procedure))
+        else:
+            self._choose(pending)
+
+    def cancel(self, caller: Session, cancel: Any) -> None:
+        """CANCEL of a call that has ended is no error: the two may cross."""
+        pending = caller.calls.get(cancel.request)
+        if pending is not None:
+            self._calls.cancel(pending)
+
+    # ---- INVOCATION, at the callee's home
+
+    def invoke(self, source: Owner, invoke: Invoke) -> None:
+        """Another node's call: deliver it if all of rule 3 holds, else say that nothing was sent."""
+        offer = self._by_id.get(invoke.registration)
+        if offer is None or offer.session.id != invoke.callee or not self._may_deliver(offer):
+            self._outbox.forward(source, not_delivered(invoke.call))
+            return
+        self._send_invocation(offer, self._calls.serve(source, invoke.call), invoke.options, invoke.payload)
+
+    def _may_deliver(self, offer: Offer) -> bool:
+        if not self._ledger.serving():
+            return False
+        row = self._ledger.tables.registration(self._realm, EXACT, offer.key.uri)
+        return row is not None and row.owner == self._ledger.owner and row.session == offer.session.id
+
+    def _send_invocation(self, offer: Offer, work: PendingCall | Served, options: Options, payload: Payload) -> None:
+        request = self._calls.invoked(offer.session, work)
+        offer.session.client.send(Invocation(request, offer.id, carried(options), payload))
+
+    def yielded(self, callee: Session, result: Yield) -> None:
+        """The callee's result, on its way to the caller."""
+        work = self._calls.answered(callee, result.request)
+        if isinstance(work, Served):
+            reply = Reply(work.number, Answer.RESULT, "", result.options, result.payload)
+            self._outbox.forward(work.source, reply)
+        elif work is not None:
+            self._calls.result(work, carried(result.options), result.payload)
+
+    def failed(self, callee: Session, error: Error) -> None:
+        """The callee's error, on its way to the caller."""
+        if error.request_type != replies.INVOCATION:
+            raise ProtocolViolation(
+                f"ERROR for a message of type {error.request_type}; a client may answer INVOCATION."
+            )
+        work = self._calls.answered(callee, error.request)
+        if work is None:
+            return
+        uri, payload = error.error, error.payload
+        try:
+            self._uris.check(uri)
+        except InvalidUri as refused:
+            uri, payload = refused.uri, sentence_of(refused)
+        if isinstance(work, Served):
+            self._outbox.forward(work.source, Reply(work.number, Answer.ERROR, uri, error.details, payload))
+        else:
+            self._calls.error(work, carried(error.details), uri, payload)
+
+
+def not_delivered(call: int) -> Reply:
+    """Nothing has been sent to the callee (rule 3)."""
+    return Reply(call, Answer.NOT_DELIVERED, "", NO_OPTIONS, NOTHING)
+
+
+def _check_policy(register: Any) -> None:
+    if (register.match or EXACT) != EXACT:
+        raise InvalidArgument(f"REGISTER with match {register.match!r}: this router offers 'exact'.")
+    if (register.invoke or SINGLE) != SINGLE:
+        raise InvalidArgument(f"REGISTER with invoke {register.invoke!r}: this router offers 'single'.")

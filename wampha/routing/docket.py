@@ -1,0 +1,88 @@
+"""The docket: requests that wait for the cluster's decision, each with a deadline."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from wampha.counters import Counters
+from wampha.errors import Unavailable, WampError
+from wampha.limits import Limits
+from wampha.routing.ports import Clock
+from wampha.routing.replies import refusal
+from wampha.routing.session import Session
+
+
+class Undecided:
+    """One SUBSCRIBE, REGISTER or UNREGISTER; it is answered exactly once, or its session ends."""
+
+    __slots__ = ("_withdraw", "code", "deadline", "open", "request", "session")
+
+    def __init__(
+        self, session: Session, code: int, request: int, deadline: float, withdraw: Callable[[Undecided], None]
+    ) -> None:
+        self.session: Final = session
+        self.code: Final = code
+        self.request: Final = request
+        self.deadline: Final = deadline
+        self.open = True
+        self._withdraw: Final = withdraw
+
+    def answer(self, message: Any) -> None:
+        """Answer the request; nothing happens if it is closed already."""
+        if self.open:
+            self._close()
+            self.session.client.send(message)
+
+    def refuse(self, error: WampError) -> None:
+        """Answer with ERROR, likewise."""
+        self.answer(refusal(self.code, self.request, error))
+
+    def withdraw(self) -> None:
+        """Close it without a word and let go of what it wanted."""
+        if self.open:
+            self._close()
+            self._withdraw(self)
+
+    def _close(self) -> None:
+        self.open = False
+        self.session.undecided.pop(self, None)
+
+
+class Docket:
+    """All undecided requests of the node, in the order of their deadlines."""
+
+    def __init__(self, *, limits: Limits, counters: Counters, clock: Clock) -> None:
+        self._limits: Final = limits
+        self._counters: Final = counters
+        self._clock: Final = clock
+        self._queue: Final[deque[Undecided]] = deque()  # one time limit for all, hence ordered
+
+    def enter(self, session: Session, code: int, request: int, withdraw: Callable[[Undecided], None]) -> Undecided:
+        """Start to wait; after the time limit the request is refused and `withdraw` called."""
+        deadline = self._clock.now() + self._limits.decide_timeout_s
+        undecided = Undecided(session, code, request, deadline, withdraw)
+        session.undecided[undecided] = None
+        self._queue.append(undecided)
+        return undecided
+
+    def ticked(self) -> None:
+        """Refuse what waited for too long."""
+        now = self._clock.now()
+        while self._queue and (not self._queue[0].open or self._queue[0].deadline <= now):
+            undecided = self._queue.popleft()
+            if undecided.open:
+                self._expire(undecided)
+
+    def _expire(self, undecided: Undecided) -> None:
+        self._counters.add("wants_timed_out")
+        limit = self._limits.decide_timeout_s
+        undecided.session.client.send(
+            refusal(
+                undecided.code,
+                undecided.request,
+                Unavailable(f"The cluster could not decide this within {limit:g} seconds; try again later."),
+            )
+        )
+        undecided.withdraw()

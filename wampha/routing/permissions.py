@@ -1,0 +1,151 @@
+"""Who may do what: static permissions of the roles of a realm, in Crossbar's words.
+
+Denied unless allowed. For a concrete URI the most specific permission decides: an exact one before the longest prefix
+before the wildcard with the longest literal beginning. A pattern subscription receives whatever its pattern matches,
+so it needs one permission that covers the whole pattern and allows it, and none inside the pattern that denies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from wampha.errors import NotAuthorized
+from wampha.names.patterns import PatternIndex
+from wampha.names.uri import EXACT, PREFIX
+
+ACTIONS: Final = ("call", "register", "publish", "subscribe")
+_VERDICTS_MAX: Final = 10_000  # verdicts remembered per role and action; more empty the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What a role may do with the URIs that match; `allow` holds some of `ACTIONS`."""
+
+    uri: str
+    match: str
+    allow: frozenset[str]
+
+
+class Permissions:
+    """The permissions of one role; verdicts are remembered, so that the hot path asks one dictionary."""
+
+    __slots__ = ("_index", "_verdicts")
+
+    def __init__(self, permissions: Iterable[Permission]) -> None:
+        """If a pattern is stated twice, the later statement holds."""
+        self._index: Final[PatternIndex[Permission]] = PatternIndex()
+        for permission in {(each.match, each.uri): each for each in permissions}.values():
+            self._index.add(permission.match, permission.uri, permission)
+        self._verdicts: Final[dict[str, dict[str, bool]]] = {action: {} for action in ACTIONS}
+
+    def require(self, action: str, uri: str) -> None:
+        """Raise NotAuthorized unless the role may do `action` of `ACTIONS` with a concrete URI."""
+        allowed = self._verdicts[action].get(uri)
+        if allowed is None:
+            allowed = self._decide(action, uri)
+        if not allowed:
+            raise NotAuthorized(f"This session's role does not allow to {action} {uri!r}.")
+
+    def require_pattern(self, action: str, match: str, pattern: str) -> None:
+        """Raise NotAuthorized unless the role may do `action` with everything that the pattern matches."""
+        if match == EXACT:
+            self.require(action, pattern)
+        elif not self._pattern_allowed(action, match, pattern):
+            raise NotAuthorized(
+                f"This session's role does not allow to {action} everything that {match} pattern {pattern!r} matches."
+            )
+
+    def _decide(self, action: str, uri: str) -> bool:
+        matches = self._index.match(uri)
+        allowed = bool(matches) and action in matches[0].allow
+        verdicts = self._verdicts[action]
+        if len(verdicts) >= _VERDICTS_MAX:
+            verdicts.clear()
+        verdicts[uri] = allowed
+        return allowed
+
+    def _pattern_allowed(self, action: str, match: str, pattern: str) -> bool:
+        covering = [each for each in self._index if _covers(each, match, pattern)]
+        if not covering or action not in max(covering, key=_specificity).allow:
+            return False
+        return all(
+            action in each.allow
+            for each in self._index
+            if each not in covering and _overlap(each.match, each.uri, match, pattern)
+        )
+
+
+def _specificity(permission: Permission) -> tuple[int, int]:
+    if permission.match == EXACT:
+        return (2, 0)
+    if permission.match == PREFIX:
+        return (1, len(permission.uri))
+    return (0, len(_literal(permission.uri)))
+
+
+def _literal(wildcard: str) -> str:
+    """What every match of a wildcard pattern begins with."""
+    components = wildcard.split(".")
+    if "" not in components:
+        return wildcard
+    return "".join(f"{component}." for component in components[: components.index("")])
+
+
+def _covers(permission: Permission, match: str, pattern: str) -> bool:
+    """Whether the permission matches all that the prefix or wildcard pattern matches."""
+    if permission.match == PREFIX:
+        return (pattern if match == PREFIX else _literal(pattern)).startswith(permission.uri)
+    if match == PREFIX:
+        return False
+    if permission.match == EXACT:
+        return permission.uri == pattern
+    mine, theirs = permission.uri.split("."), pattern.split(".")
+    return len(mine) == len(theirs) and all(a in ("", b) for a, b in zip(mine, theirs, strict=True))
+
+
+def _overlap(match: str, uri: str, other_match: str, other: str) -> bool:
+    """Whether some URI may match both; of two patterns, neither need be concrete."""
+    if PREFIX not in (match, other_match):
+        mine, theirs = uri.split("."), other.split(".")
+        return len(mine) == len(theirs) and all(_meet(a, b) for a, b in zip(mine, theirs, strict=True))
+    if match == other_match:
+        return uri.startswith(other) or other.startswith(uri)
+    prefix, pattern = (uri, other) if match == PREFIX else (other, uri)
+    *whole, begun = prefix.split(".")
+    components = pattern.split(".")
+    return (
+        len(whole) < len(components)
+        and all(_meet(a, b) for a, b in zip(whole, components, strict=False))
+        and (components[len(whole)] == "" or components[len(whole)].startswith(begun))
+    )
+
+
+def _meet(component: str, other: str) -> bool:
+    return component == other or "" in (component, other)
+
+
+@dataclass(frozen=True, slots=True)
+class RealmRules:
+    """A realm as the configuration states it."""
+
+    name: str
+    roles: Mapping[str, Permissions]
+    strict_uris: bool = False
+
+    @classmethod
+    def of(cls, realm: Any) -> RealmRules:
+        """From the configuration's realm: `name`, `roles[].name`, `roles[].permissions[].uri/match/allow.<action>`."""
+        roles = {
+            role.name: Permissions(
+                Permission(
+                    uri=each.uri,
+                    match=str(each.match),
+                    allow=frozenset(action for action in ACTIONS if getattr(each.allow, action)),
+                )
+                for each in role.permissions
+            )
+            for role in realm.roles
+        }
+        return cls(name=realm.name, roles=roles, strict_uris=getattr(realm, "strict_uris", False))

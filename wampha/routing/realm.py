@@ -1,0 +1,120 @@
+"""One realm on this node: its rules, its broker and dealer, and the door by which refusals leave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from autobahn.wamp import message as autobahn
+
+from wampha.counters import Counters
+from wampha.errors import ProtocolViolation, WampError
+from wampha.limits import Limits
+from wampha.messages.model import Call, Error, Publish, Subscribe, Yield
+from wampha.names.ids import Ids
+from wampha.names.uri import UriRules
+from wampha.routing import replies
+from wampha.routing.broker import Broker
+from wampha.routing.calls import Calls
+from wampha.routing.dealer import Dealer
+from wampha.routing.docket import Docket
+from wampha.routing.permissions import Permissions, RealmRules
+from wampha.routing.ports import Ledger, Outbox
+from wampha.routing.rows import Rows
+from wampha.routing.session import Session
+
+# Requests that ERROR may answer; a CANCEL, YIELD or ERROR is never refused.
+_CODES: Final[Mapping[type, int]] = {
+    Publish: replies.PUBLISH,
+    Subscribe: replies.SUBSCRIBE,
+    autobahn.Unsubscribe: replies.UNSUBSCRIBE,
+    Call: replies.CALL,
+    autobahn.Register: replies.REGISTER,
+    autobahn.Unregister: replies.UNREGISTER,
+}
+
+
+class Realm:
+    """Where the messages of a realm's sessions go."""
+
+    def __init__(
+        self,
+        *,
+        rules: RealmRules,
+        limits: Limits,
+        counters: Counters,
+        ids: Ids,
+        outbox: Outbox,
+        ledger: Ledger,
+        rows: Rows,
+        docket: Docket,
+        calls: Calls,
+    ) -> None:
+        self.name: Final = rules.name
+        self._roles: Final[Mapping[str, Permissions]] = rules.roles
+        self._counters: Final = counters
+        uris = UriRules(
+            strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
+        )
+        self.broker: Final = Broker(
+            realm=rules.name,
+            uris=uris,
+            limits=limits,
+            counters=counters,
+            ids=ids,
+            outbox=outbox,
+            ledger=ledger,
+            rows=rows,
+            docket=docket,
+        )
+        self.dealer: Final = Dealer(
+            realm=rules.name,
+            uris=uris,
+            limits=limits,
+            counters=counters,
+            outbox=outbox,
+            ledger=ledger,
+            rows=rows,
+            docket=docket,
+            calls=calls,
+        )
+        self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
+            Publish: self.broker.publish,
+            Subscribe: self.broker.subscribe,
+            autobahn.Unsubscribe: self.broker.unsubscribe,
+            Call: self.dealer.call,
+            Yield: self.dealer.yielded,
+            Error: self.dealer.failed,
+            autobahn.Register: self.dealer.register,
+            autobahn.Unregister: self.dealer.unregister,
+            autobahn.Cancel: self.dealer.cancel,
+        }
+
+    def permissions_of(self, role: str) -> Permissions | None:
+        """What a role may do here; None if the realm has no such role."""
+        return self._roles.get(role)
+
+    def receive(self, session: Session, message: Any) -> None:
+        """Handle one message of an open session; raises ProtocolViolation and nothing else."""
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise ProtocolViolation(f"A client may not send {type(message).__name__.upper()} in an open session.")
+        try:
+            handler(session, message)
+        except WampError as error:
+            self._refuse(session, message, error)
+
+    def leave(self, session: Session) -> None:
+        """The session has ended: nothing of it stays."""
+        for undecided in list(session.undecided):
+            undecided.withdraw()
+        self.broker.leave(session)
+        self.dealer.leave(session)
+
+    def _refuse(self, session: Session, message: Any, error: WampError) -> None:
+        # Basic profile, "Publishing": without `acknowledge` the publisher is told nothing.
+        if type(message) is Publish and message.options.get("acknowledge") is not True:
+            self._counters.add("publishes_refused_silently")
+            return
+        self._counters.add("requests_refused")
+        session.client.send(replies.refusal(_CODES[type(message)], message.request, error))

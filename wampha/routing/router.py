@@ -1,0 +1,227 @@
+"""The router: realms, conversations, and what the ledger and other nodes tell this node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from wampha.auth import anonymous
+from wampha.counters import Counters
+from wampha.errors import SessionRefused
+from wampha.limits import Limits
+from wampha.messages.model import Options
+from wampha.messages.relayed import CancelInvoke, Forward, Invoke, Relayed, Reply
+from wampha.names.ids import Ids
+from wampha.routing.calls import Calls
+from wampha.routing.conversation import Conversation
+from wampha.routing.dealer import not_delivered
+from wampha.routing.docket import Docket
+from wampha.routing.permissions import RealmRules
+from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
+from wampha.routing.realm import Realm
+from wampha.routing.rows import Rows
+from wampha.routing.session import Session
+from wampha.state.changes import NodeGone
+from wampha.state.commands import Owner
+
+SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
+
+# WELCOME.Details.roles: only what a test proves is announced.
+_ROLES: Final[Options] = {
+    "broker": {"features": {"pattern_based_subscription": True, "publisher_exclusion": True}},
+    "dealer": {"features": {}},
+}
+
+
+class Router:
+    """All realms of one node; implements `LedgerEvents`."""
+
+    def __init__(
+        self,
+        *,
+        realms: Iterable[RealmRules],
+        limits: Limits,
+        counters: Counters,
+        ids: Ids,
+        clock: Clock,
+        outbox: Outbox,
+        agent: str,
+    ) -> None:
+        """`agent` names the software in WELCOME; `attach` must follow before anything else is called."""
+        self.counters: Final = counters
+        self._rules: Final = tuple(realms)
+        self._limits: Final = limits
+        self._ids: Final = ids
+        self._clock: Final = clock
+        self._outbox: Final = outbox
+        self._agent: Final = agent
+        self._calls: Final = Calls(counters=counters, outbox=outbox)
+        self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
+        self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
+        self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
+        self._realms: Mapping[str, Realm] = {}  # name -> realm
+        self._ledger: Ledger
+        self._rows: Rows
+        self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
+            Forward: self._forwarded,
+            Invoke: self._invoked,
+            Reply: self._replied,
+            CancelInvoke: self._canceled,
+        }
+
+    def attach(self, ledger: Ledger) -> None:
+        """Give the router its ledger; once, before anything else."""
+        self._ledger = ledger
+        self._rows = Rows(ledger=ledger, counters=self.counters)
+        self._realms = {
+            rules.name: Realm(
+                rules=rules,
+                limits=self._limits,
+                counters=self.counters,
+                ids=self._ids,
+                outbox=self._outbox,
+                ledger=ledger,
+                rows=self._rows,
+                docket=self._docket,
+                calls=self._calls,
+            )
+            for rules in self._rules
+        }
+
+    # ---- clients
+
+    def connected(self, client: Client, anonymous_role: str | None) -> Conversation:
+        """A client's transport is open; `anonymous_role` is what its listener gives to those who prove nothing."""
+        conversation = Conversation(router=self, client=client, anonymous_role=anonymous_role)
+        self._conversations[conversation] = None
+        return conversation
+
+    def sessions(self) -> int:
+        """How many sessions this node has."""
+        return len(self._sessions)
+
+    def close(self, reason: str, sentence: str) -> None:
+        """End every conversation: the node stops. Its rows go when the ledger leaves (rule 5)."""
+        self._rows.stop()
+        self._dismiss_all(reason, sentence)
+
+    def join(self, hello: Any, client: Client, anonymous_role: str | None) -> tuple[Realm, Session, Options]:
+        """Open a session for a HELLO; returns it with WELCOME.Details, or raises SessionRefused."""
+        realm = self._realms.get(hello.realm)
+        if realm is None:
+            raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {hello.realm!r} here.")
+        if anonymous_role is None or not anonymous.offered(hello.authmethods):
+            raise SessionRefused(
+                "wamp.error.no_matching_auth_method", "None of the authentication methods offered is accepted here."
+            )
+        permissions = realm.permissions_of(anonymous_role)
+        if permissions is None:
+            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {anonymous_role!r}.")
+        if not self._ledger.serving():
+            raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
+        grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
+        session = Session(
+            session_id=self._session_id(), realm=realm.name, grant=grant, permissions=permissions, client=client
+        )
+        self._sessions[session.id] = session
+        self.counters.add("sessions_opened")
+        details = {
+            "realm": realm.name,
+            "authid": grant.authid,
+            "authrole": grant.authrole,
+            "authmethod": grant.authmethod,
+            "authprovider": grant.authprovider,
+            "roles": _ROLES,
+            "agent": self._agent,
+        }
+        return realm, session, details
+
+    def ended(self, conversation: Conversation, realm: Realm | None, session: Session | None) -> None:
+        """A conversation is over, and with it its session, if there was one."""
+        self._conversations.pop(conversation, None)
+        if realm is not None and session is not None:
+            session.open = False
+            del self._sessions[session.id]
+            self.counters.add("sessions_closed")
+            realm.leave(session)
+
+    def hello_deadline(self, expired: Callable[[], None]) -> Cancellable:
+        """Call `expired` when a client has had its time to open a session."""
+        return self._clock.call_later(self._limits.hello_timeout_s, expired)
+
+    def _session_id(self) -> int:
+        while (drawn := self._ids.session()) in self._sessions:
+            pass
+        return drawn
+
+    def _dismiss_all(self, reason: str, sentence: str) -> None:
+        for conversation in list(self._conversations):
+            conversation.dismiss(reason, sentence)
+
+    # ---- other nodes
+
+    def relayed(self, source: Owner, relayed: Relayed) -> None:
+        """A message of another node's incarnation, addressed to this node's present one (rule 29)."""
+        self._relayed[type(relayed)](source, relayed)
+
+    def node_lost(self, owner: Owner) -> None:
+        """The connection to this incarnation is lost: the calls that wait for it end, outcome unknown."""
+        self._calls.node_lost(owner)
+
+    def _forwarded(self, source: Owner, forward: Forward) -> None:
+        realm = self._realms.get(forward.realm)
+        if realm is not None:
+            realm.broker.deliver_forwarded(forward)
+
+    def _invoked(self, source: Owner, invoke: Invoke) -> None:
+        realm = self._realms.get(invoke.realm)
+        if realm is None:
+            self._outbox.forward(source, not_delivered(invoke.call))
+        else:
+            realm.dealer.invoke(source, invoke)
+
+    def _replied(self, source: Owner, reply: Reply) -> None:
+        pending = self._calls.replied(source, reply.call)
+        if pending is not None:
+            self._realms[pending.caller.realm].dealer.replied(pending, reply)
+
+    def _canceled(self, source: Owner, cancel: CancelInvoke) -> None:
+        self._calls.canceled_by_caller(source, cancel.call)
+
+    # ---- the ledger
+
+    def applied(self, changes: Iterable[Any]) -> None:
+        """A batch of the log was applied."""
+        changes = list(changes)
+        for change in changes:
+            if type(change) is NodeGone:
+                self._calls.node_gone(change.owner)
+        self._rows.applied(changes)
+
+    def installed(self) -> None:
+        """A snapshot replaced the tables; calls to incarnations that are not in it end."""
+        up = self._ledger.tables.up
+        for owner in self._calls.nodes():
+            if owner not in up:
+                self._calls.node_gone(owner)
+        self._rows.installed()
+
+    def safe_moved(self) -> None:
+        """Every node that may serve has applied more: acknowledgements may be due (rule 22)."""
+        self._rows.claim()
+
+    def serving_changed(self, serving: bool) -> None:
+        """The lease came or went."""
+        if serving:
+            self._rows.claim()
+
+    def fenced(self, sentence: str) -> None:
+        """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
+        self._rows.reset()
+        self._calls.clear()
+        self._dismiss_all(SYSTEM_SHUTDOWN, sentence)
+
+    def ticked(self) -> None:
+        """Look after what is in doubt and what has waited for too long (rule 33)."""
+        self._rows.ticked()
+        self._docket.ticked()

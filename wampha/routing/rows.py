@@ -1,0 +1,318 @@
+"""The node's own rows in the replicated tables, kept equal to what it wants (protocol rules 22 and 30-34).
+
+Broker and dealer say what they want under a key; this module proposes commands until the table agrees, and tells when
+a row *stands*: nothing is in flight, nothing is in doubt, and every node that may be serving knows the row (rule 22).
+There is no stored state such as "adding": `want` is local truth, `have` is the table (rule 31).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from itertools import islice
+from typing import Any, Final, NamedTuple, Protocol
+
+from wampha.counters import Counters
+from wampha.routing.ports import Ledger
+from wampha.state.changes import RegistrationAdded, RegistrationRemoved, RouteAdded, RouteRemoved
+from wampha.state.commands import (
+    AddRegistration,
+    AddRoute,
+    Command,
+    Outcome,
+    Owner,
+    RemoveRegistration,
+    RemoveRoute,
+)
+from wampha.state.machine import SINGLE
+from wampha.state.tables import Tables
+
+ROUTES: Final = "routes"
+REGISTRATIONS: Final = "registrations"
+NOTHING: Final = 0  # wanted or standing: no row
+SUBSCRIBERS: Final = 1  # the only thing a route can want; a registration wants a session id
+_RETRIES_PER_TICK: Final = 500  # rows in doubt that are proposed again at once; bounds the reactor turn
+
+
+class Watcher(Protocol):
+    """Who wants a row."""
+
+    def waits(self) -> bool:
+        """Whether `stands` is of interest; asked when the row agrees with the want."""
+
+    def stands(self, row_id: int) -> None:
+        """The row stands: what waits for it may be acknowledged now."""
+
+    def taken(self) -> None:
+        """The row belongs to somebody else; the want has been withdrawn."""
+
+
+class Standing(NamedTuple):
+    """A row of this node as the table shows it."""
+
+    value: int  # SUBSCRIBERS, or the session
+    id: int  # the subscription's or registration's
+    added: int  # index of the entry that added it
+
+
+class RowKey(NamedTuple):
+    """Where a row is: `table` is one of the keys of `_TABLES`."""
+
+    table: str
+    realm: str
+    match: str
+    uri: str
+
+
+class _Routes:
+    """How rows of routes are read and written."""
+
+    @staticmethod
+    def have(tables: Tables, owner: Owner, key: RowKey) -> Standing | None:
+        route = tables.route(key.realm, key.match, key.uri)
+        if route is None or owner not in route.owners:
+            return None
+        return Standing(SUBSCRIBERS, route.id, route.owners[owner])
+
+    @staticmethod
+    def add(owner: Owner, number: int, key: RowKey, _: int) -> Command:
+        return AddRoute(owner, number, key.realm, key.match, key.uri)
+
+    @staticmethod
+    def remove(owner: Owner, number: int, key: RowKey) -> Command:
+        return RemoveRoute(owner, number, key.realm, key.match, key.uri)
+
+
+class _Registrations:
+    """How rows of registrations are read and written."""
+
+    @staticmethod
+    def have(tables: Tables, owner: Owner, key: RowKey) -> Standing | None:
+        registration = tables.registration(key.realm, key.match, key.uri)
+        if registration is None or registration.owner != owner:
+            return None
+        return Standing(registration.session, registration.id, registration.index)
+
+    @staticmethod
+    def add(owner: Owner, number: int, key: RowKey, session: int) -> Command:
+        return AddRegistration(owner, number, key.realm, key.match, key.uri, SINGLE, session)
+
+    @staticmethod
+    def remove(owner: Owner, number: int, key: RowKey) -> Command:
+        return RemoveRegistration(owner, number, key.realm, key.match, key.uri)
+
+
+_TABLES: Final[Mapping[str, type[_Routes] | type[_Registrations]]] = {
+    ROUTES: _Routes,
+    REGISTRATIONS: _Registrations,
+}
+_OWN_CHANGES: Final[dict[type, Callable[[Any], RowKey]]] = {
+    RouteAdded: lambda change: RowKey(ROUTES, change.realm, change.match, change.topic),
+    RouteRemoved: lambda change: RowKey(ROUTES, change.realm, change.match, change.topic),
+    RegistrationAdded: lambda change: RowKey(REGISTRATIONS, change.realm, change.match, change.procedure),
+    RegistrationRemoved: lambda change: RowKey(REGISTRATIONS, change.realm, change.match, change.procedure),
+}
+
+
+class _Row:
+    """What is wanted under one key, and what is known of it."""
+
+    __slots__ = ("dirty", "farewells", "flight", "key", "queued", "want", "watcher")
+
+    def __init__(self, key: RowKey) -> None:
+        self.key: Final = key
+        self.want = NOTHING
+        self.watcher: Watcher | None = None
+        self.flight = 0  # number of the proposal in flight; 0: none (rule 31)
+        self.dirty = False  # the outcome of an earlier proposal is not known (rule 32)
+        self.queued = False  # stands in the queue for the claim
+        self.farewells: list[tuple[int, Callable[[], None]]] = []  # (value that goes, whom to tell)
+
+
+class Rows:
+    """All rows of this incarnation that are wanted, standing, in flight or in doubt."""
+
+    def __init__(self, *, ledger: Ledger, counters: Counters) -> None:
+        self._ledger: Final = ledger
+        self._counters: Final = counters
+        self._rows: dict[RowKey, _Row] = {}
+        self._due: dict[RowKey, None] = {}  # to be looked at in the next tick, oldest first
+        self._unclaimed: list[tuple[int, int, _Row]] = []  # heap of (index, tie-break, row) that wait for the claim
+        self._number = 0  # of the last proposal of this incarnation (rule 30)
+        self._tie_break = 0
+        self._stopped = False
+
+    # ---- what broker and dealer ask
+
+    def want(self, key: RowKey, value: int, watcher: Watcher) -> None:
+        """Local truth: `value` under `key`. `watcher.stands` follows, perhaps before this returns."""
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = _Row(key)
+        row.want = value
+        row.watcher = watcher
+        self._look(row)
+
+    def withdraw(self, key: RowKey, farewell: Callable[[], None] | None = None) -> None:
+        """Local truth: nothing under `key`; `farewell` is called once the removal has been applied."""
+        row = self._rows.get(key)
+        if row is None:
+            return
+        if farewell is not None:
+            row.farewells.append((row.want, farewell))
+        row.want = NOTHING
+        row.watcher = None
+        self._look(row)
+
+    def standing(self, key: RowKey) -> int:
+        """The row's id if it stands and this node serves (rules 22 and 23), else 0."""
+        row = self._rows.get(key)
+        standing = None if row is None else self._agreed(row)
+        if standing is None or standing.added > self._ledger.safe or not self._ledger.serving():
+            return 0
+        return standing.id
+
+    # ---- what the ledger tells (rule 33)
+
+    def applied(self, changes: Iterable[Any]) -> None:
+        """Look at own rows that changed; one that nobody wants is removed."""
+        owner = self._ledger.owner
+        for change in changes:
+            key_of = _OWN_CHANGES.get(type(change))
+            if key_of is None or change.owner != owner:
+                continue
+            key = key_of(change)
+            row = self._rows.get(key)
+            if row is None:
+                row = self._rows[key] = _Row(key)
+            self._look(row)
+
+    def installed(self) -> None:
+        """The tables were replaced: every own row is in doubt (rule 32), and so is one that nobody wants."""
+        owner, tables = self._ledger.owner, self._ledger.tables
+        standing = [RowKey(ROUTES, realm, row.match, row.topic) for realm, row in tables.routes_of(owner)]
+        standing += [
+            RowKey(REGISTRATIONS, realm, row.match, row.procedure) for realm, row in tables.registrations_of(owner)
+        ]
+        for key in standing:
+            if key not in self._rows:
+                self._rows[key] = _Row(key)
+        for key, row in self._rows.items():
+            row.dirty = True
+            self._due[key] = None
+
+    def ticked(self) -> None:
+        """Propose again what is in doubt, a bounded number at a time."""
+        for key in list(islice(self._due, _RETRIES_PER_TICK)):
+            del self._due[key]
+            row = self._rows.get(key)
+            if row is not None:
+                self._look(row)
+        self.claim()
+
+    def claim(self) -> None:
+        """Tell the watchers of rows that stand by now: `safe` rose, or the lease returned."""
+        if not self._unclaimed or not self._ledger.serving():
+            return
+        while self._unclaimed and self._unclaimed[0][0] <= self._ledger.safe:
+            row = heapq.heappop(self._unclaimed)[2]
+            row.queued = False
+            self._told(row)
+
+    def reset(self) -> None:
+        """The incarnation is dead: its rows died with it, and numbers begin anew (rules 4, 28, 30)."""
+        self._rows = {}
+        self._due = {}
+        self._unclaimed = []
+        self._number = 0
+
+    def stop(self) -> None:
+        """Propose nothing any more: the incarnation leaves, and its rows go in that entry (rules 5, 28)."""
+        self._stopped = True
+        self.reset()
+
+    # ---- one row
+
+    def _agreed(self, row: _Row) -> Standing | None:
+        """The row as the table shows it, if that is what is wanted and nothing is open about it."""
+        if row.flight or row.dirty:
+            return None
+        standing = self._have(row)
+        return standing if standing is not None and standing.value == row.want else None
+
+    def _have(self, row: _Row) -> Standing | None:
+        return _TABLES[row.key.table].have(self._ledger.tables, self._ledger.owner, row.key)
+
+    def _look(self, row: _Row) -> None:
+        """Compare want and have; propose the difference unless a proposal is in flight (rule 31)."""
+        if row.flight:
+            return
+        standing = self._have(row)
+        have = NOTHING if standing is None else standing.value
+        if not row.dirty:
+            self._bid_farewell(row, have)
+        if row.dirty or row.want != have:
+            self._propose(row, have)
+        elif standing is None:
+            self._rows.pop(row.key, None)
+        elif row.watcher is not None and row.watcher.waits():
+            self._queue(row, standing.added)
+
+    def _bid_farewell(self, row: _Row, have: int) -> None:
+        gone = [farewell for value, farewell in row.farewells if value != have]
+        row.farewells = [(value, farewell) for value, farewell in row.farewells if value == have]
+        for farewell in gone:
+            farewell()
+
+    def _propose(self, row: _Row, have: int) -> None:
+        if self._stopped:
+            return
+        self._number += 1
+        row.flight = self._number
+        owner, table = self._ledger.owner, _TABLES[row.key.table]
+        # A change of owner is remove, then add: `apply` takes an add only for a free row or the same session.
+        adding = row.want != NOTHING and have in (NOTHING, row.want)
+        command = (
+            table.add(owner, row.flight, row.key, row.want) if adding else table.remove(owner, row.flight, row.key)
+        )
+        self._counters.add("proposals")
+        self._ledger.propose(command, partial(self._decided, row, row.flight, row.want if adding else NOTHING))
+
+    def _decided(self, row: _Row, number: int, added: int, outcome: Outcome) -> None:
+        if row.flight != number or self._rows.get(row.key) is not row:
+            return  # proposed by an incarnation that is dead
+        row.flight = 0
+        if outcome not in (Outcome.OK, Outcome.TAKEN):
+            self._counters.add("proposals_unknown")
+            row.dirty = True
+            self._due[row.key] = None
+            return
+        # It was applied, and with it every earlier proposal for this key has lost its force (rule 30).
+        row.dirty = False
+        if outcome is Outcome.TAKEN and row.want == added:
+            self._refused(row)
+        self._look(row)
+
+    def _refused(self, row: _Row) -> None:
+        watcher = row.watcher
+        row.want = NOTHING
+        row.watcher = None
+        if watcher is not None:
+            watcher.taken()
+
+    def _queue(self, row: _Row, index: int) -> None:
+        if not row.queued:
+            row.queued = True
+            self._tie_break += 1
+            heapq.heappush(self._unclaimed, (index, self._tie_break, row))
+        self.claim()
+
+    def _told(self, row: _Row) -> None:
+        standing = self._agreed(row) if self._rows.get(row.key) is row else None
+        if standing is None or row.watcher is None:
+            return  # looked at again when its proposal is decided
+        if standing.added > self._ledger.safe:
+            self._queue(row, standing.added)
+        else:
+            row.watcher.stands(standing.id)

@@ -1,0 +1,53 @@
+"""One client in one realm, from WELCOME to its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from wampha.auth.grant import Grant
+from wampha.messages.relayed import Originator
+from wampha.routing.permissions import Permissions
+from wampha.routing.ports import Client
+
+if TYPE_CHECKING:
+    from wampha.routing.broker import Subscription
+    from wampha.routing.calls import PendingCall, Served
+    from wampha.routing.dealer import Offer
+    from wampha.routing.docket import Undecided
+
+
+class Session:
+    """What the router knows of one session; small, since there are many."""
+
+    __slots__ = (
+        "authid",
+        "authrole",
+        "calls",
+        "client",
+        "id",
+        "invocations",
+        "invoked",
+        "open",
+        "originator",
+        "permissions",
+        "realm",
+        "registrations",
+        "subscriptions",
+        "undecided",
+    )
+
+    def __init__(self, *, session_id: int, realm: str, grant: Grant, permissions: Permissions, client: Client) -> None:
+        self.id: Final = session_id
+        self.realm: Final = realm
+        self.authid: Final = grant.authid
+        self.authrole: Final = grant.authrole
+        self.permissions: Final = permissions
+        self.client: Final = client
+        self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
+        self.open = True
+        self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued
+        self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
+        self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
+        self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
+        self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
+        self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first

@@ -1,0 +1,61 @@
+"""What applying the log changed: frozen facts in the order of the log, for those who act on them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wampha.state.commands import Owner
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of the tables."""
+
+
+class LeaderChanged(Change, frozen=True):
+    term: int
+    name: str
+
+
+class NodeUp(Change, frozen=True):
+    owner: Owner
+
+
+class NodeGone(Change, frozen=True):
+    """The incarnation is dead; the removals of its rows stand before this in the list."""
+
+    owner: Owner
+    reason: str  # "down", "left" or "succeeded"
+
+
+class RouteAdded(Change, frozen=True):
+    owner: Owner
+    realm: str
+    match: str
+    topic: str
+    subscription: int
+
+
+class RouteRemoved(Change, frozen=True):
+    owner: Owner
+    realm: str
+    match: str
+    topic: str
+    subscription: int
+
+
+class RegistrationAdded(Change, frozen=True):
+    owner: Owner
+    realm: str
+    match: str
+    procedure: str
+    registration: int
+    session: int
+
+
+class RegistrationRemoved(Change, frozen=True):
+    owner: Owner
+    realm: str
+    match: str
+    procedure: str
+    registration: int
+    session: int

@@ -1,0 +1,89 @@
+"""The replicated facts, as every node holds them (protocol section 1, "Replicated table").
+
+Only `machine.py` writes here; everybody else reads. Dictionaries are in the order of the log, so that nodes that
+applied the same log hold equal tables in equal order, with or without a snapshot in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from wampha.names.patterns import PatternIndex
+from wampha.state.commands import Owner
+
+DEAD_MAX: Final = 200  # dead incarnations remembered; a late `up` of an older one cannot be told from a new node
+
+
+class Node(msgspec.Struct, frozen=True, array_like=True):
+    """What an incarnation told of itself when it came up."""
+
+    address: str  # host:port of its peer listener
+    version: str
+
+
+class Route:
+    """Which nodes have subscribers for (realm, match, topic)."""
+
+    __slots__ = ("id", "match", "owners", "topic")
+
+    def __init__(self, route_id: int, match: str, topic: str) -> None:
+        self.id: Final = route_id  # the subscription id: index of the entry that created the route
+        self.match: Final = match
+        self.topic: Final = topic
+        self.owners: Final[dict[Owner, int]] = {}  # -> index of the entry that added this owner's row
+
+
+class Registration(msgspec.Struct, frozen=True, array_like=True):
+    """Who offers (realm, match, procedure)."""
+
+    id: int  # the registration id: index of the entry that created the row
+    match: str
+    procedure: str
+    policy: str
+    owner: Owner
+    session: int
+    index: int  # of the entry that added this owner's row
+
+
+class Tables:
+    """All replicated facts."""
+
+    __slots__ = ("dead", "leader", "nodes", "number", "previous_leader", "registrations", "routes", "term", "up")
+
+    def __init__(self) -> None:
+        self.term = 0
+        self.leader = ""
+        self.previous_leader = ""
+        self.up: dict[Owner, int] = {}  # -> index of the entry that brought it up
+        self.nodes: dict[Owner, Node] = {}  # one for each of `up`
+        self.number: dict[Owner, int] = {}  # of `up` -> number of its last applied command (rule 30)
+        self.dead: dict[int, None] = {}  # the last DEAD_MAX dead incarnations, oldest first
+        self.routes: dict[str, PatternIndex[Route]] = {}  # by realm; a realm without routes has no entry
+        self.registrations: dict[str, PatternIndex[Registration]] = {}  # by realm, likewise
+
+    def route(self, realm: str, match: str, topic: str) -> Route | None:
+        """The route of exactly this (realm, match, topic)."""
+        index = self.routes.get(realm)
+        return None if index is None else index.get(match, topic)
+
+    def registration(self, realm: str, match: str, procedure: str) -> Registration | None:
+        """The registration of exactly this (realm, match, procedure)."""
+        index = self.registrations.get(realm)
+        return None if index is None else index.get(match, procedure)
+
+    def routes_of(self, owner: Owner) -> Iterator[tuple[str, Route]]:
+        """(realm, route) of every route that has a row of this owner; looks through all routes."""
+        for realm, index in self.routes.items():
+            for route in index:
+                if owner in route.owners:
+                    yield realm, route
+
+    def registrations_of(self, owner: Owner) -> Iterator[tuple[str, Registration]]:
+        """(realm, registration) of every registration of this owner; looks through all registrations."""
+        for realm, index in self.registrations.items():
+            for registration in index:
+                if registration.owner == owner:
+                    yield realm, registration

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -168,15 +169,19 @@ class RouterProcess:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
 
     def stop(self) -> None:
-        """End all its processes: politely, then by force."""
-        for number, patience_s in ((signal.SIGTERM, STOP_TIMEOUT_S), (signal.SIGKILL, STOP_TIMEOUT_S)):
-            for pid in list(_session_members(self._process.pid)):
-                try:
-                    os.kill(pid, number)
-                except ProcessLookupError:
-                    continue
-            if self._ended_within(patience_s):
+        """End all its processes: politely, then by force, at once when we are interrupted again meanwhile."""
+        try:
+            self._signal(signal.SIGTERM)
+            if self._ended_within(STOP_TIMEOUT_S):
                 return
+        finally:
+            self._signal(signal.SIGKILL)
+        self._ended_within(STOP_TIMEOUT_S)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in list(_session_members(self._process.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _ended_within(self, patience_s: float) -> bool:
         limit = time.monotonic() + patience_s

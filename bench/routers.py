@@ -43,6 +43,15 @@ def _output(command: Sequence[str | Path], **environment: str) -> str:
     return done.stdout.strip()
 
 
+def _commit() -> str:
+    """The commit of the working tree, with a plus for changes; nothing outside of git."""
+    try:
+        changes = _output(["git", "status", "--porcelain", "--untracked-files=no", "--", "wampha"])
+        return f" ({_output(['git', 'rev-parse', '--short', 'HEAD'])}{'+' if changes else ''})"
+    except (BenchError, FileNotFoundError):
+        return ""
+
+
 def _write(path: Path, configuration: dict[str, Any]) -> Path:
     """JSON, which is also YAML."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +124,7 @@ class Wampha:
         """Say which version of wampha runs on which Python."""
         code = "import wampha; print(wampha.__version__)"
         number = _output([self._python, "-c", code], **self._environment)
-        return f"wampha {number}, {_output([self._python, '--version'])}"
+        return f"wampha {number}{_commit()}, {_output([self._python, '--version'])}"
 
     def launch(self, directory: Path) -> Launch:
         """One node without a cluster."""

@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 pid=$(ss -Hltnp "sport = :$port" | sed -n 's/.*pid=\([0-9]*\).*/\1/p' | head -n 1)
 (cd "$here/.." && python3 -c 'from pathlib import Path; from bench.load import build; build(Path("bench/.build"))')
 "$here/.build/load" --mode pubsub --window 256 --to "127.0.0.1:$port" --pid "$pid" --seconds 10 "$@" &
-py-spy record --pid "$pid" --duration 8 --rate 250 --format raw --output "$here/.build/profile.txt"
+py-spy record --pid "$pid" --duration 8 --rate 250 --function --format raw --output "$here/.build/profile.txt"
 wait
 echo "Samples by innermost function:"
 awk '{ count = $NF; sub(/ [0-9]+$/, ""); n = split($0, frames, ";"); self[frames[n]] += count; all += count }

@@ -12,7 +12,18 @@ from autobahn.wamp.role import RoleCalleeFeatures, RoleCallerFeatures, RolePubli
 
 from wampha.counters import Counters
 from wampha.limits import Limits
-from wampha.messages.model import NO_OPTIONS, Call, Error, Publish, Subscribe, Yield
+from wampha.messages.model import (
+    NO_OPTIONS,
+    Call,
+    Cancel,
+    Error,
+    Publish,
+    Register,
+    Subscribe,
+    Unregister,
+    Unsubscribe,
+    Yield,
+)
 from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
 from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
@@ -240,7 +251,7 @@ class Peer:
 
     def unsubscribe(self, subscription: int) -> int:
         request = self.request()
-        self.receive(autobahn.Unsubscribe(request, subscription))
+        self.receive(Unsubscribe(request, subscription))
         return request
 
     def publish(self, topic: str, payload: Payload = NOTHING, **options: Any) -> int:
@@ -250,7 +261,7 @@ class Peer:
 
     def register(self, procedure: str, **options: Any) -> int:
         request = self.request()
-        self.receive(autobahn.Register(request, procedure, **options))
+        self.receive(Register(request, options, procedure))
         return request
 
     def registered(self, procedure: str) -> int:
@@ -261,13 +272,16 @@ class Peer:
 
     def unregister(self, registration: int) -> int:
         request = self.request()
-        self.receive(autobahn.Unregister(request, registration))
+        self.receive(Unregister(request, registration))
         return request
 
     def call(self, procedure: str, payload: Payload = NOTHING, **options: Any) -> int:
         request = self.request()
         self.receive(Call(request, options or NO_OPTIONS, procedure, payload))
         return request
+
+    def cancel(self, request: int) -> None:
+        self.receive(Cancel(request, NO_OPTIONS))
 
     def result(self, invocation: int, payload: Payload = NOTHING, **options: Any) -> None:
         self.receive(Yield(invocation, options or NO_OPTIONS, payload))
@@ -338,9 +352,7 @@ class Cluster:
     def _wire(self, node: Node) -> Callable[[Owner, Any], bool]:
         def forward(target: Owner, relayed: Any) -> bool:
             assert target != node.ledger.owner, "nothing is forwarded to oneself"
-            self.wires.setdefault((node.owner.name, target.name), deque()).append(
-                (node.ledger.owner, target, relayed)
-            )
+            self.wires.setdefault((node.owner.name, target.name), deque()).append((node.ledger.owner, target, relayed))
             return True
 
         return forward

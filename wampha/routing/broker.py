@@ -6,12 +6,12 @@ Which nodes have subscribers for a topic stands in the replicated routes; here a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from wampha.counters import Counters
 from wampha.errors import InvalidArgument, NoSuchSubscription, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import Event, Options, Publish, Published, Subscribe, Subscribed, Unsubscribed
+from wampha.messages.model import Event, Options, Publish, Published, Subscribe, Subscribed, Unsubscribe, Unsubscribed
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import Forward
 from wampha.names.ids import Ids
@@ -164,7 +164,7 @@ class Broker:
             undecided.answer(Subscribed(undecided.request, row_id))
             self._enrol(undecided.session, subscription)
 
-    def unsubscribe(self, session: Session, unsubscribe: Any) -> None:
+    def unsubscribe(self, session: Session, unsubscribe: Unsubscribe) -> None:
         """UNSUBSCRIBED at once: from here on nothing is delivered (rule 22 asks no more)."""
         subscription = session.subscriptions.pop(unsubscribe.subscription, None)
         if subscription is None:

@@ -5,7 +5,7 @@ Who offers a procedure stands in the replicated registrations; here are only the
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from wampha.counters import Counters
 from wampha.errors import (
@@ -17,7 +17,19 @@ from wampha.errors import (
     Unavailable,
 )
 from wampha.limits import Limits
-from wampha.messages.model import NO_OPTIONS, Call, Error, Invocation, Options, Registered, Unregistered, Yield
+from wampha.messages.model import (
+    NO_OPTIONS,
+    Call,
+    Cancel,
+    Error,
+    Invocation,
+    Options,
+    Register,
+    Registered,
+    Unregister,
+    Unregistered,
+    Yield,
+)
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.relayed import Answer, Invoke, Reply
 from wampha.names.uri import EXACT, UriRules, check_not_reserved
@@ -91,10 +103,10 @@ class Dealer:
 
     # ---- REGISTER and UNREGISTER
 
-    def register(self, session: Session, register: Any) -> None:
+    def register(self, session: Session, register: Register) -> None:
         """REGISTERED as soon as the row stands everywhere, or ERROR if the procedure has an owner (rules 22, 34)."""
         procedure = register.procedure
-        _check_policy(register)
+        _check_policy(register.options)
         self._uris.check(procedure)
         check_not_reserved(procedure)
         session.permissions.require("register", procedure)
@@ -125,7 +137,7 @@ class Dealer:
         del self._offers[offer.key.uri]
         self._rows.withdraw(offer.key)
 
-    def unregister(self, session: Session, unregister: Any) -> None:
+    def unregister(self, session: Session, unregister: Unregister) -> None:
         """No call is delivered from here on; UNREGISTERED once the removal has been applied (rule 22)."""
         offer = session.registrations.pop(unregister.registration, None)
         if offer is None:
@@ -217,7 +229,7 @@ class Dealer:
         else:
             self._choose(pending)
 
-    def cancel(self, caller: Session, cancel: Any) -> None:
+    def cancel(self, caller: Session, cancel: Cancel) -> None:
         """CANCEL of a call that has ended is no error: the two may cross."""
         pending = caller.calls.get(cancel.request)
         if pending is not None:
@@ -277,8 +289,9 @@ def not_delivered(call: int) -> Reply:
     return Reply(call, Answer.NOT_DELIVERED, "", NO_OPTIONS, NOTHING)
 
 
-def _check_policy(register: Any) -> None:
-    if (register.match or EXACT) != EXACT:
-        raise InvalidArgument(f"REGISTER with match {register.match!r}: this router offers 'exact'.")
-    if (register.invoke or SINGLE) != SINGLE:
-        raise InvalidArgument(f"REGISTER with invoke {register.invoke!r}: this router offers 'single'.")
+def _check_policy(options: Options) -> None:
+    match, invoke = options.get("match", EXACT), options.get("invoke", SINGLE)
+    if match != EXACT:
+        raise InvalidArgument(f"REGISTER with match {match!r}: this router offers 'exact'.")
+    if invoke != SINGLE:
+        raise InvalidArgument(f"REGISTER with invoke {invoke!r}: this router offers 'single'.")

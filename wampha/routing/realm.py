@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from autobahn.wamp import message as autobahn
-
 from wampha.counters import Counters
 from wampha.errors import ProtocolViolation, WampError
 from wampha.limits import Limits
-from wampha.messages.model import Call, Error, Publish, Subscribe, Yield
+from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscribe, Unregister, Unsubscribe, Yield
 from wampha.names.ids import Ids
 from wampha.names.uri import UriRules
 from wampha.routing import replies
@@ -27,10 +25,10 @@ from wampha.routing.session import Session
 _CODES: Final[Mapping[type, int]] = {
     Publish: replies.PUBLISH,
     Subscribe: replies.SUBSCRIBE,
-    autobahn.Unsubscribe: replies.UNSUBSCRIBE,
+    Unsubscribe: replies.UNSUBSCRIBE,
     Call: replies.CALL,
-    autobahn.Register: replies.REGISTER,
-    autobahn.Unregister: replies.UNREGISTER,
+    Register: replies.REGISTER,
+    Unregister: replies.UNREGISTER,
 }
 
 
@@ -81,13 +79,13 @@ class Realm:
         self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
             Publish: self.broker.publish,
             Subscribe: self.broker.subscribe,
-            autobahn.Unsubscribe: self.broker.unsubscribe,
+            Unsubscribe: self.broker.unsubscribe,
             Call: self.dealer.call,
             Yield: self.dealer.yielded,
             Error: self.dealer.failed,
-            autobahn.Register: self.dealer.register,
-            autobahn.Unregister: self.dealer.unregister,
-            autobahn.Cancel: self.dealer.cancel,
+            Register: self.dealer.register,
+            Unregister: self.dealer.unregister,
+            Cancel: self.dealer.cancel,
         }
 
     def permissions_of(self, role: str) -> Permissions | None:

@@ -37,9 +37,7 @@ def development() -> Settings:
     return Settings.model_validate(
         {
             "realms": ({"name": "realm1", "roles": ({"name": "anonymous", "permissions": (everything,)},)},),
-            "listeners": (
-                {"endpoint": "tcp:8080:interface=127.0.0.1", "auth": {"anonymous": {"role": "anonymous"}}},
-            ),
+            "listeners": ({"endpoint": "tcp:8080:interface=127.0.0.1", "auth": {"anonymous": {"role": "anonymous"}}},),
         },
         strict=True,
     )

@@ -80,13 +80,14 @@ def place_of(endpoint: str) -> Place | None:
 
 
 def _unknown_kind(endpoint: str, kind: str) -> str:
-    if _ADDRESS.fullmatch(endpoint) or kind.isdigit():
-        host, _, port = endpoint.rpartition(":")
-        hint = f"tcp:{port}:interface={host.strip('[]')}" if host else f"tcp:{port}"
-        return f'should be a Twisted endpoint string. Did you mean "{hint}"?'
-    near = difflib.get_close_matches(kind, _KINDS, n=1)
-    hint = f'. Did you mean "{near[0]}"?' if near else ", e.g. tcp:8080:interface=127.0.0.1"
-    return f'begins with "{kind}", which is no kind of endpoint ({", ".join(_KINDS)}){hint}'
+    if near := difflib.get_close_matches(kind, _KINDS, n=1):
+        return f'begins with "{kind}", which is no kind of endpoint. Did you mean "{near[0]}"?'
+    if kind.isdigit() and kind == endpoint:
+        return f'should be a Twisted endpoint string. Did you mean "tcp:{kind}"?'
+    if found := _ADDRESS.fullmatch(endpoint):
+        version, host = ("6", found["ipv6"].replace(":", "\\:")) if found["ipv6"] else ("", found["host"])
+        return f'should be a Twisted endpoint string. Did you mean "tcp{version}:{found["port"]}:interface={host}"?'
+    return f'begins with "{kind}", which is no kind of endpoint ({", ".join(_KINDS)})'
 
 
 def _words(error: Exception) -> str:

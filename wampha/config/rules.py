@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from wampha.config.document import Document, PathInFile
 from wampha.config.places import Place, host_of, is_loopback, place_of
 from wampha.config.sentences import did_you_mean
@@ -115,9 +117,7 @@ def _voters(data: Any) -> Iterator[tuple[PathInFile, str]]:
 def _own_address(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """Name and address of this node agree with the list of voters; this notices a misspelt or copied name."""
     name, advertise = _one(data, "node", "name"), _one(data, "cluster", "advertise")
-    voters = {
-        _one(voter, "name"): _one(voter, "address") for _, voter in select(data, "cluster", "voters", EACH)
-    }
+    voters = {_one(voter, "name"): _one(voter, "address") for _, voter in select(data, "cluster", "voters", EACH)}
     if name is None or advertise is None:
         return
     if name in voters:
@@ -164,7 +164,10 @@ def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
 
 
 def _limit(data: Any, name: str) -> int:
-    """Return a bound of the file, or its default if the file has none that can be compared."""
-    given = next((value for _, value in select(data, "limits", name)), None)
-    default: int = Limits.model_fields[name].default
-    return given if isinstance(given, int) and not isinstance(given, bool) else default
+    """Return a bound of the file, or its default if the file has none that is valid by itself."""
+    given = {name: value for _, value in select(data, "limits", name)}
+    try:
+        bound: int = getattr(Limits.model_validate(given, strict=True), name)
+    except ValidationError:
+        bound = Limits.model_fields[name].default
+    return bound

@@ -56,7 +56,7 @@ def _kind(wanted: str) -> Callable[[ErrorDetails, Mapping[str, Any], PathInFile]
 
 
 def _bound(words: str, key: str) -> Callable[[ErrorDetails, Mapping[str, Any], PathInFile], str]:
-    return lambda error, context, path: f"should be {words} {context[key]:g}, not {_shown(error['input'])}"
+    return lambda error, context, path: f"should be {words} {_number(context[key])}, not {_shown(error['input'])}"
 
 
 def _too_short_list(error: ErrorDetails, context: Mapping[str, Any], path: PathInFile) -> str:
@@ -94,6 +94,10 @@ _SENTENCES: Final[Mapping[str, Callable[[ErrorDetails, Mapping[str, Any], PathIn
     "string_too_short": _too_short_text,
     "value_error": _said_by_us,
 }
+
+
+def _number(bound: float) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
 
 
 def _shown(value: Any) -> str:

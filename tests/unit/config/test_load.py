@@ -1,0 +1,546 @@
+"""The loader: each kind of mistake has its sentence and its place, and all of them come at once."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wampha.config.document import DEPTH_MAX, FILE_BYTES_MAX, Given, Position, plain, read
+from wampha.config.load import development, load
+from wampha.errors import ConfigError
+
+SMALLEST = """\
+realms:
+  - name: realm1
+    roles:
+      - name: guest
+listeners:
+  - endpoint: tcp:8080:interface=127.0.0.1
+    auth: {anonymous: {role: guest}}
+"""
+
+CLUSTER = """\
+node: {name: a}
+cluster:
+  name: demo
+  listen: tcp:8071:interface=127.0.0.1
+  advertise: 127.0.0.1:8071
+  voters:
+    - {name: a, address: "127.0.0.1:8071"}
+    - {name: b, address: "127.0.0.1:8072"}
+    - {name: c, address: "127.0.0.1:8073"}
+"""
+
+
+class Files:
+    """Writes configuration files and tells what the loader says about them, without the file's name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "config.yaml"
+
+    def write(self, text: str | bytes) -> Path:
+        self.path.write_bytes(text if isinstance(text, bytes) else textwrap.dedent(text).encode())
+        return self.path
+
+    def problems(self, text: str | bytes, **environment: str) -> list[str]:
+        with pytest.raises(ConfigError) as raised:
+            load(self.write(text), environment)
+        assert all(problem.startswith(f"{self.path}:") for problem in raised.value.problems)
+        return [problem.removeprefix(f"{self.path}:") for problem in raised.value.problems]
+
+    def problem(self, text: str | bytes, **environment: str) -> str:
+        problems = self.problems(text, **environment)
+        assert len(problems) == 1, problems
+        return problems[0]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+# ---- what is accepted
+
+
+def test_the_smallest_file_gets_every_default(files: Files) -> None:
+    settings = load(files.write(SMALLEST))
+    assert settings.node.name == "wampha"
+    assert settings.cluster is None
+    assert settings.listeners[0].protocols == ("websocket", "rawsocket")
+    assert settings.limits == development().limits
+    assert settings.log.level == "info"
+
+
+def test_a_file_grants_only_what_it_states(files: Files) -> None:
+    settings = load(files.write(SMALLEST.replace("- name: guest", "- {name: guest, permissions: [{uri: a.b}]}")))
+    allow = settings.realms[0].roles[0].permissions[0].allow
+    assert (allow.call, allow.register, allow.publish, allow.subscribe) == (False, False, False, False)
+
+
+def test_without_a_file_everything_is_allowed_on_loopback_only() -> None:
+    settings = development()
+    assert [listener.endpoint for listener in settings.listeners] == ["tcp:8080:interface=127.0.0.1"]
+    assert [realm.name for realm in settings.realms] == ["realm1"]
+    (permission,) = settings.realms[0].roles[0].permissions
+    allow = permission.allow
+    assert (permission.match, permission.uri) == ("prefix", "")
+    assert (allow.call, allow.register, allow.publish, allow.subscribe) == (True, True, True, True)
+
+
+def test_settings_cannot_be_changed(files: Files) -> None:
+    settings = load(files.write(SMALLEST))
+    with pytest.raises(ValueError, match="frozen"):
+        settings.node.name = "other"  # type: ignore[misc]  # that is what is tested
+    assert isinstance(settings.realms, tuple)
+
+
+def test_an_anchor_may_be_used_again(files: Files) -> None:
+    again = SMALLEST.replace("role: guest", "role: &r guest") + "  - {endpoint: tcp:0, auth: {anonymous: {role: *r}}}\n"
+    assert load(files.write(again)).listeners[1].auth == load(files.path).listeners[0].auth
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_key(files: Files) -> None:
+    assert load(files.write(b"\xef\xbb\xbf" + SMALLEST.encode())).realms[0].name == "realm1"
+
+
+# ---- the file as such
+
+
+def test_a_missing_file_is_said_so(files: Files) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(files.folder / "none.yaml")
+    assert raised.value.problems == (f"{files.folder / 'none.yaml'}: cannot be read: No such file or directory",)
+
+
+def test_a_folder_is_no_file(files: Files) -> None:
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(files.folder)
+
+
+def test_a_file_that_is_too_large_is_not_parsed(files: Files) -> None:
+    with pytest.raises(ConfigError, match="this is no configuration"):
+        load(files.write(b"#" * (FILE_BYTES_MAX + 1)))
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
+def test_an_empty_file_says_what_it_needs(files: Files, text: str) -> None:
+    assert all("realms" in problem or "section" in problem for problem in files.problems(text))
+
+
+def test_bytes_that_are_not_utf_8_are_located(files: Files) -> None:
+    assert files.problem(b"node:\n  name: caf\xe9\n") == "2:12: this is not UTF-8; save the file as UTF-8"
+
+
+def test_a_syntax_error_is_located(files: Files) -> None:
+    assert files.problem("node: {name: a\nrealms: []\n").startswith("2:7: this is not YAML: ")
+
+
+def test_a_character_that_yaml_forbids_is_located(files: Files) -> None:
+    assert files.problem("node:\n  name: a\x07b\n").startswith("2:10: this is not YAML: it has a character")
+
+
+def test_a_second_document_is_refused(files: Files) -> None:
+    assert files.problem(SMALLEST + "---\na: 1\n").startswith("8:1: this is not YAML: expected a single document")
+
+
+@pytest.mark.parametrize("text", ["- a\n", "just text\n"])
+def test_a_file_that_is_no_section_is_refused(files: Files, text: str) -> None:
+    assert files.problem(text).startswith("1:1: should be a section (keys with values), not ")
+
+
+def test_deep_nesting_ends_before_it_exhausts_the_stack(files: Files) -> None:
+    assert files.problem("a: " + "[" * 50_000) == f"1:{3 + DEPTH_MAX}: nested more than {DEPTH_MAX} levels deep"
+
+
+def test_a_bomb_of_aliases_is_not_built(files: Files) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    assert "once its aliases are followed" in files.problem("\n".join(lines))
+
+
+def test_an_alias_to_the_list_that_holds_it_ends(files: Files) -> None:
+    assert "once its aliases are followed" in files.problem("a: &a [*a]\n")
+
+
+# ---- keys
+
+
+def test_an_unknown_key_gets_the_nearest_known_one(files: Files) -> None:
+    assert files.problem(SMALLEST + "    protocol: [websocket]\n") == (
+        '8:5: listeners[0].protocol: unknown key. Did you mean "protocols"?'
+    )
+
+
+def test_an_unknown_key_without_neighbour_gets_the_list(files: Files) -> None:
+    assert files.problem("frobnicate: 1\n" + SMALLEST) == (
+        "1:1: frobnicate: unknown key; known here: node, cluster, realms, listeners, limits, log"
+    )
+
+
+def test_an_unknown_key_in_a_long_section_points_to_the_schema(files: Files) -> None:
+    assert files.problem(SMALLEST + "limits:\n  zzz: 1\n") == (
+        "9:3: limits.zzz: unknown key; `wampha schema` has the known ones"
+    )
+
+
+def test_a_key_given_twice_names_the_line_of_the_first(files: Files) -> None:
+    assert files.problem("log: {}\n" + SMALLEST + "log: {}\n") == "9:1: log: given twice; the first is in line 1"
+
+
+def test_a_key_is_what_is_written(files: Files) -> None:
+    assert files.problem("on: 1\n" + SMALLEST).startswith("1:1: on: unknown key")
+
+
+def test_a_key_that_is_a_list_is_refused(files: Files) -> None:
+    assert files.problem(SMALLEST + "? [a]\n: 1\n") == "8:3: a key should be plain text"
+
+
+def test_a_missing_key_is_reported_where_its_section_begins(files: Files) -> None:
+    assert files.problem(SMALLEST.replace("- name: realm1\n    roles", "- roles")) == "2:5: realms[0].name: is missing"
+
+
+# ---- values
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("yes", "should be text, but YAML reads true here; write it in quotes"),
+        ("12", "should be text, but YAML reads 12 here; write it in quotes"),
+        ("", "should be text, not nothing"),
+        ("[a]", "should be text, not a list"),
+        ("{a: b}", "should be text, not a section"),
+        ("!secret x", "has the tag !secret; tags are not used here, a reference is {env: NAME}"),
+        ("a b", "should be 1 to 63 letters, digits, '.', '_' or '-', with a letter or digit at both ends"),
+    ],
+)
+def test_a_name_that_is_none(files: Files, value: str, sentence: str) -> None:
+    assert files.problem(f"node:\n  name: {value}\n" + SMALLEST).partition("node.name: ")[2] == sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("1.5", "should be a whole number, not 1.5"),
+        ("yes", "should be a whole number, not true"),
+        ("'99'", 'should be a whole number, not "99"'),
+        ("5", "should be at least 512, not 5"),
+        ("99999999", "should be at most 16777215, not 99999999"),
+    ],
+)
+def test_a_bound_that_is_none(files: Files, value: str, sentence: str) -> None:
+    problem = files.problem(SMALLEST + f"limits: {{message_bytes_max: {value}}}\n")
+    assert problem == f"8:29: limits.message_bytes_max: {sentence}"
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-1", "0", "9999"])
+def test_a_time_is_positive_and_bounded(files: Files, value: str) -> None:
+    assert files.problem(SMALLEST + f"limits: {{hello_timeout_s: {value}}}\n").startswith("8:27: ")
+
+
+def test_a_choice_gets_the_nearest_one(files: Files) -> None:
+    assert files.problem(SMALLEST + "log: {level: warning}\n").endswith('not "warning". Did you mean "warn"?')
+
+
+def test_a_scalar_in_place_of_a_list_is_explained(files: Files) -> None:
+    assert files.problem(SMALLEST + "    protocols: websocket\n") == (
+        "8:16: listeners[0].protocols: should be a list (each entry begins with '- '), not \"websocket\""
+    )
+
+
+def test_tls_is_refused_and_not_ignored(files: Files) -> None:
+    problem = files.problem(SMALLEST + "    tls: {certificate: x.pem}\n")
+    assert problem.startswith("8:10: listeners[0].tls: is not available")
+
+
+@pytest.mark.parametrize("key", ["realms", "listeners"])
+def test_a_list_needs_an_entry(files: Files, key: str) -> None:
+    problems = files.problems({"realms": "", "listeners": SMALLEST.partition("listeners")[0]}[key] + f"{key}: []\n")
+    assert any(problem.endswith(f"{key}: should have at least 1 entry") for problem in problems)
+
+
+def test_an_entry_with_a_problem_counts_as_an_entry(files: Files) -> None:
+    problem = files.problem(SMALLEST.replace("name: realm1", "name: 'a b'"))
+    assert problem.startswith("2:11: realms[0].name: 'a b' is not")
+
+
+# ---- references
+
+
+def test_a_value_may_come_from_the_environment(files: Files) -> None:
+    text = SMALLEST.replace("name: realm1", "name: {env: REALM}")
+    assert load(files.write(text), {"REALM": "com.example"}).realms[0].name == "com.example"
+
+
+def test_a_value_may_come_from_a_file_beside_the_configuration(files: Files) -> None:
+    (files.folder / "secret").write_text("0123456789abcdef\n")
+    text = SMALLEST + CLUSTER.replace("  name: demo", "  name: demo\n  secret: {file: secret}")
+    cluster = load(files.write(text)).cluster
+    assert cluster is not None
+    assert cluster.secret == "0123456789abcdef"
+    assert "0123456789abcdef" not in repr(cluster)
+
+
+def test_a_reference_may_stand_for_a_number_or_a_boolean(files: Files) -> None:
+    text = SMALLEST.replace("- name: guest", "- {name: guest, permissions: [{uri: a, allow: {call: {env: YES}}}]}")
+    text += "limits: {message_bytes_max: {env: BYTES}, hello_timeout_s: {env: TIME}}\n"
+    settings = load(files.write(text), {"YES": "true", "BYTES": "4096", "TIME": "1.5"})
+    assert settings.realms[0].roles[0].permissions[0].allow.call is True
+    assert settings.limits.message_bytes_max == 4096
+    assert settings.limits.hello_timeout_s == 1.5
+
+
+def test_a_reference_stays_text_where_text_is_wanted(files: Files) -> None:
+    text = SMALLEST.replace("realms:", "node: {name: {env: NAME}}\nrealms:", 1)
+    assert load(files.write(text), {"NAME": "7"}).node.name == "7"
+
+
+def test_a_reference_of_the_wrong_kind_is_reported_without_its_content(files: Files) -> None:
+    problem = files.problem(SMALLEST + "limits: {message_bytes_max: {env: BYTES}}\n", BYTES="hush")
+    assert problem == "8:29: limits.message_bytes_max: should be a whole number, not what the reference names"
+
+
+def test_a_variable_that_is_not_set_is_the_only_problem_of_its_key(files: Files) -> None:
+    beyond = CLUSTER.replace("127.0.0.1", "10.0.0.1").replace("  name: demo", "  name: demo\n  secret: {env: NONE}")
+    assert files.problem(SMALLEST + beyond) == "11:11: cluster.secret: the environment variable NONE is not set"
+
+
+def test_a_referenced_file_that_is_missing_is_named(files: Files) -> None:
+    assert files.problem(SMALLEST + "node: {name: {file: none}}\n") == (
+        "8:14: node.name: the file none cannot be read: No such file or directory"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"\xff", "is not UTF-8"), (b"x" * 70_000, "has more than 65536 bytes")]
+)
+def test_a_referenced_file_must_be_a_short_text(files: Files, content: bytes, words: str) -> None:
+    (files.folder / "value").write_bytes(content)
+    assert files.problem(SMALLEST + "node: {name: {file: value}}\n") == f"8:14: node.name: the file value {words}"
+
+
+# ---- between sections
+
+
+def test_a_role_that_no_realm_has_gets_the_nearest_one(files: Files) -> None:
+    assert files.problem(SMALLEST.replace("role: guest", "role: gest")) == (
+        '7:30: listeners[0].auth.anonymous.role: no realm has a role "gest". Did you mean "guest"?'
+    )
+
+
+def test_a_listener_that_lets_nobody_in_is_a_mistake(files: Files) -> None:
+    text = SMALLEST.replace("    auth: {anonymous: {role: guest}}\n", "")
+    assert files.problem(text).startswith("6:5: listeners[0]: nobody could join here")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ("listeners:", "  - name: realm1\nlisteners:", "realms[1].name"),
+        ("listeners:", "      - name: guest\nlisteners:", "realms[0].roles[1].name"),
+    ],
+)
+def test_a_name_given_twice_is_refused(files: Files, old: str, new: str, path: str) -> None:
+    assert files.problem(SMALLEST.replace(old, new)).partition(" ")[2].startswith(f"{path}: ")
+
+
+def test_two_permissions_for_one_pattern_are_refused(files: Files) -> None:
+    role = "- {name: guest, permissions: [{uri: a.*}, {uri: a.*, allow: {call: true}}]}"
+    assert files.problem(SMALLEST.replace("- name: guest", role)).endswith(
+        'permissions[1].uri: the role has a permission for "a.*" already'
+    )
+
+
+def test_two_listeners_cannot_share_a_port(files: Files) -> None:
+    text = SMALLEST + "  - {endpoint: 'tcp:port=8080:interface=127.0.0.1', auth: {anonymous: {role: guest}}}\n"
+    assert files.problem(text).startswith("8:16: listeners[1].endpoint: binds the same place as")
+
+
+def test_two_listeners_on_a_free_port_each_are_fine(files: Files) -> None:
+    text = SMALLEST.replace("tcp:8080", "tcp:0") + "  - {endpoint: 'tcp:0', auth: {anonymous: {role: guest}}}\n"
+    assert len(load(files.write(text)).listeners) == 2
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("client_queue_bytes_max", 65_536), ("link_frame_bytes_max", 1_048_576), ("link_queue_bytes_max", 1_048_576)],
+)
+def test_a_bound_must_hold_what_it_is_to_contain(files: Files, limit: str, value: int) -> None:
+    assert files.problem(SMALLEST + f"limits: {{{limit}: {value}}}\n").partition(" ")[2].startswith(f"limits.{limit}: ")
+
+
+# ---- the cluster
+
+
+def cluster_of(count: int) -> str:
+    """Return a cluster section with the first `count` of six voters."""
+    voters = [f'{{name: {name}, address: "127.0.0.1:807{index + 1}"}}' for index, name in enumerate("abcdef"[:count])]
+    return CLUSTER.partition("  voters:")[0] + f"  voters: [{', '.join(voters)}]\n"
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_one_three_or_five_voters_are_fine(files: Files, count: int) -> None:
+    cluster = load(files.write(SMALLEST + cluster_of(count))).cluster
+    assert cluster is not None
+    assert [voter.name for voter in cluster.voters] == list("abcde"[:count])
+
+
+@pytest.mark.parametrize("count", [0, 2, 4, 6])
+def test_any_other_number_of_voters_is_refused(files: Files, count: int) -> None:
+    assert f"should name 1, 3 or 5 voters, not {count}" in files.problem(SMALLEST + cluster_of(count))
+
+
+def test_a_node_that_is_no_voter_is_an_observer(files: Files) -> None:
+    text = CLUSTER.replace("name: a}", "name: d}", 1).replace("advertise: 127.0.0.1:8071", "advertise: 127.0.0.1:8074")
+    settings = load(files.write(SMALLEST + text))
+    assert settings.cluster is not None
+    assert settings.node.name not in [voter.name for voter in settings.cluster.voters]
+
+
+def test_an_observer_at_the_address_of_a_voter_has_the_wrong_name(files: Files) -> None:
+    assert files.problem(SMALLEST + CLUSTER.replace("name: a}", "name: aa}", 1)) == (
+        '8:14: node.name: cluster.advertise is the address of voter "a". Did you mean "a"?'
+    )
+
+
+def test_a_voter_advertises_its_address(files: Files) -> None:
+    text = CLUSTER.replace("advertise: 127.0.0.1:8071", "advertise: 127.0.0.1:8079")
+    assert files.problem(SMALLEST + text) == (
+        '12:14: cluster.advertise: voter "a" has the address 127.0.0.1:8071 in the list of voters'
+    )
+
+
+def test_a_node_of_a_cluster_has_a_name_of_its_own(files: Files) -> None:
+    assert "node.name: is missing" in files.problem(SMALLEST + CLUSTER.replace("node: {name: a}\n", ""))
+
+
+def test_voters_are_named_and_reached_once(files: Files) -> None:
+    twice = CLUSTER.replace('{name: c, address: "127.0.0.1:8073"}', '{name: b, address: "127.0.0.1:8072"}')
+    problems = files.problems(SMALLEST + twice)
+    assert [problem.partition(" ")[2] for problem in problems] == [
+        'cluster.voters[2].name: "b" is given twice',
+        'cluster.voters[2].address: "127.0.0.1:8072" is given twice',
+    ]
+
+
+@pytest.mark.parametrize(
+    "beyond",
+    [
+        ("listen: tcp:8071:interface=127.0.0.1", "listen: tcp:8071"),
+        ("listen: tcp:8071:interface=127.0.0.1", "listen: tcp:8071:interface=10.1.2.3"),
+        ('"127.0.0.1:8072"', '"10.0.0.2:8072"'),
+        ('"127.0.0.1:8073"', '"wampha-2.example:8073"'),
+    ],
+)
+def test_a_cluster_beyond_loopback_needs_a_secret(files: Files, beyond: tuple[str, str]) -> None:
+    assert files.problem(SMALLEST + CLUSTER.replace(*beyond)).startswith("10:3: cluster.secret: is missing")
+    with_secret = CLUSTER.replace(*beyond).replace("  name: demo", "  name: demo\n  secret: 0123456789abcdef")
+    assert load(files.write(SMALLEST + with_secret)).cluster is not None
+
+
+def test_a_cluster_on_loopback_needs_no_secret(files: Files) -> None:
+    assert load(files.write(SMALLEST + CLUSTER)).cluster is not None
+
+
+def test_a_short_secret_is_refused_and_not_shown(files: Files) -> None:
+    problem = files.problem(SMALLEST + CLUSTER.replace("  name: demo", "  name: demo\n  secret: hush"))
+    assert problem == "11:11: cluster.secret: should have at least 16 characters"
+
+
+# ---- all at once
+
+
+def test_every_problem_is_reported_at_once_in_the_order_of_the_file(files: Files) -> None:
+    problems = files.problems(
+        """\
+        node:
+          nmae: x
+        realms:
+          - name: "real m"
+            uri_check: stric
+            roles:
+              - name: yes
+              - name: guest
+                permissions:
+                  - {uri: a.*, allow: {cal: true, register: 1}}
+                  - {uri: a..b}
+        listeners:
+          - endpont: tcp:8080
+            auth: {anonymous: {role: gest}}
+          - endpoint: 127.0.0.1:8080
+            auth: {anonymous: {role: guest}}
+        log: {level: {env: NONE}}
+        """
+    )
+    assert [problem.split(" ")[:2] for problem in problems] == [
+        ["2:3:", "node.nmae:"],
+        ["4:11:", "realms[0].name:"],
+        ["5:16:", "realms[0].uri_check:"],
+        ["7:15:", "realms[0].roles[0].name:"],
+        ["10:32:", "realms[0].roles[1].permissions[0].allow.cal:"],
+        ["10:53:", "realms[0].roles[1].permissions[0].allow.register:"],
+        ["11:19:", "realms[0].roles[1].permissions[1].uri:"],
+        ["13:5:", "listeners[0].endpoint:"],
+        ["13:5:", "listeners[0].endpont:"],
+        ["14:30:", "listeners[0].auth.anonymous.role:"],
+        ["15:15:", "listeners[1].endpoint:"],
+        ["17:14:", "log.level:"],
+    ]
+
+
+# ---- anything at all
+
+KEYS = ["node", "name", "cluster", "voters", "realms", "roles", "permissions", "uri", "allow", "listeners", "auth"]
+JUNK = st.recursive(
+    st.sampled_from(["yes", "1", "x", "~", "1.5", "{env: HOME}", "'*'", "!!int z", "2001-01-01", "=", "<<"]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3).map(lambda items: f"[{', '.join(items)}]"),
+        st.dictionaries(st.sampled_from(KEYS), inner, max_size=4).map(
+            lambda items: "{" + ", ".join(f"{key}: {value}" for key, value in items.items()) + "}"
+        ),
+    ),
+    max_leaves=20,
+)
+
+
+@given(JUNK)
+def test_any_yaml_is_loaded_or_refused_with_places(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "junk.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as raised:
+        load(path, {})
+    assert all(problem.startswith(f"{path}:1:") for problem in raised.value.problems)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_refused_with_a_config_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "bytes.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError):
+        load(path, {})
+
+
+@given(st.dictionaries(st.from_regex(r"[a-z]{1,8}", fullmatch=True), st.integers(0, 5), min_size=1))
+def test_positions_are_those_of_the_lines_of_the_file(
+    tmp_path_factory: pytest.TempPathFactory, entries: dict[str, int]
+) -> None:
+    text, expected = "", {}
+    for key, blank_lines in entries.items():
+        text += "\n" * blank_lines + f"{key}:   value\n"
+        expected[(key,)] = Position(text.count("\n"), len(key) + 5)
+    path = tmp_path_factory.getbasetemp() / "positions.yaml"
+    path.write_text(text)
+    document = read(path, {})
+    assert {place: document.values[place] for place in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("7", 7), ("1.5", 1.5), ("x", "x"), ("", None), ("0x", "0x")]
+)
+def test_a_referenced_text_is_read_like_a_plain_scalar(text: str, value: object) -> None:
+    assert plain(Given(text)) == value

@@ -39,6 +39,11 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "commands_stale": "commands refused by apply: a later one of the same incarnation was applied before",
     "commands_dead": "commands refused by apply: their incarnation is not up",
     "apply_failures": "commands that apply could not read; counted, skipped on every node alike",
+    "elections_won": "times this node became the leader",
+    "control_frames_refused": "control frames of a peer that could not be read or must not be sent",
+    "log_conflicts": "times a leader contradicted what this node had committed; it was not followed",
+    "snapshots_refused": "snapshots of a leader that could not be installed",
+    "ledger_failures": "failures inside the ledger or a callback of it; logged, never raised",
     "leases_lost": "times this node was suspended",
     "fences": "times this node was fenced and drew a new incarnation",
     # links

@@ -1,0 +1,174 @@
+"""Connections between the nodes of a simulation: in order; what is under way is lost with the connection."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Host
+
+LINK_TIMEOUT_S = 2.0
+KEEP_S = 0.1  # how often connections are looked after
+
+
+@dataclass
+class Connection:
+    """Between two hosts. `up`: the sides that know of it."""
+
+    ends: tuple[Host, Host]
+    up: set[str] = field(default_factory=set)
+    open: bool = True
+    ready: dict[str, float] = field(default_factory=dict)  # receiver -> when the last message arrives
+    held: dict[str, deque[Any]] = field(default_factory=dict)  # receiver -> what waits for a cut to heal
+    silent: dict[str, float] = field(default_factory=dict)  # receiver -> since when nothing can reach it
+
+    def other(self, name: str) -> Host:
+        first, second = self.ends
+        return second if first.name == name else first
+
+
+class Network:
+    """All connections; `delay` draws the time that one message takes."""
+
+    def __init__(self, clock: VirtualClock, chance: random.Random, delays: tuple[float, float] = (0.0002, 0.002)) -> None:
+        self.clock, self.chance, self.delays = clock, chance, delays
+        self.hosts: dict[str, Host] = {}
+        self.cuts: set[tuple[str, str]] = set()  # (sender, receiver): nothing gets through
+        self.slow: dict[tuple[str, str], tuple[float, float]] = {}
+        self.filter: Any = None  # (sender, receiver, data) -> False to lose the message
+        self.connections: dict[frozenset[str], Connection] = {}
+        self.clock.call_later(KEEP_S, self._keep)
+
+    # ---- faults
+
+    def cut(self, sender: str, receiver: str) -> None:
+        self.cuts.add((sender, receiver))
+
+    def partition(self, *groups: list[str]) -> None:
+        """Nothing gets from one group to another."""
+        for group in groups:
+            for other in groups:
+                if group is not other:
+                    self.cuts.update((one, two) for one in group for two in other)
+
+    def heal(self) -> None:
+        """All cuts end; what was held arrives, unless the connection timed out."""
+        self.cuts.clear()
+        for connection in self.connections.values():
+            connection.silent.clear()
+            for receiver, held in sorted(connection.held.items()):
+                while held:
+                    self._pass(connection, receiver, held.popleft())
+
+    def reset(self, one: str, two: str) -> None:
+        connection = self.connections.get(frozenset((one, two)))
+        if connection:
+            self.close(connection)
+
+    # ---- connections
+
+    def add(self, host: Host) -> None:
+        self.hosts[host.name] = host
+        self._keep_now()
+
+    def remove(self, host: Host, fin: bool) -> None:
+        """The process is gone; without `fin` (power loss) the others notice by silence."""
+        for key, connection in sorted(self.connections.items(), key=lambda item: sorted(item[0])):
+            if host.name in key:
+                connection.up.discard(host.name)
+                if fin:
+                    self.close(connection)
+                else:
+                    connection.silent.setdefault(connection.other(host.name).name, self.clock.time)
+
+    def close(self, connection: Connection) -> None:
+        if not connection.open:
+            return
+        connection.open = False
+        del self.connections[frozenset(host.name for host in connection.ends)]
+        for host in connection.ends:
+            self.clock.call_later(self._delay("", host.name), host.run, self._down, (connection, host))
+
+    def drop_all_of(self, host: Host) -> None:
+        for key, connection in sorted(self.connections.items(), key=lambda item: sorted(item[0])):
+            if host.name in key:
+                self.close(connection)
+
+    def send(self, sender: Host, receiver: str, data: bytes) -> bool:
+        connection = self.connections.get(frozenset((sender.name, receiver)))
+        if connection is None or sender.name not in connection.up:
+            return False
+        if self.filter and not self.filter(sender.name, receiver, data):
+            return True
+        if (sender.name, receiver) in self.cuts:
+            connection.held.setdefault(receiver, deque()).append(data)
+        else:
+            self._pass(connection, receiver, data)
+        return True
+
+    def _pass(self, connection: Connection, receiver: str, data: bytes) -> None:
+        sender = connection.other(receiver).name
+        arrival = max(self.clock.time + self._delay(sender, receiver), connection.ready[receiver])
+        connection.ready[receiver] = arrival
+        host = self.hosts[receiver]
+        self.clock.call_later(arrival - self.clock.time, host.run, self._arrive, (connection, host, data))
+
+    def _arrive(self, connection: Connection, host: Host, data: bytes) -> None:
+        if host.name in connection.up:
+            host.ledger.received(connection.other(host.name).name, data)
+
+    def _up(self, connection: Connection, host: Host, life: int, incarnation: int) -> None:
+        if connection.open:
+            connection.up.add(host.name)
+            host.ledger.peer_up(connection.other(host.name).name, life, incarnation)
+
+    def _down(self, connection: Connection, host: Host) -> None:
+        if host.name in connection.up:
+            connection.up.discard(host.name)
+            host.ledger.peer_down(connection.other(host.name).name)
+
+    def _delay(self, sender: str, receiver: str) -> float:
+        return self.chance.uniform(*self.slow.get((sender, receiver), self.delays))
+
+    def _keep(self) -> None:
+        self._keep_now()
+        self.clock.call_later(KEEP_S, self._keep)
+
+    def _keep_now(self) -> None:
+        names = sorted(self.hosts)
+        for place, one in enumerate(names):
+            for two in names[place + 1 :]:
+                connection = self.connections.get(frozenset((one, two)))
+                if connection:
+                    self._look_after(connection)
+                else:
+                    self._connect(self.hosts[one], self.hosts[two])
+
+    def _look_after(self, connection: Connection) -> None:
+        for host in connection.ends:
+            peer = connection.other(host.name)
+            if (peer.name, host.name) in self.cuts or peer.stopped or not peer.alive:
+                since = connection.silent.setdefault(host.name, self.clock.time)
+                if self.clock.time - since > LINK_TIMEOUT_S:
+                    self.close(connection)
+                    return
+            else:
+                connection.silent.pop(host.name, None)
+
+    def _connect(self, one: Host, two: Host) -> None:
+        reachable = not {(one.name, two.name), (two.name, one.name)} & self.cuts
+        if not reachable or not all(host.alive and not host.stopped for host in (one, two)):
+            return
+        connection = Connection((one, two))
+        self.connections[frozenset((one.name, two.name))] = connection
+        for host, peer in ((one, two), (two, one)):
+            arrival = self.clock.time + self._delay(peer.name, host.name)
+            connection.ready[host.name] = arrival
+            ledger = peer.ledger
+            arguments = (connection, host, ledger.life, ledger.owner.incarnation)
+            self.clock.call_later(arrival - self.clock.time, host.run, self._up, arguments)

@@ -1,0 +1,627 @@
+"""Raft by pysyncobj, driven from outside and repaired. The only file that knows the library's private names.
+
+The library is a passive object here: `tick()` and `received()` are its only sources of activity, it has no thread, no
+socket and no clock of its own. What is put right around it (docs/design.md section 5, docs/research/raft.md):
+
+    known        entries that a follower has already are not cut off and added again (D1, D2)
+    next         an answer never moves the leader's nextIndex back without need, nor beyond its log (D1)
+    answer-term  an answer counts only in the term that it answers (D3)
+    tail         pieces of a snapshot never commit the follower's own, unverified log (D20)
+    recovering   a voter without memory does not vote and its answers do not count (rules 40, 41)
+    compaction   a snapshot is finished in the tick that began it (D16)
+    elections    candidacies begin only by `campaign()`: see election.py (D14)
+
+Also: apply and callbacks never raise into the library (D5, D6); a command whose fate it forgets is reported as unknown
+(D7); log entries hold our bytes, not the library's calls, so that no method exists which could be called from remote;
+its check-quorum by arrival of answers is off, since answers may be old: rule 17 takes its place.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import pysyncobj.syncobj
+from pysyncobj.config import SyncObjConf
+from pysyncobj.syncobj import SyncObj, SyncObjConsumer
+from pysyncobj.version import VERSION
+from twisted.logger import Logger
+
+from wampha.counters import Counters
+from wampha.errors import StartError
+from wampha.ledger import without_pickle
+from wampha.ledger.constants import Timing
+from wampha.ledger.frames import (
+    Answer,
+    Append,
+    Forwarded,
+    Piece,
+    Placed,
+    RaftBody,
+    RequestVote,
+    Vote,
+)
+from wampha.ledger.transport import LinkTransport, Message, Peer
+
+LIBRARY_VERSION: Final = "0.3.17"
+REPAIRS: Final = frozenset({"known", "next", "answer-term", "tail", "recovering", "compaction", "elections"})
+
+COMMAND: Final = b"\x00"  # first byte of an entry that holds a command; the only kind that peers may send
+NO_OP: Final = b"\x01"  # first byte of the entry with which a leader begins
+BATCH_BYTES_MAX: Final = 1 << 20  # of one append_entries; also above every command, see `propose`
+COMMAND_BYTES_MAX: Final = 1 << 18
+QUEUED_MAX: Final = 10_000  # commands that wait for a leader
+LOG_ENTRIES_MAX: Final = 50_000  # then the log is replaced by a snapshot
+NEVER_S: Final = 1e9
+
+SUCCESS: Final = 0  # result codes of the library
+UNKNOWN_OUTCOME: Final = 7
+LEADER: Final = 2  # states of the library
+FOLLOWER: Final = 0
+
+_METHODS: Final = (
+    "__connectedToAnyone",
+    "__doApplyCommand",
+    "__generateRaftTimeout",
+    "__getEntries",
+    "__loadDumpFile",
+    "__onLeaderChanged",
+    "__onMessageReceived",
+    "__sendAppendEntries",
+    "__setCurrentTerm",
+    "__setState",
+    "__tryLogCompaction",
+    "_applyCommand",
+    "_onTick",
+)
+_FIELDS: Final = (
+    "__commandsWaitingCommit",
+    "__connectedNodes",
+    "__raftCommitIndex",
+    "__raftCurrentTerm",
+    "__raftElectionDeadline",
+    "__raftLastApplied",
+    "__raftLeader",
+    "__raftLog",
+    "__raftMatchIndex",
+    "__raftNextIndex",
+    "__raftState",
+    "__serializer",
+    "__votedForNodeId",
+)
+
+Settled = Callable[[Any, int], None]  # (what apply returned, result code of the library)
+
+
+def _mangled(name: str) -> str:
+    return f"_SyncObj{name}" if name.startswith("__") else name
+
+
+def check_library() -> None:
+    """Raise StartError unless pysyncobj is exactly the version whose private names are used here."""
+    missing = [name for name in _METHODS if not callable(getattr(SyncObj, _mangled(name), None))]
+    if VERSION != LIBRARY_VERSION or missing:
+        raise StartError(
+            f"pysyncobj {VERSION} is installed; the ledger needs exactly {LIBRARY_VERSION}"
+            + (f" (missing: {', '.join(missing)})." if missing else ".")
+        )
+
+
+class _Table(SyncObjConsumer):  # type: ignore[misc]  # pysyncobj has no types
+    """Gives the library what it puts into a snapshot."""
+
+    def __init__(self, snapshot: Callable[[], bytes]) -> None:
+        super().__init__()
+        self._snapshot: Final = snapshot
+
+    def _serialize(self) -> bytes:
+        return self._snapshot()
+
+
+class _Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
+    """The library with those of its methods replaced that have to be; each asks the engine.
+
+    Whatever is set on this object after its constructor would travel in snapshots (D17): nothing is.
+    """
+
+    def __init__(self, engine: Engine, me: Peer | None, others: Iterable[Peer], transport: LinkTransport) -> None:
+        self._engine: Final = engine
+        super().__init__(me, others, engine.conf(), [_Table(engine.snapshot)], transport=transport)
+
+    def _SyncObj__generateRaftTimeout(self) -> float:  # noqa: N802  # the library's name
+        return self._engine.election_timeout()
+
+    def _SyncObj__connectedToAnyone(self) -> bool:  # noqa: N802  # the library's name
+        # The library asks this before it becomes a candidate, and nowhere else.
+        if self._engine.repaired("elections"):
+            return self._engine.campaigning
+        return bool(super()._SyncObj__connectedToAnyone())
+
+    def _SyncObj__doApplyCommand(self, command: bytes) -> Any:  # noqa: N802  # the library's name
+        return self._engine.apply(self._SyncObj__raftLastApplied + 1, command)
+
+    def _SyncObj__getEntries(  # noqa: N802  # the library's name
+        self,
+        fromIDx: int | None,  # noqa: N803  # the library's name
+        count: int | None = None,
+        maxSizeBytes: int | None = None,  # noqa: N803  # the library's name
+    ) -> list[Any]:
+        # Only a follower that is about to cut its log asks without a count.
+        if count is None and maxSizeBytes is None and not self._engine.may_cut:
+            count = 1
+        entries: list[Any] = super()._SyncObj__getEntries(fromIDx, count, maxSizeBytes)
+        return entries
+
+    def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802  # the library's name
+        super()._SyncObj__tryLogCompaction()
+        if self._engine.repaired("compaction") and self._SyncObj__serializer._Serializer__pid:
+            super()._SyncObj__tryLogCompaction()
+
+    def _SyncObj__loadDumpFile(self, clearJournal: bool) -> None:  # noqa: N802, N803  # the library's names
+        self._engine.install(self._SyncObj__serializer.deserialize)
+
+
+class Engine:
+    """One member of one Raft cluster."""
+
+    _log = Logger(namespace="wampha.ledger.engine")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        voters: tuple[str, ...],
+        timing: Timing,
+        now: Callable[[], float],
+        chance: random.Random,
+        send: Callable[[str, RaftBody], bool],
+        apply: Callable[[int, bytes], Any],
+        snapshot: Callable[[], bytes],
+        restore: Callable[[bytes], None],
+        counters: Counters,
+        recovering: bool,
+        repairs: frozenset[str] = REPAIRS,
+        log_entries_max: int = LOG_ENTRIES_MAX,
+        batch_bytes_max: int = BATCH_BYTES_MAX,
+    ) -> None:
+        """`apply(index, command)` is called in the order of the log, once for each command.
+
+        A `name` that is not among `voters` makes an observer. `repairs` and the two bounds exist for tests.
+        """
+        check_library()
+        self._timing: Final = timing
+        self._now: Final = now
+        self._chance: Final = chance
+        self._send: Final = send
+        self._apply: Final = apply
+        self._restore: Final = restore
+        self.snapshot: Final = snapshot
+        self._counters: Final = counters
+        self._repairs: Final = repairs
+        self._log_entries_max: Final = log_entries_max
+        self._batch_bytes_max: Final = batch_bytes_max
+        self.recovering = recovering
+        self.may_cut = "known" not in repairs
+        self.campaigning = False  # during `campaign`
+        self.installed = 0  # snapshots
+        self.heard = -NEVER_S  # when the last append_entries of a leader came
+        self._snapshot_answer: tuple[int, bool] | None = None  # (next index, reset) while a snapshot is installed
+        self._flushed = (0, 0)  # last log index and commit index when append_entries were sent last
+        self._candidate_since = -NEVER_S
+        self._handlers: Final[dict[type[RaftBody], Callable[[Peer, Any, bool], None]]] = {
+            Append: self._on_append,
+            Piece: self._on_piece,
+            Answer: self._on_answer,
+            RequestVote: self._on_request_vote,
+            Vote: self._on_vote,
+            Forwarded: self._on_forwarded,
+            Placed: self._on_placed,
+        }
+        self._me: Final = Peer(name) if name in voters else None
+        self._others: Final = {voter: Peer(voter) for voter in voters if voter != name}
+        self._transport: Final = LinkTransport(self._me, self._others.values(), self._outgoing)
+        self._enter()
+        self._lib: Final = _Library(self, self._me, self._others.values(), self._transport)
+        missing = [field for field in _FIELDS if not hasattr(self._lib, _mangled(field))]
+        assert not missing, f"pysyncobj lacks {missing}"
+
+    # ---- what it is
+
+    @property
+    def is_leader(self) -> bool:
+        return bool(self._lib._SyncObj__raftState == LEADER)
+
+    @property
+    def leader(self) -> str | None:
+        """Name of the leader of the present term, if known; it may be gone (see `heard`)."""
+        peer: Peer | None = self._lib._SyncObj__raftLeader
+        return peer.name if peer else None
+
+    @property
+    def term(self) -> int:
+        return int(self._lib._SyncObj__raftCurrentTerm)
+
+    @property
+    def applied(self) -> int:
+        return int(self._lib._SyncObj__raftLastApplied)
+
+    @property
+    def committed(self) -> int:
+        return int(self._lib._SyncObj__raftCommitIndex)
+
+    @property
+    def log_end(self) -> tuple[int, int]:
+        """(term, index) of the last entry: the greater one is the more up to date (Raft section 5.4.1)."""
+        entry = self._lib._SyncObj__raftLog[-1]
+        return entry[2], entry[1]
+
+    @property
+    def votes(self) -> bool:
+        """Whether this node may vote and be elected (rule 40)."""
+        return self._me is not None and not (self.recovering and self.repaired("recovering"))
+
+    def hears_leader(self, within_s: float) -> bool:
+        """Whether a leader is connected and was heard lately; the leader itself always hears one."""
+        leader: Peer | None = self._lib._SyncObj__raftLeader
+        if leader is None or leader == self._me:
+            return self.is_leader
+        return self._transport.is_connected(leader) and self._now() - self.heard < within_s
+
+    def entries(self) -> list[tuple[bytes, int, int]]:
+        """A copy of the log in memory, for checks: (command, index, term)."""
+        return list(self._lib._SyncObj__raftLog[:])
+
+    # ---- what drives it
+
+    def tick(self) -> None:
+        """Let the library do what is due, then send at once what has become sendable."""
+        self._enter()
+        self._lib.doTick(0.0)
+        if not self._others and self.committed < self.log_end[1]:
+            self._lib.doTick(0.0)  # alone: what was just appended is committed already
+        self._flush()
+
+    def propose(self, command: bytes, settled: Settled) -> None:
+        """Append a command once a leader is known; `settled` is called from a later `tick` or `received`, if ever."""
+        assert len(command) < COMMAND_BYTES_MAX, "a command never fills a message"
+        self._enter()
+        self._lib._applyCommand(COMMAND + command, settled)
+
+    def peer_up(self, name: str) -> None:
+        peer = self._peer(name)
+        if self._me is not None or name in self._others:  # an observer has nothing to say to an observer
+            self._enter()
+            self._transport.connected(peer)
+
+    def peer_down(self, name: str) -> None:
+        """The link is gone: what was under way to the peer is lost, and so is it as our leader."""
+        peer = self._peer(name)
+        self._enter()
+        self._transport.disconnected(peer)
+        serializer = self._lib._SyncObj__serializer
+        serializer.cancelTransmisstion(peer)
+        serializer._Serializer__incomingTransmissionFile = None
+        if self._lib._SyncObj__raftLeader == peer:
+            self._lib._SyncObj__onLeaderChanged()  # settles what was forwarded to it (D7)
+            self._lib._SyncObj__raftLeader = None
+            self.postpone(*self._timing.failover_s, at_most=True)
+
+    def forget(self, name: str) -> None:
+        """The peer has a new life: what its former life acknowledged is gone (rule 40)."""
+        peer = self._peer(name)
+        match = self._lib._SyncObj__raftMatchIndex
+        if peer in match and self.repaired("recovering"):
+            match[peer] = 0
+
+    def received(self, name: str, body: RaftBody, recovering: bool) -> None:
+        """A message of a connected peer of the same cluster; `recovering` as the peer says of itself."""
+        peer = self._peer(name)
+        if not self._transport.is_connected(peer):
+            return
+        self._enter()
+        self._handlers[type(body)](peer, body, recovering)
+
+    def stop(self) -> None:
+        self._lib.destroy()
+
+    # ---- elections (the rules are in election.py)
+
+    def election_due(self) -> bool:
+        """Whether the time to wait for a leader is over."""
+        return self.votes and not self.is_leader and bool(self._lib._SyncObj__raftElectionDeadline < self._now())
+
+    def postpone(self, least_s: float, most_s: float, *, at_most: bool = False) -> None:
+        """Wait that long for a leader from now; `at_most`: not longer, else not shorter than so far decided."""
+        deadline = self._now() + self._chance.uniform(least_s, most_s)
+        standing = self._lib._SyncObj__raftElectionDeadline
+        self._lib._SyncObj__raftElectionDeadline = (min if at_most else max)(deadline, standing)
+
+    def campaign(self, term: int) -> None:
+        """Become a candidate in a term above `term` and above the own one."""
+        if not self.votes or self.is_leader:
+            return
+        self._enter()
+        if term > self.term:
+            self._lib._SyncObj__setCurrentTerm(term, None)
+        self._candidate_since = self._now()
+        self._lib._SyncObj__raftElectionDeadline = -NEVER_S
+        self.campaigning = True
+        self._lib.doTick(0.0)
+        self.campaigning = False
+        self._flush()
+
+    def step_down(self) -> None:
+        """Stop being the leader (rule 17)."""
+        self._enter()
+        self._lib._SyncObj__setState(FOLLOWER)
+        self._lib._SyncObj__raftLeader = None
+        self._lib._SyncObj__raftElectionDeadline = self._now() + self.election_timeout()
+
+    # ---- what the library asks
+
+    def conf(self) -> SyncObjConf:
+        """The settings of the library; nothing in them is for users."""
+        timing = self._timing
+        return SyncObjConf(
+            autoTick=False,
+            appendEntriesUseBatch=True,
+            appendEntriesPeriod=timing.append_s,
+            appendEntriesBatchSizeBytes=self._batch_bytes_max,
+            raftMinTimeout=timing.election_min_s,
+            raftMaxTimeout=timing.election_max_s,
+            leaderFallbackTimeout=NEVER_S,  # rule 17 instead
+            connectionTimeout=timing.election_max_s,
+            commandsQueueSize=QUEUED_MAX,
+            commandsWaitLeader=True,
+            logCompactionMinEntries=self._log_entries_max,
+            logCompactionMinTime=NEVER_S,
+            dynamicMembershipChange=False,
+            fullDumpFile=None,
+            journalFile=None,
+            password=None,
+        )
+
+    def repaired(self, repair: str) -> bool:
+        return repair in self._repairs
+
+    def election_timeout(self) -> float:
+        return self._chance.uniform(self._timing.election_min_s, self._timing.election_max_s)
+
+    def apply(self, index: int, entry: bytes) -> Any:
+        """Apply one entry of the log; never raises (D6)."""
+        if entry[:1] != COMMAND:
+            return None
+        try:
+            return self._apply(index, entry[1:])
+        except Exception:
+            self._counters.add("apply_failures")
+            self._log.failure("applying entry {index} failed", index=index)
+            return None
+
+    def install(self, read: Callable[[], Any]) -> None:
+        """Replace table and log by a snapshot that has arrived, unless it is older than what is applied.
+
+        Afterwards the answer says what is true whatever happened here: everything applied is in the leader's log.
+        """
+        lib = self._lib
+        try:
+            (_, table), last, previous, _ = read()
+            entry, index, _ = last
+            if index > self.applied and isinstance(entry, bytes):
+                self._restore(table)
+                lib._SyncObj__raftLog.clear()
+                lib._SyncObj__raftLog.add(*previous)
+                lib._SyncObj__raftLog.add(*last)
+                lib._SyncObj__raftLastApplied = index
+                lib._SyncObj__raftCommitIndex = max(index, self.committed)
+                self.installed += 1
+                self._give_up_until(index)
+                self._snapshot_answer = (index + 1, False)
+                return
+        except Exception:
+            self._counters.add("snapshots_refused")
+            self._log.failure("a snapshot could not be installed")
+        self._snapshot_answer = (self.applied + 1, True)
+
+    def _give_up_until(self, index: int) -> None:
+        """Nobody will ever say what became of proposals that the snapshot jumped over (D7)."""
+        waiting = self._lib._SyncObj__commandsWaitingCommit
+        for place in sorted(place for place in waiting if place <= index):
+            for _, settled in waiting.pop(place):
+                settled(None, UNKNOWN_OUTCOME)
+
+    # ---- messages in
+
+    def _on_append(self, peer: Peer, append: Append, recovering: bool) -> None:
+        if append.term < self.term or not self._accept_leader(peer, append.term):
+            return
+        message: Message = {
+            "type": "append_entries",
+            "term": append.term,
+            "commit_index": append.commit,
+            "entries": append.entries,
+            "prevLogIdx": append.previous_index,
+            "prevLogTerm": append.previous_term,
+        }
+        if self.repaired("known") and not self._reduce_to_new(append, message):
+            return
+        self._transport.receive(peer, message)
+        self.may_cut = not self.repaired("known")
+
+    def _reduce_to_new(self, append: Append, message: Message) -> bool:
+        """Take from the message what is in the log already; False if it contradicts what has been applied.
+
+        The library cuts its log after prevLogIdx, always. So it is given the last entry that both have as prevLogIdx,
+        and may cut only if an entry behind it is really another one. A tail that stays is unverified, hence the commit
+        index of the message reaches as far as the message and no further.
+        """
+        log = self._lib._SyncObj__raftLog
+        first, last = log[0][1], log[-1][1]
+        previous, term = append.previous_index, append.previous_term
+        if previous is None or not first <= previous <= last or log[previous - first][2] != term:
+            return True  # the library refuses it
+        entries = append.entries
+        known = 0
+        while (
+            known < len(entries)
+            and entries[known][1] <= last
+            and log[entries[known][1] - first][2] == entries[known][2]
+        ):
+            known += 1
+        if known:
+            _, message["prevLogIdx"], message["prevLogTerm"] = entries[known - 1]
+        message["entries"] = fresh = entries[known:]
+        verified = fresh[-1][1] if fresh else message["prevLogIdx"]
+        message["commit_index"] = min(append.commit, verified)
+        if any(entry[1] != message["prevLogIdx"] + 1 + place for place, entry in enumerate(fresh)):
+            self._counters.add("control_frames_refused")
+            return False
+        if not fresh or fresh[0][1] > last:
+            return True
+        if fresh[0][1] <= self.committed:
+            self._counters.add("log_conflicts")
+            self._log.critical("the leader contradicts committed entry {index}; it is not followed", index=fresh[0][1])
+            return False
+        self.may_cut = True
+        return True
+
+    def _on_piece(self, peer: Peer, piece: Piece, recovering: bool) -> None:
+        if piece.term < self.term or not self._accept_leader(peer, piece.term):
+            return
+        commit = min(piece.commit, self.committed) if self.repaired("tail") else piece.commit
+        message = {"type": "append_entries", "term": piece.term, "commit_index": commit, "serialized": piece.piece}
+        self._transport.receive(peer, message)
+        self._snapshot_answer = None
+
+    def _accept_leader(self, peer: Peer, term: int) -> bool:
+        if peer.name not in self._others:
+            return False
+        if term == self.term and self.is_leader:
+            self._counters.add("log_conflicts")
+            self._log.critical("{peer} says that it leads term {term}, which this node does", peer=peer.name, term=term)
+            return False
+        self.heard = self._now()
+        return True
+
+    def _on_answer(self, peer: Peer, answer: Answer, recovering: bool) -> None:
+        lib = self._lib
+        if not self.is_leader or peer not in lib._SyncObj__raftMatchIndex:
+            return
+        if self.repaired("answer-term") and answer.term != self.term:
+            return
+        next_index = lib._SyncObj__raftNextIndex
+        before = next_index[peer]
+        if recovering and self.repaired("recovering"):  # rule 41
+            next_index[peer] = answer.next_index if answer.reset else max(before, answer.next_index)
+        else:
+            self._transport.receive(
+                peer,
+                {
+                    "type": "next_node_idx",
+                    "next_node_idx": min(answer.next_index, self.log_end[1] + 1),
+                    "reset": answer.reset,
+                    "success": answer.success,
+                },
+            )
+            if self.repaired("next") and not answer.reset:
+                next_index[peer] = max(before, next_index[peer])
+        if self.repaired("next"):
+            least = max(2, lib._SyncObj__raftMatchIndex[peer] + 1)
+            next_index[peer] = max(least, min(next_index[peer], self.log_end[1] + 1))
+
+    def _on_request_vote(self, peer: Peer, request: RequestVote, recovering: bool) -> None:
+        if not self.votes or recovering or peer.name not in self._others:
+            return
+        self._transport.receive(
+            peer,
+            {
+                "type": "request_vote",
+                "term": request.term,
+                "last_log_index": request.last_index,
+                "last_log_term": request.last_term,
+            },
+        )
+
+    def _on_vote(self, peer: Peer, vote: Vote, recovering: bool) -> None:
+        # Rule 45: the voter's embargo after a loss of memory is reckoned from this.
+        late = self._now() - self._candidate_since > self._timing.election_max_s
+        if recovering or late or not self.votes or peer.name not in self._others:
+            return
+        self._transport.receive(peer, {"type": "response_vote", "term": vote.term})
+
+    def _on_forwarded(self, peer: Peer, forwarded: Forwarded, recovering: bool) -> None:
+        if forwarded.command[:1] != COMMAND or len(forwarded.command) > COMMAND_BYTES_MAX:
+            self._counters.add("control_frames_refused")  # no kind of entry that changes the library itself (D9, D10)
+            return
+        message: Message = {"type": "apply_command", "command": forwarded.command}
+        if forwarded.request is not None:
+            message["request_id"] = forwarded.request
+        self._transport.receive(peer, message)
+
+    def _on_placed(self, peer: Peer, placed: Placed, recovering: bool) -> None:
+        message: Message = {"type": "apply_command_response", "request_id": placed.request}
+        if placed.error is not None:
+            message["error"] = placed.error
+        else:
+            message.update(log_idx=placed.index, log_term=placed.term)
+        self._transport.receive(peer, message)
+
+    # ---- messages out
+
+    def _outgoing(self, peer: Peer, message: Message) -> bool:
+        body = self._body(message)
+        return body is not None and self._send(peer.name, body)
+
+    def _body(self, message: Message) -> RaftBody | None:  # noqa: PLR0911  # one return for each kind of message
+        match message["type"]:
+            case "append_entries" if "serialized" in message:
+                return Piece(message["term"], message["commit_index"], message["serialized"])
+            case "append_entries":
+                assert "transmission" not in message, "no command fills a message: see `propose`"
+                return Append(
+                    message["term"],
+                    message["commit_index"],
+                    message["prevLogIdx"],
+                    message["prevLogTerm"],
+                    tuple(message["entries"]),
+                )
+            case "next_node_idx":
+                next_index, reset, success = message["next_node_idx"], message["reset"], message["success"]
+                if self._snapshot_answer:
+                    next_index, reset = self._snapshot_answer
+                return Answer(self.term, next_index, reset, success)
+            case "request_vote":
+                return RequestVote(message["term"], message["last_log_index"], message["last_log_term"])
+            case "response_vote":
+                return Vote(message["term"])
+            case "apply_command":
+                return Forwarded(message["command"], message.get("request_id"))
+            case "apply_command_response":
+                return Placed(
+                    message["request_id"],
+                    message.get("error"),
+                    message.get("log_idx", 0),
+                    message.get("log_term", 0),
+                )
+        return None
+
+    # ---- inner
+
+    def _peer(self, name: str) -> Peer:
+        return self._others.get(name) or Peer(name)
+
+    def _enter(self) -> None:
+        """Give the library our clock. It reads one function of its module; each engine sets it before it calls in, so
+        that several with different clocks can live in one process."""
+        pysyncobj.syncobj.monotonicTime = self._now
+
+    def _flush(self) -> None:
+        """Send what the library would keep until its next period."""
+        end = (self.log_end[1], self.committed)
+        if self.is_leader and end != self._flushed:
+            self._flushed = end
+            self._lib._SyncObj__sendAppendEntries()
+
+
+assert without_pickle.loads is pysyncobj.pickle.loads, "pickle is still in the library"

@@ -1,0 +1,214 @@
+"""A node's part in one cluster: engine, table, leases. Thrown away as a whole when the cluster changes (rule 57)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from wampha.counters import Counters
+from wampha.ledger.constants import Timing
+from wampha.ledger.election import Election
+from wampha.ledger.engine import REPAIRS, Engine, Settled
+from wampha.ledger.frames import Ping, PreVote, PreVoted, RaftBody, Reply
+from wampha.ledger.lease import LeaseBook
+from wampha.state.codec import encode
+from wampha.state.commands import Command, Lead, Owner
+from wampha.state.machine import Machine
+from wampha.state.tables import Tables
+
+
+class Member:
+    """Everything heard and decided in one cluster, by one life."""
+
+    def __init__(
+        self,
+        *,
+        cluster: int,
+        name: str,
+        voters: tuple[str, ...],
+        timing: Timing,
+        now: Callable[[], float],
+        chance: Random,
+        send: Callable[[str, RaftBody], bool],
+        machine: Machine,
+        counters: Counters,
+        recovering: bool,
+        held_until: float,
+        repairs: frozenset[str] = REPAIRS,
+        log_entries_max: int,
+        batch_bytes_max: int,
+    ) -> None:
+        """`held_until`: as a leader, grant and claim nothing before (rule 54)."""
+        self.cluster: Final = cluster
+        self.machine: Final = machine
+        self._name: Final = name
+        self._voters: Final = voters
+        self._timing: Final = timing
+        self._now: Final = now
+        self._counters: Final = counters
+        self._held_until: Final = held_until
+        self.engine: Final = Engine(
+            name=name,
+            voters=voters,
+            timing=timing,
+            now=now,
+            chance=chance,
+            send=send,
+            apply=machine.apply,
+            snapshot=machine.snapshot,
+            restore=machine.restore,
+            counters=counters,
+            recovering=recovering,
+            repairs=repairs,
+            log_entries_max=log_entries_max,
+            batch_bytes_max=batch_bytes_max,
+        )
+        self._election: Final = Election(
+            name=name, voters=voters, engine=self.engine, timing=timing, now=now, send=send
+        )
+        self.book: LeaseBook | None = None  # while this node leads
+        self._lead_proposed = -math.inf
+        self.lease_end = -math.inf
+        self.safe = 0  # the highest claim heard (rule 21)
+        self._echo: tuple[int, float] | None = None  # (term, stamp) of the leader's reply heard last
+
+    @property
+    def tables(self) -> Tables:
+        return self.machine.tables
+
+    # ---- Raft
+
+    def tick(self) -> None:
+        """Let elections and the engine do what is due."""
+        if self.engine.repaired("elections"):
+            self._election.tick()
+        self.engine.tick()
+        self.take_office()
+
+    def received(self, peer: str, body: RaftBody, recovering: bool) -> None:
+        """A message of Raft; `recovering` is what the sender says of itself."""
+        if isinstance(body, PreVote):
+            if not recovering:
+                self._election.asked(peer, body)
+        elif isinstance(body, PreVoted):
+            if not recovering:
+                self._election.answered(peer, body)
+        else:
+            self.engine.received(peer, body, recovering)
+        self.take_office()
+
+    def propose(self, command: Command, settled: Settled) -> None:
+        self.engine.propose(encode(command), settled)
+
+    def take_office(self) -> None:
+        """Begin or end to keep a book, as the engine became or ceased to be leader (rule 12)."""
+        engine, book, now = self.engine, self.book, self._now()
+        if not engine.is_leader:
+            self.book = None
+            return
+        if book is None or book.term != engine.term:
+            book = self.book = LeaseBook(
+                timing=self._timing,
+                name=self._name,
+                voters=self._voters,
+                term=engine.term,
+                now=now,
+                held_until=self._held_until,
+            )
+            self._counters.add("elections_won")
+            self.lease_end = -math.inf
+            self._lead_proposed = -math.inf
+        if book.start is None:
+            self._begin(book, now)
+
+    def _begin(self, book: LeaseBook, now: float) -> None:
+        if self.tables.term == book.term:
+            book.start = self.engine.applied
+        elif now - self._lead_proposed > self._timing.proposal_s:
+            self._lead_proposed = now
+            self.propose(Lead(book.term, self._name), _heedless)
+
+    # ---- leases and the barrier
+
+    def supervise(self, own: Owner) -> bool:
+        """As a leader, step down without a quorum (rule 17), else renew the own lease (16) and raise the claim (20).
+
+        True if `safe` rose.
+        """
+        book, now = self.book, self._now()
+        if book is None:
+            return False
+        if book.must_step_down(now):
+            self.engine.step_down()
+            self.take_office()
+            return False
+        self.lease_end = max(self.lease_end, book.own_lease_end(now))
+        return book.advance(own, self.engine.applied, self.tables, now) and self.claimed(book.claim)
+
+    def claimed(self, index: int) -> bool:
+        """Every possible holder of a lease has applied `index`; true for ever (rule 21). True if `safe` rose."""
+        if index <= self.safe:
+            return False
+        self.safe = index
+        return True
+
+    def ping(self, owner: Owner, life: int, *, leaving: bool) -> Ping:
+        """What this node tells its leader (rule 10). One that is leaving asks for no lease, but still echoes."""
+        term = self.engine.term
+        return Ping(
+            cluster=self.cluster,
+            term=term,
+            incarnation=owner.incarnation,
+            life=life,
+            sent=self._now(),
+            echo=self._echo[1] if self._echo and self._echo[0] == term else None,
+            applied=0 if leaving else self.engine.applied,
+            recovering=self.engine.recovering,
+            wants_open=False,  # rule 42 belongs here
+        )
+
+    def answer(self, owner: Owner, ping: Ping) -> Reply | None:
+        """The leader's answer to a ping or probe (rule 13); None if this node does not lead."""
+        book, now = self.book, self._now()
+        if book is None:
+            return None
+        left = 0.0
+        if ping.cluster == self.cluster:
+            counts = not (ping.recovering and self.engine.repaired("recovering"))
+            if ping.term == book.term and ping.echo is not None and counts:
+                book.echoed(owner.name, ping.echo, now)
+            book.note(owner, ping.applied, now)
+            if ping.term == book.term:
+                left = book.grant(owner, ping.applied, self.tables, now)
+        return Reply(
+            cluster=self.cluster,
+            term=book.term,
+            incarnation=owner.incarnation,
+            sent=ping.sent,
+            left=left,
+            stamp=now,
+            claim=book.claim,
+            dead=owner.incarnation in self.tables.dead,
+            opens=None,  # rule 43 belongs here
+            quorate=book.quorate(now),
+        )
+
+    def replied(self, reply: Reply, owner: Owner) -> bool:
+        """Take the leader's answer (rule 15); True if it is the first one of its term."""
+        if reply.term != self.engine.term or reply.incarnation != owner.incarnation or self.book:
+            return False
+        now = self._now()
+        if reply.left > 0 and reply.sent <= now:
+            self.lease_end = max(self.lease_end, reply.sent + min(reply.left, self._timing.lease_s))
+        first = self._echo is None or self._echo[0] != reply.term
+        self._echo = (reply.term, reply.stamp)
+        return first
+
+    def stop(self) -> None:
+        self.engine.stop()
+
+
+def _heedless(result: object, code: int) -> None:
+    """The outcome shows in the table, or the command is proposed again."""

@@ -1,0 +1,51 @@
+"""What a node proposes about nodes: that it is up, that others are dead (rules 25, 26)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from wampha.state.commands import Command, Down, Outcome, Owner, Up
+from wampha.state.tables import Tables
+
+
+class Membership:
+    """At most one proposal about each incarnation is in flight."""
+
+    def __init__(
+        self,
+        *,
+        propose: Callable[[Command, Callable[[Outcome], None]], None],
+        refused: Callable[[Owner], None],
+        address: str,
+        version: str,
+    ) -> None:
+        """`refused(owner)` is called when `up` of that incarnation is refused because it is dead."""
+        self._propose: Final = propose
+        self._refused: Final = refused
+        self._address: Final = address
+        self._version: Final = version
+        self._in_flight: Final[set[tuple[type[Command], Owner]]] = set()
+
+    def come_up(self, owner: Owner, succeeds: Sequence[int], tables: Tables) -> None:
+        """Rule 25: propose `up` until the row is there. A recovering voter too: it may serve, it only may not vote."""
+        if owner not in tables.up:
+            self._once(Up(owner, tuple(succeeds), self._address, self._version), owner)
+
+    def bury(self, condemned: Iterable[Owner], term: int) -> None:
+        """Rule 26: propose `down` for those that the leader of `term` has condemned."""
+        for owner in condemned:
+            self._once(Down(owner, term), owner)
+
+    def _once(self, command: Command, owner: Owner) -> None:
+        key = (type(command), owner)
+        if key in self._in_flight:
+            return
+        self._in_flight.add(key)
+
+        def told(outcome: Outcome) -> None:
+            self._in_flight.discard(key)
+            if outcome is Outcome.DEAD and isinstance(command, Up):
+                self._refused(owner)
+
+        self._propose(command, told)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import cbor2
 
 from wampha.messages import model
-from wampha.messages.grammar import ID_MAX
+from wampha.messages.grammar import ID_MAX, is_map
 from wampha.messages.options import OptionsReader
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.reading import INVOCATION, Unreadable
@@ -124,7 +124,7 @@ class CborReader:
             return NOTHING
         elements = data[at:]
         decoded = self._decode_elements(elements, count)
-        if type(decoded[0]) is not list or (count > 1 and not _is_kwargs(decoded[1])):
+        if type(decoded[0]) is not list or (count > 1 and not is_map(decoded[1])):
             raise Unreadable
         return Payload(Family.CBOR, count, elements)
 
@@ -198,6 +198,3 @@ def _require_end(data: bytes, at: int, count: int) -> None:
     if count or at != len(data):
         raise Unreadable
 
-
-def _is_kwargs(value: Any) -> bool:
-    return type(value) is dict and all(type(key) is str for key in value)

@@ -49,8 +49,12 @@ def _is_id(value: Any) -> bool:
     return type(value) is int and 1 <= value <= ID_MAX
 
 
-def _is_map(value: Any) -> bool:
-    return type(value) is dict and all(type(key) is str for key in value)
+def is_map(value: Any) -> bool:
+    """Whether `value` is what WAMP calls a dict: its keys are strings."""
+    return type(value) is dict and _STRINGS.issuperset(map(type, value))
+
+
+_STRINGS: Final = frozenset((str,))
 
 
 def _id(name: str) -> Element:
@@ -58,7 +62,7 @@ def _id(name: str) -> Element:
 
 
 def _map(name: str) -> Element:
-    return Element(name, "a map with string keys", _is_map)
+    return Element(name, "a map with string keys", is_map)
 
 
 def _uri(name: str) -> Element:
@@ -118,8 +122,10 @@ _WITH_OPTIONAL_OPTIONS: Final = frozenset(("UNSUBSCRIBE", "UNREGISTER"))
 
 
 def _shown(value: Any) -> str:
-    if type(value) in (list, dict):
-        return "a list" if type(value) is list else "a map"
+    if type(value) is list:
+        return "a list"
+    if type(value) is dict:
+        return "a map" if is_map(value) else "a map with other keys"
     if type(value) is int and value.bit_length() > 128:  # its digits would take long to write
         return "an integer of more than 128 bits"
     text = repr(value)

@@ -13,6 +13,7 @@ import msgspec
 
 from wampha.errors import ProtocolViolation
 from wampha.messages.depth import tree_exceeds
+from wampha.messages.grammar import is_map
 from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.values import Family, Untranscodable, for_binary, for_json, load
 
@@ -111,8 +112,8 @@ class OptionsReader:
         return options
 
     def _checked(self, options: Any) -> Options:
-        if type(options) is not dict:
-            raise ValueError("options are no map")
+        if not is_map(options):
+            raise ValueError("options are no map with string keys")
         if tree_exceeds(options, self._depth_max):
             raise ProtocolViolation(f"{self._message} has options nested deeper than {self._depth_max}")
         present = {key: value for key, value in options.items() if value is not None and value is not cbor2.undefined}

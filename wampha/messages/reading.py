@@ -16,7 +16,7 @@ from msgspec import Raw
 from wampha.errors import ProtocolViolation
 from wampha.messages import model
 from wampha.messages.depth import json_exceeds, msgpack_may_exceed, tree_exceeds
-from wampha.messages.grammar import ID_MAX
+from wampha.messages.grammar import ID_MAX, is_map
 from wampha.messages.options import EMPTY_MAP, OptionsReader
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.values import Family
@@ -221,7 +221,7 @@ class MsgpackReader:
         count = 1
         if kwargs is not _ABSENT:
             more = bytes(kwargs)
-            if type(msgpack.unpackb(more)) is not dict:
+            if not is_map(msgpack.unpackb(more)):
                 raise Unreadable
             data += more
             count = 2

@@ -139,14 +139,18 @@ class Wire:
 
 def _session_message(message: list[Any]) -> Any:
     name = grammar.SESSION_FORMS[message[0]]
+    # Some clients send undefined for what they leave out, down to the features of a role; `authextra` is the user's.
+    present = [_without_absent(element, 1) for element in message]
+    for element in present:
+        if type(element) is dict and "roles" in element:
+            element["roles"] = _without_absent(element["roles"], 3)
     try:
-        return _SESSION_CLASSES[message[0]].parse([_without_absent(element, 3) for element in message])
+        return _SESSION_CLASSES[message[0]].parse(present)
     except Exception as error:  # ProtocolError, InvalidUriError, AssertionError, TypeError, ...: Autobahn's checks
         raise ProtocolViolation(_sentence(f"{name} cannot be read", error)) from None
 
 
 def _without_absent(value: Any, levels: int) -> Any:
-    # Some clients send undefined for what they leave out, down to the features of a role.
     if type(value) is not dict or not levels:
         return value
     return {

@@ -165,9 +165,10 @@ def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
 
 def _limit(data: Any, name: str) -> int:
     """Return a bound of the file, or its default if the file has none that is valid by itself."""
-    given = {name: value for _, value in select(data, "limits", name)}
+    default: int = Limits.model_fields[name].default
+    _, given = next(select(data, "limits", name), ((), default))
     try:
-        bound: int = getattr(Limits.model_validate(given, strict=True), name)
+        Limits.model_validate({name: given}, strict=True)
     except ValidationError:
-        bound = Limits.model_fields[name].default
-    return bound
+        return default
+    return int(given)

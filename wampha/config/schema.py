@@ -109,10 +109,17 @@ class Allow(Section):
 
 
 class Disclose(Section):
-    """Whose identity the router tells to the other side."""
+    """Whose identity the router tells to the other side: nobody's yet, and `true` is refused."""
 
-    caller: bool = Field(False, description="whether callees learn who calls")
-    publisher: bool = Field(False, description="whether subscribers learn who publishes")
+    caller: bool = Field(False, description="whether callees learn who calls; not available yet")
+    publisher: bool = Field(False, description="whether subscribers learn who publishes; not available yet")
+
+    @field_validator("caller", "publisher")
+    @classmethod
+    def _refuse(cls, disclose: bool) -> bool:
+        if disclose:
+            raise ValueError("is not available yet: set it to false, or leave it out")
+        return disclose
 
 
 class Permission(Section):

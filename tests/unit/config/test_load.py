@@ -258,6 +258,12 @@ def test_tls_is_refused_and_not_ignored(files: Files) -> None:
     assert problem.startswith("8:10: listeners[0].tls: is not available")
 
 
+def test_disclosure_is_refused_and_not_ignored(files: Files) -> None:
+    role = "- {name: guest, permissions: [{uri: a, disclose: {caller: true, publisher: false}}]}"
+    problem = files.problem(SMALLEST.replace("- name: guest", role))
+    assert problem.endswith("permissions[0].disclose.caller: is not available yet: set it to false, or leave it out")
+
+
 @pytest.mark.parametrize("key", ["realms", "listeners"])
 def test_a_list_needs_an_entry(files: Files, key: str) -> None:
     problems = files.problems({"realms": "", "listeners": SMALLEST.partition("listeners")[0]}[key] + f"{key}: []\n")

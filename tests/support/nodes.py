@@ -1,0 +1,257 @@
+"""wampha nodes as real `twistd` processes: alone, or as a cluster on loopback.
+
+A node's log is read by the tests: after each test, a line that nobody expected (an error, a traceback) fails it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+from tests.support.wampclient import ConnectionEndedError, Session
+
+START_S: Final = 20.0  # a node needs about one second; two cores may be shared by a whole test run
+STOP_S: Final = 10.0
+POLL_S: Final = 0.02  # where there is no event to wait for: a port that opens, a line in a log
+SECRET: Final = "loopback only, and long enough"
+REALM: Final = "realm1"
+
+# What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
+_BAD_LINE: Final = re.compile(
+    r"Unhandled|Traceback|CRITICAL|\[[\w.-]+#(?:error|critical)\]|never retrieved|never awaited"
+)
+
+ALL_RIGHTS: Final[dict[str, Any]] = {
+    "name": "anonymous",
+    "permissions": [
+        {
+            "uri": "",
+            "match": "prefix",
+            "allow": {"call": True, "register": True, "publish": True, "subscribe": True},
+        }
+    ],
+}
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback on which nobody listens now, each different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def eventually(holds: Callable[[], Any], within_s: float, what: str) -> Any:
+    """Poll until `holds()` is true and give its value; fails with `what` after `within_s` seconds."""
+    deadline = time.monotonic() + within_s
+    while not (value := holds()):
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        time.sleep(POLL_S)
+    return value
+
+
+def twistd() -> str:
+    """The `twistd` of the environment that runs the tests."""
+    return str(Path(sys.executable).with_name("twistd"))
+
+
+def client_settings(port: int) -> dict[str, Any]:
+    """A configuration without a cluster: one realm, and one listener in which anyone may do anything."""
+    return {
+        "realms": [{"name": REALM, "roles": [ALL_RIGHTS]}],
+        "listeners": [
+            {"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": {"anonymous": {"role": ALL_RIGHTS["name"]}}}
+        ],
+    }
+
+
+class NodeProcess:
+    """One `twistd -n wampha` with its configuration and log in `folder`."""
+
+    def __init__(self, folder: Path, name: str, port: int, settings: dict[str, Any]) -> None:
+        """`port` is where clients connect; `settings` is the whole configuration but for the name."""
+        self.name: Final = name
+        self.port: Final = port
+        self.url: Final = f"ws://127.0.0.1:{port}/ws"
+        self.log_path: Final = folder / f"{name}.log"
+        self.settings: Final = {"node": {"name": name}, **settings}
+        self._folder: Final = folder
+        self._expected: Final[list[re.Pattern[str]]] = []
+        self._checked = 0  # characters of the log that have been looked at
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id of the running node."""
+        assert self._process is not None, f"node {self.name} was not started"
+        return self._process.pid
+
+    def launch(self) -> NodeProcess:
+        """Start the process and return at once."""
+        config = self._folder / f"{self.name}.yaml"
+        config.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
+        with self.log_path.open("ab") as log:
+            self._process = spawn([twistd(), "-n", "--pidfile=", "wampha", "-c", str(config)], self._folder, log)
+        return self
+
+    def wait_until_serving(self) -> None:
+        """Return when a session can be joined; fails with the log if the process ends or takes too long."""
+        eventually(self._accepts_a_session, START_S, f"a session on node {self.name}; its log:\n{self.log()}")
+
+    def session(self, transport: str = "websocket", serializer: str = "json", realm: str = REALM) -> Session:
+        """A new session on this node."""
+        return Session(self.port, transport, serializer, realm)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_S)
+
+    def stop(self) -> int:
+        """SIGTERM, and wait for the end; gives the exit status."""
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(STOP_S)
+
+    def pause(self) -> None:
+        """SIGSTOP: the process stands still, its connections stay."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def running(self) -> bool:
+        """Whether the process lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def exit_status(self) -> int:
+        """Wait for the process to end by itself."""
+        assert self._process is not None
+        return self._process.wait(START_S)
+
+    def log(self) -> str:
+        """All that the node has written, standard output and error included."""
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def wait_for_log(self, pattern: str, within_s: float = START_S) -> str:
+        """Wait for a line that matches, and give it."""
+        found = eventually(
+            lambda: re.search(f"^.*(?:{pattern}).*$", self.log(), re.MULTILINE),
+            within_s,
+            f"a line like {pattern!r} in the log of {self.name}",
+        )
+        line: str = found.group()
+        return line
+
+    def expect_log(self, pattern: str) -> None:
+        """From now on, error lines that match are no failure."""
+        self._expected.append(re.compile(pattern))
+
+    def check_log(self) -> None:
+        """Fail if the log has, since the last check, an error that nobody expected."""
+        news = self.log()[self._checked :]
+        self._checked += len(news)
+        bad = [line for line in news.splitlines() if _BAD_LINE.search(line) and not self._is_expected(line)]
+        assert not bad, f"node {self.name} logged:\n" + "\n".join(bad) + f"\n\nits last lines:\n{news[-6000:]}"
+
+    def end(self) -> None:
+        """End the process whatever its state, as a clean-up."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self.resume()  # a paused process does not hear SIGTERM
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"node {self.name} did not end within {STOP_S} s of SIGTERM") from None
+
+    def _accepts_a_session(self) -> bool:
+        assert self.running(), f"node {self.name} ended with status {self.exit_status()}; its log:\n{self.log()}"
+        try:
+            self.session().leave()
+        except (OSError, ConnectionEndedError):
+            return False
+        return True
+
+    def _is_expected(self, line: str) -> bool:
+        return any(pattern.search(line) for pattern in self._expected)
+
+
+class Cluster:
+    """Nodes `a`, `b`, `c`, ... on loopback, all of them voters."""
+
+    def __init__(self, folder: Path, size: int = 3) -> None:
+        names = [chr(ord("a") + index) for index in range(size)]
+        ports = free_ports(2 * size)
+        self.peer_ports: Final = dict(zip(names, ports[size:], strict=True))
+        self.nodes: Final = {
+            name: NodeProcess(folder, name, port, {**client_settings(port), "cluster": self.cluster_settings(name)})
+            for name, port in zip(names, ports[:size], strict=True)
+        }
+
+    def __getitem__(self, name: str) -> NodeProcess:
+        return self.nodes[name]
+
+    def __iter__(self) -> Iterator[NodeProcess]:
+        return iter(self.nodes.values())
+
+    def cluster_settings(self, name: str) -> dict[str, Any]:
+        """The section `cluster` of one node."""
+        return {
+            "name": "test",
+            "listen": f"tcp:{self.peer_ports[name]}:interface=127.0.0.1",
+            "advertise": f"127.0.0.1:{self.peer_ports[name]}",
+            "secret": SECRET,
+            "voters": [
+                {"name": voter, "address": f"127.0.0.1:{port}"} for voter, port in self.peer_ports.items()
+            ],
+        }
+
+    def start(self) -> Cluster:
+        """Start all nodes, and return when each accepts a session."""
+        for node in self:
+            node.launch()
+        for node in self:
+            node.wait_until_serving()
+        return self
+
+    def check_logs(self) -> None:
+        """Fail if any node logged an error that nobody expected."""
+        for node in self:
+            node.check_log()
+
+    def end(self) -> None:
+        """End all processes."""
+        for node in self:
+            if node.running():
+                node.resume()
+                os.kill(node.pid, signal.SIGTERM)
+        for node in self:
+            node.end()
+
+
+def spawn(command: list[str], folder: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a process in `folder` that writes to `log` and gets no signal of the terminal's process group."""
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"},
+    )

@@ -1,0 +1,140 @@
+"""A transport without a socket, and a whole listener's worth of parts around it, for unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+
+from tests.support.fakerouter import FakeRouter, JsonStandIn, MsgpackStandIn
+from wampha.counters import Counters
+from wampha.limits import Limits
+from wampha.transport.connection import Service
+from wampha.transport.gate import Gate
+from wampha.transport.outbox import Delivery
+from wampha.transport.rawsocket import RawSocketFactory
+from wampha.transport.websocket import WebSocketFactory
+
+
+class RecordingTransport(StringTransport):
+    """Remembers each write by itself, and how it was closed; `full()` and `drained()` act for a slow peer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.half_closed = False
+        self.aborted = False
+        self.reading = True
+        self.protocol: Any = None
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def taken(self) -> bytes:
+        """Everything written so far; forgets it."""
+        data = b"".join(self.writes)
+        self.writes.clear()
+        return data
+
+    def full(self) -> None:
+        """The peer does not read, and more than 64 KiB wait."""
+        self.producer.pauseProducing()
+
+    def drained(self) -> None:
+        """The peer has read everything."""
+        self.producer.resumeProducing()
+
+    def pauseProducing(self) -> None:
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self.reading = True
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+    def lose(self, orderly: bool = True) -> None:
+        """The connection is gone, as Twisted reports it."""
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
+        self.protocol.connectionLost(Failure(ConnectionDone() if orderly else ConnectionAborted()))
+
+
+class Bench:
+    """The parts that a connection needs, on a clock that stands still."""
+
+    def __init__(self, router: FakeRouter | None = None, serializers: Sequence[Any] | None = None, **limits: Any) -> None:
+        self.router = router or FakeRouter()
+        self.clock = Clock()
+        self.counters = Counters()
+        self.limits = Limits(**limits)
+        self.serving = True
+        self.gate = Gate(serving=lambda: self.serving, reactor=self.clock)
+        self.delivery = Delivery(forward=lambda owner, relayed: False, counters=self.counters, reactor=self.clock)
+        self.service = Service(
+            router=self.router,
+            anonymous_role="anonymous",
+            gate=self.gate,
+            flusher=self.delivery.flusher,
+            limits=self.limits,
+            counters=self.counters,
+            reactor=self.clock,
+        )
+        made = serializers or [JsonStandIn(), MsgpackStandIn()]
+        self.websocket = WebSocketFactory(self.service, made)
+        self.rawsocket = RawSocketFactory(self.service, made)
+
+    def connect(self, factory: WebSocketFactory | RawSocketFactory) -> RecordingTransport:
+        """A connection of this kind, before its opening handshake."""
+        transport = RecordingTransport()
+        transport.protocol = factory.protocol()
+        transport.protocol.factory = factory
+        transport.protocol.makeConnection(transport)
+        return transport
+
+    def open_websocket(self, subprotocol: str = "wamp.2.json") -> RecordingTransport:
+        """An open WebSocket connection; what was written for the handshake is forgotten."""
+        transport = self.connect(self.websocket)
+        transport.protocol.dataReceived(websocket_request(subprotocol))
+        assert transport.taken().startswith(b"HTTP/1.1 101 ")
+        return transport
+
+    def open_rawsocket(self, second: int = 0xF1) -> RecordingTransport:
+        """An open RawSocket connection; `second`: the octet with LENGTH and SERIALIZER."""
+        transport = self.connect(self.rawsocket)
+        transport.protocol.dataReceived(bytes((0x7F, second, 0, 0)))
+        assert transport.taken()[:1] == b"\x7f"
+        return transport
+
+    @property
+    def counted(self) -> dict[str, int]:
+        """The counters that are not zero."""
+        return {name: count for name, count in self.counters.snapshot().items() if count}
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the clock run in steps that no timer notices."""
+        for _ in range(round(seconds / 0.05)):
+            self.clock.advance(0.05)
+
+
+def websocket_request(subprotocol: str | None = "wamp.2.json", path: str = "/ws", *more: str) -> bytes:
+    """An opening request of RFC 6455."""
+    lines = [
+        f"GET {path} HTTP/1.1",
+        "Host: localhost:8080",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version: 13",
+        *([f"Sec-WebSocket-Protocol: {subprotocol}"] if subprotocol else []),
+        *more,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()

@@ -102,7 +102,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Do what the arguments say; return the exit status: 1 if any case had a fault, 130 if interrupted."""
+    """Do what the arguments say; return the exit status: 1 if any case had a fault, 2 or 130 if it ended early."""
     options = _arguments(argv)
     if options.list:
         print("\n".join(f"{case.name:10} {case.title}" for case in ALL))
@@ -111,22 +111,30 @@ def run(argv: Sequence[str]) -> int:
     versions = [router.version() for router in plan.routers]
     shutil.rmtree(plan.runs, ignore_errors=True)
     bench = Bench(plan)
-    interrupted = False
-    try:
-        bench.run()
-    except KeyboardInterrupt:
-        interrupted = True
-        print("Interrupted; the routers are stopped. What was measured:", file=sys.stderr)
+    stopped = _carry_out(bench)
     about = machine.describe(versions, plan.router_cpu, plan.load_cpu)
     section = report.render(bench.results, about)
     print(section)
     if options.json:
         _write_json(options.json, bench.results, about)
-    if interrupted:
-        return 130
+    if stopped:
+        return stopped
     if options.write_readme:
         _write_readme(section)
     return int(any(sample.reading.faults() for sample in bench.results.samples))
+
+
+def _carry_out(bench: Bench) -> int:
+    """Measure, and return an exit status: not 0 if it ended early. What was measured until then stays."""
+    try:
+        bench.run()
+    except KeyboardInterrupt:
+        print("bench: interrupted; the routers are stopped", file=sys.stderr)
+        return 130
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def main() -> int:

@@ -30,9 +30,7 @@ class Spread:
 
 def _number(value: float) -> str:
     """Three digits that count, thousands in groups."""
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:,.0f}" if value >= 99.95 else f"{value:#.3g}"
 
 
 def spread(values: Iterable[float]) -> Spread | None:

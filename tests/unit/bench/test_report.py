@@ -73,13 +73,13 @@ def test_memory_of_a_session_is_what_was_added_divided_by_the_sessions() -> None
     table = report.memory_table(Results(samples=[sample(1, "wampha", joined, "join")], nodes=[node]))
     assert row_of(table, "KiB per idle session")[2:] == ["8.00", "8 reached"]
     assert row_of(table, "MB resident")[2:] == ["64.0", "60 **missed**"]
-    assert row_of(table, "seconds from start")[2:] == ["0.50", "1 reached"]
+    assert row_of(table, "seconds from start")[2:] == ["0.500", "1 reached"]
 
 
 def test_a_forwarded_event_counts_the_time_of_all_nodes() -> None:
     forwarded = sample(1, "wampha", reading(0.0, router_cpu_s=[1.0, 2.0, 0.5]), "forward")
     row = row_of(report.cluster_table(Results(samples=[forwarded])), "`forward`")
-    assert row[2:6] == ["1.00", "2.00", "0.50", "3.50"]
+    assert row[2:6] == ["1.00", "2.00", "0.500", "3.50"]
 
 
 @pytest.mark.parametrize(

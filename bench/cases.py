@@ -86,7 +86,7 @@ FRESH = (
         name=JOIN,
         title="sessions join, 32 in handshake",
         mode="join",
-        options={"sessions": 2000, "handshakes": 32, "warm-sessions": 50},
+        options={"sessions": 2000, "handshakes": 32, "warm-sessions": 500},
         goals={WS_JSON: Fraction(6, 10), RAWSOCKET_MSGPACK: Fraction(1, 3)},
     ),
 )

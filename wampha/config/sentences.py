@@ -19,11 +19,20 @@ _FEW: Final = 8  # keys that are worth listing in a sentence
 
 def report(document: Document, errors: Iterable[ErrorDetails]) -> None:
     """Note each error of a validation as a problem of the document, at its place in the file."""
-    for error in errors:
-        path = tuple(error["loc"])
-        if error["type"] == "too_short" and error["input"]:
+    found = [(error["type"], tuple(error["loc"]), error) for error in errors]
+    meant = {_meant(path) for kind, path, _ in found if kind == "extra_forbidden"}
+    for kind, path, error in found:
+        if kind == "missing" and path in meant:
+            continue  # it is there, misspelt, and that is reported
+        if kind == "too_short" and error["input"]:
             continue  # pydantic counts the valid entries only; the others have been reported
-        document.report(path, _sentence(error, path), at_key=error["type"] == "extra_forbidden")
+        document.report(path, _sentence(error, path), at_key=kind == "extra_forbidden")
+
+
+def _meant(path: PathInFile) -> PathInFile | None:
+    """Return the path of the key that an unknown one probably stands for."""
+    near = _nearest(str(path[-1]), known_keys(path[:-1]))
+    return (*path[:-1], near) if near else None
 
 
 def _sentence(error: ErrorDetails, path: PathInFile) -> str:
@@ -136,7 +145,11 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next(filter(None, map(_model_in, get_args(annotation))), None)
 
 
+def _nearest(written: str, known: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(written, list(known), n=1, cutoff=_SIMILAR)), None)
+
+
 def did_you_mean(written: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return a question after the nearest known word, to end a sentence with, or `otherwise`."""
-    near = difflib.get_close_matches(written, list(known), n=1, cutoff=_SIMILAR)
-    return f'. Did you mean "{near[0]}"?' if near else otherwise
+    near = _nearest(written, known)
+    return f'. Did you mean "{near}"?' if near else otherwise

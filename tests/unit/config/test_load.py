@@ -176,6 +176,12 @@ def test_an_unknown_key_gets_the_nearest_known_one(files: Files) -> None:
     )
 
 
+def test_a_misspelt_key_is_not_missing_as_well(files: Files) -> None:
+    assert files.problem(SMALLEST.replace("endpoint", "endpont")) == (
+        '6:5: listeners[0].endpont: unknown key. Did you mean "endpoint"?'
+    )
+
+
 def test_an_unknown_key_without_neighbour_gets_the_list(files: Files) -> None:
     assert files.problem("frobnicate: 1\n" + SMALLEST) == (
         "1:1: frobnicate: unknown key; known here: node, cluster, realms, listeners, limits, log"
@@ -491,7 +497,6 @@ def test_every_problem_is_reported_at_once_in_the_order_of_the_file(files: Files
         ["10:32:", "realms[0].roles[1].permissions[0].allow.cal:"],
         ["10:53:", "realms[0].roles[1].permissions[0].allow.register:"],
         ["11:19:", "realms[0].roles[1].permissions[1].uri:"],
-        ["13:5:", "listeners[0].endpoint:"],
         ["13:5:", "listeners[0].endpont:"],
         ["14:30:", "listeners[0].auth.anonymous.role:"],
         ["15:15:", "listeners[1].endpoint:"],

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
 # protocol.md, section 1: a lease must have run out when a suspended machine wakes. Linux only; elsewhere (development)
 # the monotonic clock is the best there is.
 _CLOCK: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -23,7 +21,7 @@ class _Timer:
 
     __slots__ = ("_call",)
 
-    def __init__(self, call: IDelayedCall) -> None:
+    def __init__(self, call: Any) -> None:
         self._call: Final = call
 
     def cancel(self) -> None:
@@ -32,9 +30,9 @@ class _Timer:
 
 
 class ReactorClock:
-    """`routing.ports.Clock` on a Twisted reactor."""
+    """`routing.ports.Clock` on a reactor that provides Twisted's IReactorTime."""
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: Any) -> None:
         self._reactor: Final = reactor
 
     def now(self) -> float:

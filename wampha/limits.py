@@ -25,13 +25,13 @@ class Limits(BaseModel):
         16 * MIB, ge=64 * KIB, description="bytes that wait for one client before it is cut as too slow"
     )
     undecided_bytes_max: int = Field(
-        8 * KIB, ge=1 * KIB, le=64 * KIB, description="bytes kept while it is open whether a connection is WebSocket or RawSocket"
+        8 * KIB, ge=1 * KIB, le=64 * KIB, description="bytes of an opening handshake, WebSocket's HTTP request included"
     )
     opening_timeout_s: float = Field(
         5.0, gt=0, le=300, description="seconds to complete the opening handshake of WebSocket or RawSocket"
     )
     hello_timeout_s: float = Field(10.0, gt=0, le=300, description="seconds from the open transport to a session")
-    goodbye_timeout_s: float = Field(5.0, gt=0, le=300, description="seconds for a client to answer our GOODBYE or close")
+    goodbye_timeout_s: float = Field(5.0, gt=0, le=300, description="seconds for a client to answer our close")
     ping_interval_s: float = Field(10.0, gt=0, le=3600, description="seconds between our pings to a silent client")
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
     session_subscriptions_max: int = Field(100_000, ge=1, description="subscriptions of one session")

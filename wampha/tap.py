@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import txaio
+from twisted.application.service import Service
+from twisted.internet import defer
+from twisted.logger import Logger, globalLogPublisher
+from twisted.python import usage
 
-txaio.use_twisted()  # Autobahn's serializers cannot be built before this
-
-from twisted.application.service import Service  # noqa: E402 - txaio comes first
-from twisted.internet import defer  # noqa: E402
-from twisted.logger import Logger  # noqa: E402
-from twisted.python import usage  # noqa: E402
-
-from wampha import __version__  # noqa: E402
-from wampha.config.load import development, load  # noqa: E402
-from wampha.config.schema import Settings  # noqa: E402
-from wampha.errors import ConfigError, StartError  # noqa: E402
+from wampha import __version__
+from wampha.config.load import development, load
+from wampha.config.schema import Settings
+from wampha.errors import ConfigError, StartError
+from wampha.observe.logs import show_from
 
 
-class Options(usage.Options):  # type: ignore[misc]  # Twisted's base class is untyped
+class Options(usage.Options):
     """Command line of `twistd wampha`."""
 
     synopsis = "[-c config.yaml]"
     longdesc = "Run one wampha node. Without a configuration: a single development node on 127.0.0.1:8080."
-    optParameters: Final = [["config", "c", None, "the configuration file (YAML); `wampha check -c FILE` tells what is wrong with one"]]
+    optParameters: ClassVar = [  # noqa: N815 - Twisted's name
+        ["config", "c", None, "the configuration file (YAML); `wampha check -c FILE` tells what is wrong with it"]
+    ]
 
 
 def makeService(options: Options) -> Service:  # noqa: N802 - the name that twistd calls
@@ -49,7 +49,7 @@ def _introduce_development() -> None:
     sys.stdout.flush()
 
 
-class NodeService(Service):  # type: ignore[misc]  # Twisted's base class is untyped
+class NodeService(Service):
     """A node as a Twisted service: starts with the reactor, and drains before it stops."""
 
     _log = Logger(namespace="wampha")
@@ -60,11 +60,14 @@ class NodeService(Service):  # type: ignore[misc]  # Twisted's base class is unt
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the node; what is in the way is said in one line and ends the process with 1."""
-        from twisted.internet import reactor  # noqa: PLC0415 - importing it installs it: twistd may choose another
+        txaio.use_twisted()  # type: ignore[no-untyped-call]  # Autobahn's serializers ask for it when imported
+        # Importing the reactor installs one, and twistd may have been told to choose another than the default.
+        from twisted.internet import reactor  # noqa: PLC0415
 
-        from wampha.node import Node  # noqa: PLC0415 - imports the reactor's protocols
+        from wampha.node import Node  # noqa: PLC0415 - imports protocols, which import the reactor
 
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]  # of Twisted
+        show_from(self._settings.log.level, globalLogPublisher)
         self._node = Node(settings=self._settings, reactor=reactor)
         try:
             self._node.start()
@@ -75,7 +78,7 @@ class NodeService(Service):  # type: ignore[misc]  # Twisted's base class is unt
 
     def stopService(self) -> defer.Deferred[None]:  # noqa: N802 - Twisted's name
         """Leave the cluster, say GOODBYE to clients and close everything; fires when all is closed."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
         if self._node is None:
             return defer.succeed(None)
         stopped: defer.Deferred[None] = self._node.stop()

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from twisted.logger import FilteringLogObserver, LogLevel, LogLevelFilterPredicate, LogPublisher
+from typing import cast
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogFilterPredicate,
+    ILogObserver,
+    LogLevel,
+    LogLevelFilterPredicate,
+    LogPublisher,
+)
 
 
 def show_from(level: str, publisher: LogPublisher) -> None:
@@ -11,8 +20,9 @@ def show_from(level: str, publisher: LogPublisher) -> None:
     Call it once, when the process has chosen its observers. Raises `twisted.logger.InvalidLogLevelError` for an
     unknown level.
     """
-    predicate = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    least = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    predicate = cast(ILogFilterPredicate, least)  # it implements the interface, which its type does not say
     # The observers that twistd has begun with can only be found here; a test holds this name in place.
     for observer in tuple(publisher._observers):
         publisher.removeObserver(observer)
-        publisher.addObserver(FilteringLogObserver(observer, [predicate]))
+        publisher.addObserver(cast(ILogObserver, FilteringLogObserver(observer, [predicate])))

@@ -23,9 +23,14 @@ _LONG: Final = 65536  # and from this one on eight
 class Serializer(Protocol):
     """What a connection needs of `messages.serializers`."""
 
-    SERIALIZER_ID: str
-    RAWSOCKET_SERIALIZER_ID: int
-    BINARY: bool
+    @property
+    def SERIALIZER_ID(self) -> str: ...  # noqa: N802 - Autobahn's names
+
+    @property
+    def RAWSOCKET_SERIALIZER_ID(self) -> int: ...  # noqa: N802
+
+    @property
+    def BINARY(self) -> bool: ...  # noqa: N802
 
     def parse(self, data: bytes) -> Any:
         """One message; ProtocolViolation whatever is wrong with the bytes."""

@@ -1,0 +1,285 @@
+"""One node, wired: the only place where the layers meet.
+
+clients -> transport -> Router -> Delivery -> clients of this node
+                          |  ^
+          ledger <--------+  +-------- links <-> other nodes
+(local, or Raft over the links' control channel)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted.internet import defer
+from twisted.logger import Logger
+
+from wampha import __version__
+from wampha.clock import ReactorClock
+from wampha.cluster.links import Links, configuration_hash
+from wampha.config.schema import ClusterSettings, Settings
+from wampha.counters import Counters
+from wampha.errors import StartError
+from wampha.ledger.constants import Timing
+from wampha.ledger.local import LocalLedger
+from wampha.ledger.raft import RaftLedger
+from wampha.messages.serializers import serializers
+from wampha.names.ids import Ids
+from wampha.routing.permissions import RealmRules
+from wampha.routing.ports import LedgerEvents
+from wampha.routing.router import Router
+from wampha.state.changes import Change, NodeGone, NodeUp
+from wampha.state.commands import Owner
+from wampha.state.machine import Machine
+from wampha.transport.gate import Gate
+from wampha.transport.listeners import Listener
+from wampha.transport.outbox import Delivery
+
+LEAVE_TIMEOUT_S: Final = 3.0  # the ledger promises two seconds; then we stop without its word
+LISTEN_RETRY_S: Final = 1.0
+AGENT: Final = f"wampha-{__version__}"
+
+
+class Node:
+    """One wampha process: a complete router alone, or a member of a cluster."""
+
+    _log = Logger(namespace="wampha.node")
+
+    def __init__(self, *, settings: Settings, reactor: Any, chance: random.Random | None = None) -> None:
+        """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source)."""
+        self.settings: Final = settings
+        self.counters: Final = Counters()
+        self._reactor: Final = reactor
+        self._clock: Final = ReactorClock(reactor)
+        self._chance: Final = chance or random.SystemRandom()
+        self._listening = False
+        self._stopping = False
+
+        self.links: Final = self._make_links(settings.cluster) if settings.cluster else None
+        self.delivery: Final = Delivery(
+            forward=self.links.forward if self.links else _nowhere, counters=self.counters, reactor=reactor
+        )
+        self.router: Final = Router(
+            realms=[RealmRules.of(realm) for realm in settings.realms],
+            limits=settings.limits,
+            counters=self.counters,
+            ids=Ids(self._chance),
+            clock=self._clock,
+            outbox=self.delivery,
+            agent=AGENT,
+        )
+        self.ledger: Final = self._make_ledger(settings.cluster)
+        self.router.attach(self.ledger)
+        self.gate: Final = Gate(serving=self.ledger.serving, reactor=reactor)
+        self.listeners: Final = self._make_listeners()
+
+    # ---- start and stop
+
+    def start(self) -> None:
+        """Start to work; clients are let in when this node first serves.
+
+        Raises StartError, with a sentence, when an address is taken.
+        """
+        for listener in self.listeners:
+            _now(listener.listen())
+        if self.links and self.settings.cluster:
+            # An address that is taken is told now; clients are let in later.
+            for listener in self.listeners:
+                listener.stop()
+            _now(self.links.listen(self.settings.cluster.listen))
+            self.links.start()
+        else:
+            self._listening = True
+            self._tell_listening()
+        self.ledger.start()
+
+    @defer.inlineCallbacks
+    def stop(self) -> Any:
+        """Stop accepting, say GOODBYE, leave through the log (rule 5), close the links; fires when all is closed."""
+        self._stopping = True
+        yield defer.DeferredList([listener.stop() for listener in self.listeners])
+        self.router.close("wamp.close.system_shutdown", "This node is being stopped; connect to another one.")
+        yield defer.DeferredList([listener.drain() for listener in self.listeners])
+        left: defer.Deferred[None] = defer.Deferred()
+        self.ledger.leave(lambda: None if left.called else left.callback(None))
+        left.addTimeout(LEAVE_TIMEOUT_S, self._reactor)
+        try:
+            yield left
+        except defer.TimeoutError:
+            self._log.warn("the cluster did not confirm that this node leaves; it will find out by itself")
+        self.ledger.stop()
+        if self.links:
+            yield self.links.stop()
+
+    # ---- parts
+
+    # Links, router and ledger know each other: what is made first reaches what is made later through a lambda.
+    # ruff: noqa: PLW0108
+
+    def _make_links(self, cluster: ClusterSettings) -> Links:
+        voters = {voter.name: voter.address for voter in cluster.voters}
+        return Links(
+            reactor=self._reactor,
+            name=self.settings.node.name,
+            cluster=cluster.name,
+            voters=voters,
+            secret=(cluster.secret or "").encode(),
+            identity=self._identity,
+            advertise=cluster.advertise,
+            limits=self.settings.limits,
+            counters=self.counters,
+            config_hash=configuration_hash(cluster.name, list(voters), _protocol_constants()),
+            on_control=lambda name, data: self._raft.received(name, data),
+            on_data=lambda source, relayed: self.router.relayed(source, relayed),
+            on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
+            on_down=lambda name: self._raft.peer_down(name),
+            on_owner_lost=lambda owner: self.router.node_lost(owner),
+            on_chunk_end=lambda: self.delivery.flush(),
+        )
+
+    def _make_ledger(self, cluster: ClusterSettings | None) -> LocalLedger | RaftLedger:
+        name = self.settings.node.name
+        if cluster is None or self.links is None:
+            return LocalLedger(
+                machine=Machine(self.counters),
+                owner=Owner(name, self._chance.getrandbits(63)),
+                clock=self._clock,
+                events=_Events(self),
+            )
+        return RaftLedger(
+            name=name,
+            voters=tuple(voter.name for voter in cluster.voters),
+            address=cluster.advertise,
+            machine_factory=lambda: Machine(self.counters),
+            clock=self._clock,
+            random=self._chance,
+            send=self.links.send_control,
+            identity_changed=self.links.identity_changed,
+            events=_Events(self),
+            counters=self.counters,
+            version=__version__,
+        )
+
+    def _make_listeners(self) -> list[Listener]:
+        limits = self.settings.limits
+        shared = serializers(limits, self.counters)
+        return [
+            Listener(
+                endpoint_string=listener.endpoint,
+                protocols=listener.protocols,
+                anonymous_role=listener.auth.anonymous.role if listener.auth.anonymous else None,
+                router=self.router,
+                gate=self.gate,
+                delivery=self.delivery,
+                limits=limits,
+                counters=self.counters,
+                serializers=shared,
+                reactor=self._reactor,
+            )
+            for listener in self.settings.listeners
+        ]
+
+    @property
+    def _raft(self) -> RaftLedger:
+        assert isinstance(self.ledger, RaftLedger)
+        return self.ledger
+
+    def _identity(self) -> tuple[int, int]:
+        return self._raft.life, self._raft.owner.incarnation
+
+    # ---- serving
+
+    def serving_changed(self, serving: bool) -> None:
+        """Open or hold the gate; the first time, let clients in."""
+        self._log.info("{name} {verb}", name=self.settings.node.name, verb="serves" if serving else "is suspended")
+        self.gate.changed(serving)
+        if serving and not self._listening and not self._stopping:
+            self._listening = True
+            self._listen(list(self.listeners))
+
+    @defer.inlineCallbacks
+    def _listen(self, listeners: list[Listener]) -> Any:
+        missed = []
+        for listener in listeners:
+            try:
+                yield listener.listen()
+            except StartError as error:
+                self._log.error("{error}; trying again in {delay} s", error=error, delay=LISTEN_RETRY_S)
+                missed.append(listener)
+        if missed and not self._stopping:
+            self._reactor.callLater(LISTEN_RETRY_S, self._listen, missed)
+        else:
+            self._tell_listening()
+
+    def _tell_listening(self) -> None:
+        for listener in self.settings.listeners:
+            self._log.info(
+                "{name} accepts {protocols} clients at {endpoint}",
+                name=self.settings.node.name,
+                protocols=" and ".join(listener.protocols),
+                endpoint=listener.endpoint,
+            )
+
+
+class _Events(LedgerEvents):
+    """What the ledger tells, for the router, the gate and the links."""
+
+    def __init__(self, node: Node) -> None:
+        self._node: Final = node
+        self._router: Final = node.router
+
+    def applied(self, changes: Iterable[Change]) -> None:
+        changes = list(changes)
+        self._router.applied(changes)
+        for change in changes:
+            if isinstance(change, NodeUp | NodeGone):
+                self._locate(change.owner.name)
+
+    def installed(self) -> None:
+        for owner in self._node.ledger.tables.up:
+            self._locate(owner.name)
+        self._router.installed()
+
+    def _locate(self, name: str) -> None:
+        """Tell the links where the youngest incarnation of a node can be reached."""
+        node, tables = self._node, self._node.ledger.tables
+        if node.links and name != node.settings.node.name:
+            standing = [owner for owner in tables.up if owner.name == name]
+            node.links.node_address(name, tables.nodes[standing[-1]].address if standing else None)
+
+    def safe_moved(self) -> None:
+        self._router.safe_moved()
+
+    def serving_changed(self, serving: bool) -> None:
+        self._router.serving_changed(serving)
+        self._node.serving_changed(serving)
+
+    def fenced(self, sentence: str) -> None:
+        self._router.fenced(sentence)
+
+    def ticked(self) -> None:
+        self._router.ticked()
+
+
+def _protocol_constants() -> dict[str, float]:
+    """The times that all nodes of a cluster must share (protocol section 2)."""
+    timing = dataclasses.asdict(Timing.of())
+    return {name: value for name, value in timing.items() if isinstance(value, float)}
+
+
+def _nowhere(owner: Owner, relayed: object) -> bool:
+    """A single node has nobody to forward to."""
+    return False
+
+
+def _now(deferred: defer.Deferred[Any]) -> Any:
+    """The result of a Deferred that must have fired already: binding an address does not wait for anything."""
+    results: list[Any] = []
+    failures: list[Any] = []
+    deferred.addCallbacks(results.append, failures.append)
+    if failures:
+        failures[0].raiseException()
+    assert results, "an endpoint that binds later cannot be used here"
+    return results[0]

@@ -132,7 +132,10 @@ class Conversation:
     # ---- the end
 
     def _too_late(self) -> None:
-        self._deadline = None
+        if not self._router.serving():
+            # Nothing is read from clients now (rule 2): the HELLO may lie here already.
+            self._deadline = self._router.hello_deadline(self._too_late)
+            return
         self._router.counters.add("hello_timeouts")
         self._abort("wamp.error.timeout", "No HELLO arrived in time.")
 

@@ -224,7 +224,9 @@ class Dealer:
     def _choose_again(self, pending: PendingCall) -> None:
         """Nothing has been sent to the callee, so another owner may be asked; the same would answer the same."""
         target = self._ledger.tables.registration(self._realm, EXACT, pending.call.procedure)
-        if target == pending.target or pending.attempts >= _ATTEMPTS_MAX:
+        if not self._ledger.serving():
+            self._calls.refuse(pending, Unavailable("This node does not serve at the moment; nothing was called."))
+        elif target == pending.target or pending.attempts >= _ATTEMPTS_MAX:
             self._calls.refuse(pending, not_registered(pending.call.procedure))
         else:
             self._choose(pending)

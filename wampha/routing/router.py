@@ -117,7 +117,7 @@ class Router:
         permissions = realm.permissions_of(anonymous_role)
         if permissions is None:
             raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {anonymous_role!r}.")
-        if not self._ledger.serving():
+        if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
         grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
         session = Session(
@@ -144,6 +144,10 @@ class Router:
             del self._sessions[session.id]
             self.counters.add("sessions_closed")
             realm.leave(session)
+
+    def serving(self) -> bool:
+        """Whether this node serves at this instant (rule 1)."""
+        return self._ledger.serving()
 
     def hello_deadline(self, expired: Callable[[], None]) -> Cancellable:
         """Call `expired` when a client has had its time to open a session."""

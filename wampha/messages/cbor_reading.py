@@ -197,4 +197,3 @@ def _skip(data: bytes, at: int) -> int:
 def _require_end(data: bytes, at: int, count: int) -> None:
     if count or at != len(data):
         raise Unreadable
-

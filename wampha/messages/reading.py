@@ -6,6 +6,7 @@ and strings. `Raw` elements are checked here: see `JsonReader` and `MsgpackReade
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Final, Protocol
 
@@ -19,9 +20,11 @@ from wampha.messages.depth import json_exceeds, msgpack_may_exceed, tree_exceeds
 from wampha.messages.grammar import ID_MAX, is_map
 from wampha.messages.options import EMPTY_MAP, OptionsReader
 from wampha.messages.payload import NOTHING, Payload
-from wampha.messages.values import Family
+from wampha.messages.values import NUL_ESCAPE, Family, Untranscodable, binary_from_text
 
 _ABSENT: Final = Raw()
+_DIGITS_MAX: Final = 4300  # of an integer that Python reads (`sys.set_int_max_str_digits`)
+_DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _LIST_BEGINS: Final = ord("[")
 _MAP_BEGINS: Final = ord("{")
 INVOCATION: Final = 68
@@ -36,7 +39,7 @@ class TooDeep(ProtocolViolation):
         super().__init__(f"the message nests deeper than {depth_max} lists and maps")
 
 
-class Unreadable(ValueError):  # noqa: N818  not an error yet: reading as a whole decides
+class Unreadable(ValueError):
     """The message is not what the fast reading expects; reading it as a whole tells why."""
 
 
@@ -159,7 +162,11 @@ _AnyWire = _Error | _Publish | _Subscribe | _Unsubscribe | _Call | _Cancel | _Re
 
 
 class JsonReader:
-    """Reads JSON. msgspec checks the grammar of raw elements, escapes included, but neither their UTF-8 nor depth."""
+    """Reads JSON.
+
+    msgspec checks the grammar of raw elements, escapes included, but neither their UTF-8 nor depth. Two more things
+    would break Python clients that receive them: binary that is no base64, and integers longer than `int` reads.
+    """
 
     def __init__(self, options: Mapping[str, OptionsReader], depth_max: int) -> None:
         self.options = options
@@ -175,6 +182,8 @@ class JsonReader:
         wire = self._decode(data)
         if len(data) > self._surely_flat and json_exceeds(data, self._depth_max + 1):
             raise TooDeep(self._depth_max)
+        if NUL_ESCAPE in data or (len(data) > _DIGITS_MAX and _may_hold_long_integer(data)):
+            _require_readable(data)
         message: model.Received = wire.message(self)
         return message
 
@@ -191,6 +200,19 @@ class JsonReader:
         if more[0] != _MAP_BEGINS:
             raise Unreadable
         return Payload(Family.JSON, 2, b"%b,%b" % (data, more))
+
+
+def _may_hold_long_integer(data: bytes) -> bool:
+    # So long a run of digits covers one of every 4096 bytes; look at those first.
+    sampled = data[4095::4096].translate(_DIGITS_TO_ZERO)
+    return b"0" in sampled and b"0" * (_DIGITS_MAX + 1) in data.translate(_DIGITS_TO_ZERO)
+
+
+def _require_readable(data: bytes) -> None:
+    try:
+        binary_from_text(json.loads(data))
+    except (Untranscodable, ValueError) as error:
+        raise ProtocolViolation(f"the message cannot be delivered: {error}") from None
 
 
 class MsgpackReader:

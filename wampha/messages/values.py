@@ -14,7 +14,7 @@ conversion of JSON strings"). What only some families can write stays within the
 | map keys that are no strings                     | Untranscodable unless the family stays the same          |
 | MessagePack extensions, CBOR tags, simple values | Untranscodable unless the family stays the same          |
 
-In JSON, a NUL that no base64 follows, and a number beyond the range of a double, cannot leave JSON either.
+A number beyond the range of a double cannot leave JSON either.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Family(enum.IntEnum):
     CBOR = 2
 
 
-class Untranscodable(WamphaError):  # noqa: N818  named for what the payload is, like the tree in errors.py
+class Untranscodable(WamphaError):
     """The payload holds a value that the receiver's serializer cannot express; the sentence names it."""
 
 
@@ -53,7 +53,7 @@ def load(family: Family, data: bytes, *, depth_max: int = 600) -> Any:
     """
     if family is Family.JSON:
         value = _json_decode(data)
-        return _binary_from_text(value) if NUL_ESCAPE in data else value
+        return binary_from_text(value) if NUL_ESCAPE in data else value
     if family is Family.MSGPACK:
         return _msgpack_decode(data)
     return load_cbor(data, depth_max)
@@ -112,7 +112,8 @@ def text_from_binary(value: bytes) -> str:
     return "\0" + base64.b64encode(value).decode("ascii")
 
 
-def _binary_from_text(value: Any) -> Any:
+def binary_from_text(value: Any) -> Any:
+    """The decoded JSON value with its binary; raises `Untranscodable` for a NUL that no base64 follows."""
     kind = type(value)
     if kind is str and value[:1] == "\0":
         try:
@@ -120,9 +121,9 @@ def _binary_from_text(value: Any) -> Any:
         except (binascii.Error, ValueError):
             raise Untranscodable("a JSON string begins with NUL, but no base64 follows") from None
     if kind is list:
-        return [_binary_from_text(item) for item in value]
+        return [binary_from_text(item) for item in value]
     if kind is dict:
-        return {key: _binary_from_text(item) for key, item in value.items()}
+        return {key: binary_from_text(item) for key, item in value.items()}
     return value
 
 

@@ -112,7 +112,7 @@ def test_absurd_nesting_is_refused_and_counted(family: Family, depth: int) -> No
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_broad_payloads_are_not_deep(family: Family) -> None:
-    args = [[{"a": [i]}, "[[[{{{", "\\\"]"] for i in range(500)]
+    args = [[{"a": [i]}, "[[[{{{", '\\"]'] for i in range(500)]
     assert Wire().parse(family, [16, 1, {}, "a", args]).payload.args() == args
 
 

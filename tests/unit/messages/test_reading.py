@@ -159,13 +159,27 @@ def test_cbor_undefined_counts_as_absent(wire: Wire) -> None:
     undefined = cbor2.undefined
     assert wire.parse(Family.CBOR, [32, 7, {"match": undefined}, "a"]).options is NO_OPTIONS
     assert wire.parse(Family.CBOR, [32, 7, {"_x": [undefined]}, "a"]).options == {"_x": [None]}
-    details = {"roles": {"subscriber": {"features": {"pattern_based_subscription": undefined}}}, "authmethods": undefined}
+    details = {
+        "roles": {"subscriber": {"features": {"pattern_based_subscription": undefined}}},
+        "authmethods": undefined,
+    }
     assert wire.parse(Family.CBOR, [1, "realm1", details]).authmethods is None
 
 
 def test_json_may_be_spaced_out(wire: Wire) -> None:
     message = wire[Family.JSON].parse(b' \n[ 16 , 7,{ "acknowledge" :true } ,"a" , [ 1 ] , {"a": 2 } ]\t')
     assert message == Publish(7, {"acknowledge": True}, "a", Payload(Family.JSON, 2, b'[ 1 ],{"a": 2 }'))
+
+
+def test_long_digits_and_nul_in_json_are_read_where_clients_can(wire: Wire) -> None:
+    for args in (
+        b"[" + b"9" * 4300 + b"]",
+        b'["' + b"9" * 9000 + b'"]',
+        b"[1e999]",
+        b'["\\"\\u0000?"]',
+        b'["\\u0000AQI="]',
+    ):
+        assert wire[Family.JSON].parse(b'[16,7,{},"a",' + args + b"]").payload.data == args
 
 
 def test_json_strings_of_the_header_are_unescaped(wire: Wire) -> None:

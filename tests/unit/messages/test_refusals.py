@@ -110,7 +110,7 @@ def test_a_wrong_message_is_refused_with_a_sentence(family: Family, message: Any
 
 JSON_WRONG = [
     (b"", "the message is not valid JSON: Input data was truncated"),
-    (b"\xef\xbb\xbf[32,1,{},\"a\"]", "the message is not valid JSON"),
+    (b'\xef\xbb\xbf[32,1,{},"a"]', "the message is not valid JSON"),
     (b'[32,1,{},"a"', "the message is not valid JSON: Input data was truncated"),
     (b'[32,1,{},"a"]]', "the message is not valid JSON: JSON is malformed: trailing characters"),
     (b'[32,1,{},"a"][32,1,{},"a"]', "the message is not valid JSON"),
@@ -128,15 +128,28 @@ JSON_WRONG = [
     (b"[16," + b"9" * 5000 + b',{},"a"]', "the message is not valid JSON"),
     (b"[16," + b"9" * 400 + b',{},"a"]', f"PUBLISH.Request must be {ID}, not an integer of more than 128 bits"),
     (b'[32,1,{"_x":1e999},"a"]', "the message is not valid JSON"),
-    (b'[32,1,{"_x":"\\u0000***"},"a"]', "SUBSCRIBE has options that WAMP cannot carry"),
-    (b'[32,1,{"_x":' + b"9" * 30 + b'},"a"]', "SUBSCRIBE has options that WAMP cannot carry: an integer beyond 64 bits"),
+    (b'[32,1,{"_x":"\\u0000***"},"a"]', "the message cannot be delivered: a JSON string begins with NUL"),
+    (b'[16,1,{},"a",["\\u0000***"]]', "the message cannot be delivered: a JSON string begins with NUL"),
+    (b'[16,1,{},"a",["\\u0000AQI"]]', "the message cannot be delivered: a JSON string begins with NUL"),
+    (b'[16,1,{},"a",[' + b"9" * 4301 + b"]]", "the message cannot be delivered: Exceeds the limit"),
+    (
+        b'[16,1,{},"a",[' + b" " * 3000 + b"-" + b"1" * 4301 + b"]]",
+        "the message cannot be delivered: Exceeds the limit",
+    ),
+    (
+        b'[32,1,{"_x":' + b"9" * 30 + b'},"a"]',
+        "SUBSCRIBE has options that WAMP cannot carry: an integer beyond 64 bits",
+    ),
 ]
 
 MSGPACK_WRONG = [
     ("", "the message is not valid MessagePack: Input data was truncated"),
     ("c1", "the message is not valid MessagePack"),
     ("94 20 01 80", "the message is not valid MessagePack: Input data was truncated"),
-    ("94 20 01 80 a1 61 00", "the message is not valid MessagePack: MessagePack data is malformed: trailing characters"),
+    (
+        "94 20 01 80 a1 61 00",
+        "the message is not valid MessagePack: MessagePack data is malformed: trailing characters",
+    ),
     ("94 20 01 80 a1 ff", "the message is not valid MessagePack: 'utf-8' codec"),
     ("95 10 01 80 a1 61 91 a1 ff", "the message is not valid MessagePack: 'utf-8' codec"),
     ("95 10 01 80 a1 61 91 a3 ed a0 80", "the message is not valid MessagePack: 'utf-8' codec"),
@@ -144,7 +157,10 @@ MSGPACK_WRONG = [
     ("95 10 01 80 a1 61 dd ff ff ff ff", "the message is not valid MessagePack: Input data was truncated"),
     ("95 10 01 80 a1 61 91 81 01 02", "PUBLISH cannot be read: int is not allowed for map key"),
     ("96 10 01 80 a1 61 90 81 01 02", "PUBLISH.ArgumentsKw must be a map with string keys, not a map with other keys"),
-    ("96 10 01 80 a1 61 90 81 c4 01 61 02", "PUBLISH.ArgumentsKw must be a map with string keys, not a map with other keys"),
+    (
+        "96 10 01 80 a1 61 90 81 c4 01 61 02",
+        "PUBLISH.ArgumentsKw must be a map with string keys, not a map with other keys",
+    ),
     ("94 10 01 81 01 02 a1 61", "PUBLISH.Options must be a map with string keys, not a map with other keys"),
     ("94 10 01 81 a2 5f 78 d4 01 00 a1 61", "PUBLISH has options that WAMP cannot carry: a value of type Ext"),
     ("94 10 01 81 a2 5f 78 cb 7ff8000000000000 a1 61", "PUBLISH has options that WAMP cannot carry: JSON cannot"),
@@ -207,7 +223,11 @@ def refuses(family: Family, data: bytes, sentence: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sentences_are_short_whatever_arrives(family: Family) -> None:
-    for message in ([16, "x" * 10_000, {}, "a"], [1, "r", {"roles": {"x" * 10_000: {}}}], [16, 1, {}, "a", "x" * 10_000]):
+    for message in (
+        [16, "x" * 10_000, {}, "a"],
+        [1, "r", {"roles": {"x" * 10_000: {}}}],
+        [16, 1, {}, "a", "x" * 10_000],
+    ):
         with pytest.raises(ProtocolViolation) as refused:
             Wire().parse(family, message)
         assert len(str(refused.value)) <= 300

@@ -37,7 +37,11 @@ WELCOME_DETAILS = {"roles": {"broker": {"features": {}}, "dealer": {"features": 
 # (what the router sends, Autobahn's class, its attributes)
 OUTBOUND: list[tuple[Any, type, dict[str, Any]]] = [
     (model.Welcome(2**53, WELCOME_DETAILS), autobahn_message.Welcome, {"session": 2**53, "realm": "realm1"}),
-    (model.Abort({"message": "no"}, "wamp.error.x"), autobahn_message.Abort, {"reason": "wamp.error.x", "message": "no"}),
+    (
+        model.Abort({"message": "no"}, "wamp.error.x"),
+        autobahn_message.Abort,
+        {"reason": "wamp.error.x", "message": "no"},
+    ),
     (model.Challenge("ticket", {"a": 1}), autobahn_message.Challenge, {"method": "ticket", "extra": {"a": 1}}),
     (model.Goodbye(NO_OPTIONS, "wamp.close.x"), autobahn_message.Goodbye, {"reason": "wamp.close.x"}),
     (
@@ -133,7 +137,7 @@ def test_ready_for_autobahns_factories(family: Family) -> None:
     assert isinstance(serializer, stock)
     assert serializer.SERIALIZER_ID == stock.SERIALIZER_ID
     assert serializer.RAWSOCKET_SERIALIZER_ID == stock.RAWSOCKET_SERIALIZER_ID
-    assert serializer.BINARY == (family is not Family.JSON)
+    assert (family is not Family.JSON) == serializer.BINARY
     data, is_binary = serializer.serialize(autobahn_message.Goodbye())
     assert is_binary == serializer.BINARY
     assert serializer.parse(data).reason == "wamp.close.normal"

@@ -127,7 +127,7 @@ class _Row:
         self.flight = 0  # number of the proposal in flight; 0: none (rule 31)
         self.dirty = False  # the outcome of an earlier proposal is not known (rule 32)
         self.queued = False  # stands in the queue for the claim
-        self.farewells: list[tuple[int, Callable[[], None]]] = []  # (value that goes, whom to tell)
+        self.farewells: tuple[tuple[int, Callable[[], None]], ...] = ()  # (value that goes, whom to tell)
 
 
 class Rows:
@@ -160,7 +160,7 @@ class Rows:
         if row is None:
             return
         if farewell is not None:
-            row.farewells.append((row.want, farewell))
+            row.farewells += ((row.want, farewell),)
         row.want = NOTHING
         row.watcher = None
         self._look(row)
@@ -218,7 +218,7 @@ class Rows:
         while self._unclaimed and self._unclaimed[0][0] <= self._ledger.safe:
             row = heapq.heappop(self._unclaimed)[2]
             row.queued = False
-            self._told(row)
+            self._claimed(row)
 
     def reset(self) -> None:
         """The incarnation is dead: its rows died with it, and numbers begin anew (rules 4, 28, 30)."""
@@ -250,18 +250,18 @@ class Rows:
             return
         standing = self._have(row)
         have = NOTHING if standing is None else standing.value
-        if not row.dirty:
+        if row.farewells and not row.dirty:
             self._bid_farewell(row, have)
         if row.dirty or row.want != have:
             self._propose(row, have)
         elif standing is None:
             self._rows.pop(row.key, None)
         elif row.watcher is not None and row.watcher.waits():
-            self._queue(row, standing.added)
+            self._tell(row, row.watcher, standing)
 
     def _bid_farewell(self, row: _Row, have: int) -> None:
         gone = [farewell for value, farewell in row.farewells if value != have]
-        row.farewells = [(value, farewell) for value, farewell in row.farewells if value == have]
+        row.farewells = tuple((value, farewell) for value, farewell in row.farewells if value == have)
         for farewell in gone:
             farewell()
 
@@ -301,18 +301,16 @@ class Rows:
         if watcher is not None:
             watcher.taken()
 
-    def _queue(self, row: _Row, index: int) -> None:
-        if not row.queued:
+    def _tell(self, row: _Row, watcher: Watcher, standing: Standing) -> None:
+        """Tell the watcher that its row stands, now or when the claim has reached it (rule 22)."""
+        if standing.added <= self._ledger.safe and self._ledger.serving():
+            watcher.stands(standing.id)
+        elif not row.queued:
             row.queued = True
             self._tie_break += 1
-            heapq.heappush(self._unclaimed, (index, self._tie_break, row))
-        self.claim()
+            heapq.heappush(self._unclaimed, (standing.added, self._tie_break, row))
 
-    def _told(self, row: _Row) -> None:
+    def _claimed(self, row: _Row) -> None:
         standing = self._agreed(row) if self._rows.get(row.key) is row else None
-        if standing is None or row.watcher is None:
-            return  # looked at again when its proposal is decided
-        if standing.added > self._ledger.safe:
-            self._queue(row, standing.added)
-        else:
-            row.watcher.stands(standing.id)
+        if standing is not None and row.watcher is not None:  # else: looked at when its proposal is decided
+            self._tell(row, row.watcher, standing)

@@ -7,27 +7,27 @@ import msgspec
 from wampha.state.commands import Owner
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """One change of the tables."""
 
 
-class LeaderChanged(Change, frozen=True):
+class LeaderChanged(Change, frozen=True, gc=False):
     term: int
     name: str
 
 
-class NodeUp(Change, frozen=True):
+class NodeUp(Change, frozen=True, gc=False):
     owner: Owner
 
 
-class NodeGone(Change, frozen=True):
+class NodeGone(Change, frozen=True, gc=False):
     """The incarnation is dead; the removals of its rows stand before this in the list."""
 
     owner: Owner
     reason: str  # "down", "left" or "succeeded"
 
 
-class RouteAdded(Change, frozen=True):
+class RouteAdded(Change, frozen=True, gc=False):
     owner: Owner
     realm: str
     match: str
@@ -35,7 +35,7 @@ class RouteAdded(Change, frozen=True):
     subscription: int
 
 
-class RouteRemoved(Change, frozen=True):
+class RouteRemoved(Change, frozen=True, gc=False):
     owner: Owner
     realm: str
     match: str
@@ -43,7 +43,7 @@ class RouteRemoved(Change, frozen=True):
     subscription: int
 
 
-class RegistrationAdded(Change, frozen=True):
+class RegistrationAdded(Change, frozen=True, gc=False):
     owner: Owner
     realm: str
     match: str
@@ -52,7 +52,7 @@ class RegistrationAdded(Change, frozen=True):
     session: int
 
 
-class RegistrationRemoved(Change, frozen=True):
+class RegistrationRemoved(Change, frozen=True, gc=False):
     owner: Owner
     realm: str
     match: str

@@ -10,25 +10,25 @@ import enum
 import msgspec
 
 
-class Owner(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Owner(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """One incarnation of a node: the owner of rows (protocol section 1)."""
 
     name: str
     incarnation: int
 
 
-class Command(msgspec.Struct, frozen=True, array_like=True):
+class Command(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One entry of the log."""
 
 
-class Lead(Command, frozen=True, tag=1):
+class Lead(Command, frozen=True, gc=False, tag=1):
     """A new leader's first command (rule 12)."""
 
     term: int
     name: str
 
 
-class Up(Command, frozen=True, tag=2):
+class Up(Command, frozen=True, gc=False, tag=2):
     """The incarnation serves from now on; those it succeeds are dead (rule 25)."""
 
     owner: Owner
@@ -37,20 +37,20 @@ class Up(Command, frozen=True, tag=2):
     version: str
 
 
-class Down(Command, frozen=True, tag=3):
+class Down(Command, frozen=True, gc=False, tag=3):
     """The incarnation is dead; valid only in `term` (rule 26)."""
 
     owner: Owner
     term: int
 
 
-class Leave(Command, frozen=True, tag=4):
+class Leave(Command, frozen=True, gc=False, tag=4):
     """The incarnation stops of its own will (rule 5)."""
 
     owner: Owner
 
 
-class AddRoute(Command, frozen=True, tag=5):
+class AddRoute(Command, frozen=True, gc=False, tag=5):
     """The owner has at least one subscriber for (realm, match, topic)."""
 
     owner: Owner
@@ -60,7 +60,7 @@ class AddRoute(Command, frozen=True, tag=5):
     topic: str
 
 
-class RemoveRoute(Command, frozen=True, tag=6):
+class RemoveRoute(Command, frozen=True, gc=False, tag=6):
     """The owner has no subscriber left for (realm, match, topic)."""
 
     owner: Owner
@@ -70,7 +70,7 @@ class RemoveRoute(Command, frozen=True, tag=6):
     topic: str
 
 
-class AddRegistration(Command, frozen=True, tag=7):
+class AddRegistration(Command, frozen=True, gc=False, tag=7):
     """The owner's `session` offers (realm, match, procedure)."""
 
     owner: Owner
@@ -82,7 +82,7 @@ class AddRegistration(Command, frozen=True, tag=7):
     session: int
 
 
-class RemoveRegistration(Command, frozen=True, tag=8):
+class RemoveRegistration(Command, frozen=True, gc=False, tag=8):
     """The owner's session offers (realm, match, procedure) no longer."""
 
     owner: Owner

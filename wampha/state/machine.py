@@ -28,6 +28,7 @@ from wampha.state.codec import UnreadableError, decode
 from wampha.state.commands import (
     AddRegistration,
     AddRoute,
+    Command,
     Down,
     Lead,
     Leave,
@@ -67,6 +68,10 @@ class Machine:
         except UnreadableError:
             self._counters.add("apply_failures")
             return Outcome.REFUSED
+        return self.execute(index, command)
+
+    def execute(self, index: int, command: Command) -> Outcome:
+        """Apply a command that is no bytes yet: what the ledger of a node alone does."""
         return self._handlers[type(command)](index, command)
 
     def take_changes(self) -> list[Change]:
@@ -105,12 +110,13 @@ class Machine:
         tables = self.tables
         if up.owner.incarnation in tables.dead:
             return self._dead()
-        if up.owner.incarnation in up.succeeds:
-            return Outcome.REFUSED
+        standing = {owner.incarnation: owner for owner in tables.up}
+        named = [standing[each] for each in (up.owner.incarnation, *up.succeeds) if each in standing]
+        if up.owner.incarnation in up.succeeds or any(owner.name != up.owner.name for owner in named):
+            return Outcome.REFUSED  # no node speaks for another
         for incarnation in up.succeeds:
-            predecessor = Owner(up.owner.name, incarnation)
-            if predecessor in tables.up:
-                self._bury(predecessor, "succeeded")
+            if incarnation in standing:
+                self._bury(standing[incarnation], "succeeded")
             else:
                 self._remember_dead(incarnation)
         if up.owner not in tables.up:

@@ -17,7 +17,7 @@ from wampha.state.commands import Owner
 DEAD_MAX: Final = 200  # dead incarnations remembered; a late `up` of an older one cannot be told from a new node
 
 
-class Node(msgspec.Struct, frozen=True, array_like=True):
+class Node(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What an incarnation told of itself when it came up."""
 
     address: str  # host:port of its peer listener
@@ -36,7 +36,7 @@ class Route:
         self.owners: Final[dict[Owner, int]] = {}  # -> index of the entry that added this owner's row
 
 
-class Registration(msgspec.Struct, frozen=True, array_like=True):
+class Registration(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Who offers (realm, match, procedure)."""
 
     id: int  # the registration id: index of the entry that created the row

@@ -150,6 +150,13 @@ def test_rule_25_a_predecessor_that_never_was_up_is_dead_too(log: Log) -> None:
     assert log(up(Owner("a", 9))) is Outcome.DEAD
 
 
+def test_rule_25_no_node_buries_or_takes_the_incarnation_of_another(log: Log) -> None:
+    assert log(up(Owner("c", 3), B.incarnation)) is Outcome.REFUSED
+    assert log(up(Owner("c", B.incarnation))) is Outcome.REFUSED
+    assert list(log.machine.tables.up) == [A, B]
+    assert not log.machine.tables.dead
+
+
 def test_two_incarnations_of_a_name_stand_side_by_side_without_proof_of_death(log: Log) -> None:
     younger = Owner("a", 10)
     log(up(younger))

@@ -1,0 +1,103 @@
+"""The replicated state: codec and snapshot round trips, and logs of anything."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wampha.counters import Counters
+from wampha.state.codec import UnreadableError, decode, encode
+from wampha.state.commands import (
+    AddRegistration,
+    AddRoute,
+    Command,
+    Down,
+    Lead,
+    Leave,
+    Owner,
+    RemoveRegistration,
+    RemoveRoute,
+    Up,
+)
+from wampha.state.machine import Machine
+
+number = st.integers(min_value=0, max_value=2**64 - 1)
+few = st.integers(min_value=0, max_value=6)
+text = st.text(max_size=8)
+
+
+def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> st.SearchStrategy[Command]:
+    owner = st.builds(Owner, name, integer)
+    key = (name, st.sampled_from(["exact", "prefix", "wildcard", "other"]), name)
+    return st.one_of(
+        st.builds(Lead, integer, name),
+        st.builds(Up, owner, st.lists(integer, max_size=2).map(tuple), name, name),
+        st.builds(Down, owner, integer),
+        st.builds(Leave, owner),
+        st.builds(AddRoute, owner, integer, *key),
+        st.builds(RemoveRoute, owner, integer, *key),
+        st.builds(AddRegistration, owner, integer, *key, st.sampled_from(["single", "random"]), integer),
+        st.builds(RemoveRegistration, owner, integer, *key),
+    )
+
+
+anything = commands(text, number)
+plausible = commands(st.sampled_from(["a", "b"]), few)
+entry = st.one_of(plausible.map(encode), anything.map(encode), st.binary(max_size=40))
+
+
+@given(anything)
+def test_every_command_survives_its_bytes(command: Command) -> None:
+    assert decode(encode(command)) == command
+
+
+@given(
+    st.binary(max_size=60) | anything.flatmap(lambda each: st.binary(max_size=4).map(lambda end: encode(each) + end))
+)
+def test_decoding_ends_in_a_command_or_a_clean_refusal(data: bytes) -> None:
+    try:
+        assert isinstance(decode(data), Command)
+    except UnreadableError as error:
+        assert str(error)
+
+
+@given(st.lists(entry, max_size=80), st.integers(min_value=0, max_value=80))
+def test_apply_is_total_and_a_snapshot_anywhere_changes_nothing(entries: list[bytes], cut: int) -> None:
+    straight, restored = Machine(Counters()), Machine(Counters())
+    for index, data in enumerate(entries, 1):
+        if index == cut:
+            restored.restore(straight.snapshot())
+        outcomes = straight.apply(index, data), restored.apply(index, data)
+        assert outcomes[0] is outcomes[1]
+        assert straight.take_changes() == restored.take_changes()
+    assert straight.digest() == restored.digest()
+    assert straight.snapshot() == restored.snapshot()
+
+
+@given(st.lists(plausible, max_size=80))
+def test_the_tables_keep_their_promises(log: list[Command]) -> None:
+    machine = Machine(Counters())
+    ids: dict[tuple[str, int], tuple[str, ...]] = {}
+    for index, command in enumerate(log, 1):
+        machine.apply(index, encode(command))
+        tables = machine.tables
+        assert list(tables.up) == list(tables.nodes) == list(tables.number)
+        assert not [owner for owner in tables.up if owner.incarnation in tables.dead]
+        for realm, routes in tables.routes.items():
+            assert len(routes)
+            for route in routes:
+                assert route.owners.keys() <= tables.up.keys()
+                assert route.owners
+                key = (realm, route.match, route.topic)
+                assert ids.setdefault(("route", route.id), key) == key, "an id is used once"
+        for registrations in tables.registrations.values():
+            assert all(registration.owner in tables.up for registration in registrations)
+
+
+@given(st.binary(max_size=80))
+def test_restoring_ends_in_tables_or_a_clean_refusal(data: bytes) -> None:
+    machine = Machine(Counters())
+    try:
+        machine.restore(b"\x01" + data)
+    except UnreadableError:
+        assert machine.digest() == Machine(Counters()).digest()

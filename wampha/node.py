@@ -30,7 +30,7 @@ from wampha.names.ids import Ids
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import LedgerEvents
 from wampha.routing.router import Router
-from wampha.state.changes import Change, NodeGone, NodeUp
+from wampha.state.changes import Change, LeaderChanged, NodeGone, NodeUp
 from wampha.state.commands import Owner
 from wampha.state.machine import Machine
 from wampha.transport.gate import Gate
@@ -191,6 +191,10 @@ class Node:
 
     # ---- serving
 
+    def leader_changed(self, change: LeaderChanged) -> None:
+        """Tell in the log who leads."""
+        self._log.info("{name} leads the cluster in term {term}", name=change.name, term=change.term)
+
     def serving_changed(self, serving: bool) -> None:
         """Open or hold the gate; the first time, let clients in."""
         self._log.info("{name} {verb}", name=self.settings.node.name, verb="serves" if serving else "is suspended")
@@ -236,6 +240,8 @@ class _Events(LedgerEvents):
         for change in changes:
             if isinstance(change, NodeUp | NodeGone):
                 self._locate(change.owner.name)
+            elif isinstance(change, LeaderChanged):
+                self._node.leader_changed(change)
 
     def installed(self) -> None:
         for owner in self._node.ledger.tables.up:

@@ -48,16 +48,16 @@ class RecordingTransport(StringTransport):
         """The peer has read everything."""
         self.producer.resumeProducing()
 
-    def pauseProducing(self) -> None:
+    def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         self.reading = False
 
-    def resumeProducing(self) -> None:
+    def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         self.reading = True
 
-    def loseWriteConnection(self) -> None:
+    def loseWriteConnection(self) -> None:  # noqa: N802 - Twisted's name
         self.half_closed = True
 
-    def abortConnection(self) -> None:
+    def abortConnection(self) -> None:  # noqa: N802 - Twisted's name
         self.aborted = True
 
     def lose(self, orderly: bool = True) -> None:
@@ -71,7 +71,9 @@ class RecordingTransport(StringTransport):
 class Bench:
     """The parts that a connection needs, on a clock that stands still."""
 
-    def __init__(self, router: FakeRouter | None = None, serializers: Sequence[Any] | None = None, **limits: Any) -> None:
+    def __init__(
+        self, router: FakeRouter | None = None, serializers: Sequence[Any] | None = None, **limits: Any
+    ) -> None:
         self.router = router or FakeRouter()
         self.clock = Clock()
         self.counters = Counters()

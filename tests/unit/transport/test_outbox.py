@@ -214,8 +214,7 @@ def test_sending_never_raises_and_an_unwritable_message_of_ours_cuts_the_client(
 # ---- slow clients
 
 
-def test_a_client_that_does_not_read_is_cut_when_its_queue_is_full_and_others_are_not(
-) -> None:
+def test_a_client_that_does_not_read_is_cut_when_its_queue_is_full_and_others_are_not() -> None:
     bench = Bench(client_queue_bytes_max=64 * KIB)
     slow, quick = bench.open_rawsocket(), bench.open_rawsocket()
     slow.full()
@@ -330,8 +329,8 @@ def test_twisted_keeps_unsent_bytes_where_the_direct_write_looks_for_them() -> N
 
 
 class FakeReactor:
-    def addWriter(self, descriptor: Any) -> None:
+    def addWriter(self, descriptor: Any) -> None:  # noqa: N802 - Twisted's name
         pass
 
-    def removeWriter(self, descriptor: Any) -> None:
+    def removeWriter(self, descriptor: Any) -> None:  # noqa: N802 - Twisted's name
         pass

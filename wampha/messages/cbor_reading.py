@@ -167,14 +167,13 @@ def _id(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _text(data: bytes, at: int) -> tuple[str, int]:
+    """The string at `at` and where it ends; that lies behind the end of `data` if it is cut short."""
     length = data[at] - (_TEXT << 5)
     if 0 <= length < _ONE_BYTE_FOLLOWS:
         at += 1
     else:
         length, at = _argument(data, at, _TEXT)
     end = at + length
-    if end > len(data):
-        raise Unreadable
     return str(data[at:end], "utf8"), end
 
 

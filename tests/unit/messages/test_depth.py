@@ -49,6 +49,15 @@ def test_messagepack_that_is_deep_always_may_be_deep(tree: Any, depth_max: int) 
         assert msgpack_may_exceed(msgspec.msgpack.encode(tree), depth_max)
 
 
+@pytest.mark.parametrize("opening", ["91", "dc0001", "dd00000001", "81a161", "de0001a161", "df00000001a161"])
+def test_every_way_to_open_a_messagepack_container_counts(opening: str) -> None:
+    inner = bytes.fromhex(opening)
+    args = b"\x91" + inner * 63
+    Wire()[Family.MSGPACK].parse(publish(Family.MSGPACK, args=args + b"\x00"))
+    with pytest.raises(ProtocolViolation, match="deeper than 64"):
+        Wire()[Family.MSGPACK].parse(publish(Family.MSGPACK, args=args + inner + b"\x00"))
+
+
 def test_a_deep_tree_is_judged_without_recursion() -> None:
     tree: Any = []
     for _ in range(100_000):

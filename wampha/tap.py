@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any, ClassVar, Final
 
@@ -49,6 +50,17 @@ def _introduce_development() -> None:
     sys.stdout.flush()
 
 
+def _tune_collector() -> None:
+    """Collect cyclic garbage less often, and never look at what the imports left.
+
+    Routing makes next to no cycles, but every collection walks through the tables: with 100,000 subscriptions Python's
+    own thresholds cost 40 % of the time of a SUBSCRIBE.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)
+
+
 class NodeService(Service):
     """A node as a Twisted service: starts with the reactor, and drains before it stops."""
 
@@ -68,6 +80,7 @@ class NodeService(Service):
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         show_from(self._settings.log.level, globalLogPublisher)
+        _tune_collector()
         self._node = Node(settings=self._settings, reactor=reactor)
         try:
             self._node.start()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from wampha.routing.ports import Cancellable, Clock, LedgerEvents
-from wampha.state.codec import encode
 from wampha.state.commands import Command, Leave, Outcome, Owner, Up
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
@@ -45,7 +44,7 @@ class LocalLedger:
     def propose(self, command: Command, outcome: Callable[[Outcome], None]) -> None:
         """Apply the command; `outcome` and `LedgerEvents.applied` are called before this returns."""
         self._index += 1
-        outcome(self._machine.apply(self._index, encode(command)))
+        outcome(self._machine.execute(self._index, command))
         changes = self._machine.take_changes()
         if changes:
             self._events.applied(changes)

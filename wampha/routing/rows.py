@@ -213,9 +213,8 @@ class Rows:
 
     def claim(self) -> None:
         """Tell the watchers of rows that stand by now: `safe` rose, or the lease returned."""
-        if not self._unclaimed or not self._ledger.serving():
-            return
-        while self._unclaimed and self._unclaimed[0][0] <= self._ledger.safe:
+        ledger = self._ledger
+        while self._unclaimed and self._unclaimed[0][0] <= ledger.safe and ledger.serving():
             row = heapq.heappop(self._unclaimed)[2]
             row.queued = False
             self._claimed(row)

@@ -39,7 +39,7 @@ class Serializer(Protocol):
         """The message, unframed; WamphaError if its payload cannot be written in this format."""
 
 
-class TooLarge(WamphaError):  # noqa: N818 - named like the rest of the tree in errors.py
+class TooLarge(WamphaError):
     """The message is larger than the client said it would accept."""
 
 

@@ -12,7 +12,6 @@ from tests.simulation.clock import VirtualClock
 if TYPE_CHECKING:
     from tests.simulation.world import Host
 
-LINK_TIMEOUT_S = 2.0
 KEEP_S = 0.1  # how often connections are looked after
 
 
@@ -35,13 +34,19 @@ class Connection:
 class Network:
     """All connections; `delay` draws the time that one message takes."""
 
-    def __init__(self, clock: VirtualClock, chance: random.Random, delays: tuple[float, float] = (0.0002, 0.002)) -> None:
+    def __init__(
+        self, clock: VirtualClock, chance: random.Random, delays: tuple[float, float] = (0.0002, 0.002)
+    ) -> None:
         self.clock, self.chance, self.delays = clock, chance, delays
+        self.timeout_s = 2.0  # silence after which a connection is given up
+        self._running = True
+        self._in_flight = 0
         self.hosts: dict[str, Host] = {}
         self.cuts: set[tuple[str, str]] = set()  # (sender, receiver): nothing gets through
         self.slow: dict[tuple[str, str], tuple[float, float]] = {}
         self.filter: Any = None  # (sender, receiver, data) -> False to lose the message
         self.connections: dict[frozenset[str], Connection] = {}
+        self._known: dict[tuple[str, str], Connection] = {}  # (host, peer) -> the one that the host was told of
         self.clock.call_later(KEEP_S, self._keep)
 
     # ---- faults
@@ -71,6 +76,14 @@ class Network:
             self.close(connection)
 
     # ---- connections
+
+    def stop(self) -> None:
+        """Look after nothing any more."""
+        self._running = False
+
+    def in_flight(self) -> int:
+        """Messages under way, and the network's own timer: all that a clock may still hold when every node stopped."""
+        return self._in_flight + 1
 
     def add(self, host: Host) -> None:
         self.hosts[host.name] = host
@@ -115,17 +128,28 @@ class Network:
         sender = connection.other(receiver).name
         arrival = max(self.clock.time + self._delay(sender, receiver), connection.ready[receiver])
         connection.ready[receiver] = arrival
-        host = self.hosts[receiver]
-        self.clock.call_later(arrival - self.clock.time, host.run, self._arrive, (connection, host, data))
+        host = connection.other(sender)
+        self._in_flight += 1
+        self.clock.call_later(arrival - self.clock.time, self._land, host, (connection, host, data))
+
+    def _land(self, host: Host, arguments: tuple[Any, ...]) -> None:
+        self._in_flight -= 1
+        host.run(self._arrive, arguments)
 
     def _arrive(self, connection: Connection, host: Host, data: bytes) -> None:
         if host.name in connection.up:
             host.ledger.received(connection.other(host.name).name, data)
 
     def _up(self, connection: Connection, host: Host, life: int, incarnation: int) -> None:
-        if connection.open:
-            connection.up.add(host.name)
-            host.ledger.peer_up(connection.other(host.name).name, life, incarnation)
+        if not connection.open:
+            return
+        peer = connection.other(host.name)
+        former = self._known.get((host.name, peer.name))
+        if former and former.other(peer.name) is host:
+            self._down(former, host)  # as links do: the older connection ends before the newer one is told
+        connection.up.add(host.name)
+        self._known[host.name, peer.name] = connection
+        host.ledger.peer_up(peer.name, life, incarnation)
 
     def _down(self, connection: Connection, host: Host) -> None:
         if host.name in connection.up:
@@ -136,8 +160,9 @@ class Network:
         return self.chance.uniform(*self.slow.get((sender, receiver), self.delays))
 
     def _keep(self) -> None:
-        self._keep_now()
-        self.clock.call_later(KEEP_S, self._keep)
+        if self._running:
+            self._keep_now()
+            self.clock.call_later(KEEP_S, self._keep)
 
     def _keep_now(self) -> None:
         names = sorted(self.hosts)
@@ -154,7 +179,7 @@ class Network:
             peer = connection.other(host.name)
             if (peer.name, host.name) in self.cuts or peer.stopped or not peer.alive:
                 since = connection.silent.setdefault(host.name, self.clock.time)
-                if self.clock.time - since > LINK_TIMEOUT_S:
+                if self.clock.time - since > self.timeout_s:
                     self.close(connection)
                     return
             else:

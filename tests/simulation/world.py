@@ -148,6 +148,7 @@ class Host:
 
     def ticked(self) -> None:
         self.world.look()
+        self._acknowledge()
 
     # ---- looking inside
 
@@ -215,7 +216,9 @@ class World:
         """Run until these (default: all) serve; returns how long it took."""
         began = self.clock.time
         hosts = [self.hosts[name] for name in (names or self.hosts)]
-        assert self.run(seconds, lambda: all(host.ledger.serving() for host in hosts)), [h.ledger.status() for h in hosts]
+        assert self.run(seconds, lambda: all(host.ledger.serving() for host in hosts)), [
+            h.ledger.status() for h in hosts
+        ]
         return self.clock.time - began
 
     @property
@@ -230,6 +233,10 @@ class World:
     @property
     def followers(self) -> list[Host]:
         return [host for host in self.alive if host is not self.leader]
+
+    def commands(self) -> list[bytes]:
+        """All commands that anybody applied, by index."""
+        return [self._log[place] for place in sorted(self._log)]
 
     # ---- invariants (protocol section 4)
 

@@ -311,7 +311,7 @@ class Engine:
         """The peer has a new life: what its former life acknowledged is gone (rule 40)."""
         peer = self._peer(name)
         match = self._lib._SyncObj__raftMatchIndex
-        if peer in match and self.repaired("recovering"):
+        if peer in match:
             match[peer] = 0
 
     def received(self, name: str, body: RaftBody, recovering: bool) -> None:
@@ -545,7 +545,7 @@ class Engine:
 
     def _on_vote(self, peer: Peer, vote: Vote, recovering: bool) -> None:
         # Rule 45: the voter's embargo after a loss of memory is reckoned from this.
-        late = self._now() - self._candidate_since > self._timing.election_max_s
+        late = self._now() - self._candidate_since > self._timing.election_max_s and self.repaired("elections")
         if recovering or late or not self.votes or peer.name not in self._others:
             return
         self._transport.receive(peer, {"type": "response_vote", "term": vote.term})

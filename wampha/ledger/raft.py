@@ -255,9 +255,11 @@ class RaftLedger:
             return
         if member.claimed(reply.claim):
             self._tell(self._events.safe_moved)
+        if self._leaving:
+            return
         if reply.dead and reply.incarnation == self._owner.incarnation:
             self._fence("the cluster declared this node dead")
-        elif member.replied(reply, self._owner) and not self._leaving:
+        elif member.replied(reply, self._owner):
             self._ping()  # the leader needs an echo before it can grant
 
     def _on_claim(self, name: str, claim: Claim) -> None:

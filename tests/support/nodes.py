@@ -119,11 +119,12 @@ class NodeProcess:
         self._process.kill()
         self._process.wait(STOP_S)
 
-    def stop(self) -> int:
-        """SIGTERM, and wait for the end; gives the exit status."""
+    def stop(self) -> None:
+        """SIGTERM, and wait for an orderly end."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(STOP_S)
+        # twistd shuts down, and then ends itself by the signal that it got.
+        assert self._process.wait(STOP_S) in (0, -signal.SIGTERM), self.log()
 
     def pause(self) -> None:
         """SIGSTOP: the process stands still, its connections stay."""
@@ -167,17 +168,26 @@ class NodeProcess:
         bad = [line for line in news.splitlines() if _BAD_LINE.search(line) and not self._is_expected(line)]
         assert not bad, f"node {self.name} logged:\n" + "\n".join(bad) + f"\n\nits last lines:\n{news[-6000:]}"
 
-    def end(self) -> None:
-        """End the process whatever its state, as a clean-up."""
-        if self._process is None or self._process.poll() is not None:
+    def ask_to_end(self) -> None:
+        """SIGTERM, if the process lives; it may be paused."""
+        if self.running():
+            os.kill(self.pid, signal.SIGTERM)
+            self.resume()
+
+    def wait_for_end(self) -> None:
+        """Wait until the process that was asked to end has done so; fails, and kills it, if that takes too long."""
+        if self._process is None:
             return
-        self.resume()  # a paused process does not hear SIGTERM
-        self._process.terminate()
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"node {self.name} did not end within {STOP_S} s of SIGTERM") from None
+
+    def end(self) -> None:
+        """End the process whatever its state, as a clean-up."""
+        self.ask_to_end()
+        self.wait_for_end()
 
     def _accepts_a_session(self) -> bool:
         assert self.running(), f"node {self.name} ended with status {self.exit_status()}; its log:\n{self.log()}"
@@ -229,6 +239,12 @@ class Cluster:
             node.wait_until_serving()
         return self
 
+    def leader(self) -> NodeProcess:
+        """The node that leads by the logs of all."""
+        lines = [re.findall(r"([\w.-]+) leads the cluster in term (\d+)", node.log()) for node in self]
+        terms = [(int(term), name) for found in lines for name, term in found]
+        return self.nodes[max(terms)[1]]
+
     def check_logs(self) -> None:
         """Fail if any node logged an error that nobody expected."""
         for node in self:
@@ -237,11 +253,9 @@ class Cluster:
     def end(self) -> None:
         """End all processes."""
         for node in self:
-            if node.running():
-                node.resume()
-                os.kill(node.pid, signal.SIGTERM)
+            node.ask_to_end()
         for node in self:
-            node.end()
+            node.wait_for_end()
 
 
 def spawn(command: list[str], folder: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -75,10 +75,9 @@ class AnsweredError(Exception):
     """The router or the callee answered a request with ERROR."""
 
     def __init__(self, message: list[Any]) -> None:
+        super().__init__(message)
+        self.message: Final = message
         self.uri: Final[str] = message[4]
-        self.args_: Final[list[Any]] = message[5] if len(message) > 5 else []
-        self.kwargs: Final[dict[str, Any]] = message[6] if len(message) > 6 else {}
-        super().__init__(f"{self.uri}: {self.args_} {self.kwargs}")
 
 
 class Connection:

@@ -55,13 +55,12 @@ class Document:
     data: Any = None
     values: dict[PathInFile, Position] = field(default_factory=dict)  # path -> where its value begins
     keys: dict[PathInFile, Position] = field(default_factory=dict)  # path -> where its key begins
-    problems: dict[tuple[Position, PathInFile], str] = field(default_factory=dict)  # the first one of each place
-    unread: set[PathInFile] = field(default_factory=set)  # values that could not be read: say no more about them
+    # The first one of each place: what cannot be read is not missing, or wrong between sections, as well.
+    problems: dict[tuple[Position, PathInFile], str] = field(default_factory=dict)
+    unread: set[PathInFile] = field(default_factory=set)  # values that could not be read; left out of the data
 
     def report(self, path: PathInFile, sentence: str, *, at_key: bool = False) -> None:
         """Note a problem of the value (or key) at `path`, or where a missing one would have to stand."""
-        if path in self.unread:
-            return
         places = self.keys if at_key else self.values
         around = path
         while around and around not in places:

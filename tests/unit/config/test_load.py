@@ -159,7 +159,7 @@ def test_deep_nesting_ends_before_it_exhausts_the_stack(files: Files) -> None:
 
 def test_a_bomb_of_aliases_is_not_built(files: Files) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
-    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 6)]  # a million values
     assert "once its aliases are followed" in files.problem("\n".join(lines))
 
 
@@ -234,7 +234,7 @@ def test_a_name_that_is_none(files: Files, value: str, sentence: str) -> None:
     [
         ("1.5", "should be a whole number, not 1.5"),
         ("yes", "should be a whole number, not true"),
-        ("'99'", 'should be a whole number, not "99"'),
+        ("'9999'", 'should be a whole number, not "9999"'),
         ("5", "should be at least 512, not 5"),
         ("99999999", "should be at most 16777215, not 99999999"),
     ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 
 import msgpack  # type: ignore[import-untyped]  # it has no stubs
 import msgspec
@@ -238,20 +238,20 @@ class MsgpackReader:
         if args is _ABSENT:
             return NOTHING
         data = bytes(args)
-        if type(msgpack.unpackb(data)) is not list:
+        values = msgpack.unpackb(data)
+        if type(values) is not list:
             raise Unreadable
-        count = 1
-        if kwargs is not _ABSENT:
-            more = bytes(kwargs)
-            if not is_map(msgpack.unpackb(more)):
-                raise Unreadable
-            data += more
-            count = 2
-        if msgpack_may_exceed(data, self._depth_max):
-            self._check_depth(args, kwargs)
-        return Payload(Family.MSGPACK, count, data)
+        if len(data) > self._depth_max:
+            self._check_depth(data, values)
+        if kwargs is _ABSENT:
+            return Payload(Family.MSGPACK, 1, data)
+        more = bytes(kwargs)
+        named_values = msgpack.unpackb(more)
+        if not is_map(named_values):
+            raise Unreadable
+        self._check_depth(more, named_values)
+        return Payload(Family.MSGPACK, 2, data + more)
 
-    def _check_depth(self, *elements: Raw) -> None:
-        for element in elements:
-            if element is not _ABSENT and tree_exceeds(msgpack.unpackb(element), self._depth_max):
-                raise TooDeep(self._depth_max)
+    def _check_depth(self, data: bytes, decoded: Any) -> None:
+        if msgpack_may_exceed(data, self._depth_max) and tree_exceeds(decoded, self._depth_max):
+            raise TooDeep(self._depth_max)

@@ -125,6 +125,20 @@ def test_broad_payloads_are_not_deep(family: Family) -> None:
     assert Wire().parse(family, [16, 1, {}, "a", args]).payload.args() == args
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_bound_holds_for_what_opens_a_session(family: Family) -> None:
+    for depth, refused in ((60, False), (70, True)):
+        extra: Any = {}
+        for _ in range(depth):
+            extra = {"a": extra}
+        hello = [1, "realm1", {"roles": {"caller": {}}, "authextra": extra}]
+        if refused:
+            with pytest.raises(ProtocolViolation, match="deeper than 64"):
+                Wire().parse(family, hello)
+        else:
+            assert Wire().parse(family, hello).authextra == extra
+
+
 def test_cbor_tags_count_as_nesting() -> None:
     args = b"\x81" + b"\xd9\x03\xe8" * 64 + b"\x00"
     with pytest.raises(ProtocolViolation, match="deeper than 64"):

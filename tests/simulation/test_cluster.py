@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.world import REALM, Host, World
-from wampha.ledger.constants import K, RHO, Timing
+from wampha.ledger.constants import RHO, K, Timing
 from wampha.ledger.engine import REPAIRS
 from wampha.state.codec import decode
 from wampha.state.commands import Down, Outcome, Owner, Up

@@ -104,16 +104,17 @@ class Host:
 
         def told(outcome: Outcome) -> None:
             self.world.trace.append(f"{self.name} {topic} {outcome.value}")
-            if outcome is Outcome.OK:
+            if outcome is Outcome.OK and owner == self.ledger.owner:
                 self.waiting[topic] = owner
                 self._acknowledge()
 
         self.ledger.propose(AddRoute(owner, self.number, REALM, "exact", topic), told)
 
     def remove_route(self, topic: str) -> None:
+        """Remove an acknowledged row; any other has a proposal in flight, and one at a time is the rule (31)."""
+        if self.world.acknowledged.pop((self.ledger.owner, topic), None) is None:
+            return
         self.number += 1
-        self.world.acknowledged.pop((self.ledger.owner, topic), None)
-        self.waiting.pop(topic, None)
         self.ledger.propose(RemoveRoute(self.ledger.owner, self.number, REALM, "exact", topic), lambda outcome: None)
 
     def _acknowledge(self) -> None:
@@ -173,7 +174,7 @@ class Host:
 
 
 class World:
-    """The nodes, their network and the checkers. A violation is noted, since ledgers swallow exceptions of callbacks."""
+    """The nodes, their network and the checkers. Violations are noted: ledgers swallow exceptions of callbacks."""
 
     def __init__(self, seed: int, voters: int = 3, observers: int = 0, **options: Any) -> None:
         self.chance = random.Random(seed)

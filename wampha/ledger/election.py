@@ -56,7 +56,7 @@ class Election:
     def asked(self, peer: str, asked: PreVote) -> None:
         """Say yes if that voter could get our vote and we miss a leader as it does; else say nothing."""
         engine = self._engine
-        if peer not in self._voters or not engine.votes or engine.hears_leader(self._timing.election_min_s):
+        if peer not in self._voters or not engine.votes or engine.follows(self._timing.election_min_s):
             return
         theirs, ours = (asked.last_term, asked.last_index), engine.log_end
         if theirs < ours:

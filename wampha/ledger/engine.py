@@ -261,12 +261,16 @@ class Engine:
         """Whether this node may vote and be elected (rule 40)."""
         return self._me is not None and not (self.recovering and self.repaired("recovering"))
 
-    def hears_leader(self, within_s: float) -> bool:
-        """Whether a leader is connected and was heard lately; the leader itself always hears one."""
+    def heard_leader(self, within_s: float) -> bool:
+        """Whether append_entries came lately (rules 10, 56). Who the library calls its leader may be long gone (H9)."""
+        return self.is_leader or self._now() - self.heard < within_s
+
+    def follows(self, within_s: float) -> bool:
+        """Whether there is a leader that is connected and was heard lately, or this node is it."""
         leader: Peer | None = self._lib._SyncObj__raftLeader
         if leader is None or leader == self._me:
             return self.is_leader
-        return self._transport.is_connected(leader) and self._now() - self.heard < within_s
+        return self._transport.is_connected(leader) and self.heard_leader(within_s)
 
     def entries(self) -> list[tuple[bytes, int, int]]:
         """A copy of the log in memory, for checks: (command, index, term)."""
@@ -293,6 +297,7 @@ class Engine:
         if self._me is not None or name in self._others:  # an observer has nothing to say to an observer
             self._enter()
             self._transport.connected(peer)
+            self._flushed = (0, 0)  # what was under way when the last link broke is missing over there
 
     def peer_down(self, name: str) -> None:
         """The link is gone: what was under way to the peer is lost, and so is it as our leader."""

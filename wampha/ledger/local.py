@@ -44,10 +44,11 @@ class LocalLedger:
     def propose(self, command: Command, outcome: Callable[[Outcome], None]) -> None:
         """Apply the command; `outcome` and `LedgerEvents.applied` are called before this returns."""
         self._index += 1
-        outcome(self._machine.execute(self._index, command))
+        decided = self._machine.execute(self._index, command)
         changes = self._machine.take_changes()
         if changes:
             self._events.applied(changes)
+        outcome(decided)
 
     def start(self) -> None:
         """Come up and serve."""

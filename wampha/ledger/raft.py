@@ -304,7 +304,7 @@ class RaftLedger:
     def _hear_of_another_cluster(self, reply: Reply) -> None:
         """Rule 55: a cluster with a quorum supersedes one without a leader; who is in none joins it."""
         member, founding = self._member, self._founding
-        if not reply.quorate or (member and member.engine.hears_leader(self._timing.election_max_s)):
+        if not reply.quorate or (member and member.engine.heard_leader(self._timing.election_max_s)):
             return
         if founding and founding.pledge is not None and founding.recovering:
             return  # a pledge is exclusive; without `go` this life ends soon
@@ -353,9 +353,9 @@ class RaftLedger:
         self._succeeds = [*self._succeeds, self._owner.incarnation][-PREDECESSORS_MAX:]
         self._owner = Owner(self._name, self._chance.getrandbits(63))
         self._served_until = None
-        self._told_serving = False
         if self._member:
             self._member.lease_end = -math.inf
+        self._tell_serving()
         self._counters.add("fences")
         self._log.warn("fenced: {sentence}", sentence=sentence)
         self._tell(self._events.fenced, sentence)
@@ -374,7 +374,7 @@ class RaftLedger:
     def _work(self) -> None:
         now = self._clock.now()
         if now >= self._next_ping:
-            self._next_ping = now + self._timing.ping_s
+            self._next_ping = now + self._timing.ping_s - self._timing.tick_s / 2  # the nearest tick, early or late
             if self._founding:
                 self._founding.tick(self._cluster, now)
             self._ping()
@@ -444,7 +444,7 @@ class RaftLedger:
     def _ping(self) -> None:
         """Rule 10: to the leader; a node that hears none asks all voters which cluster there is."""
         member, now = self._member, self._clock.now()
-        if member is None or not member.engine.hears_leader(2 * self._timing.election_max_s):
+        if member is None or not member.engine.heard_leader(2 * self._timing.election_max_s):
             self._probe(now)
         elif not member.engine.is_leader and member.engine.leader:
             self._reported = member.engine.applied

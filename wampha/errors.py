@@ -6,6 +6,8 @@
     |   |   NoSuchProcedure, ProcedureAlreadyExists, Unavailable, Canceled, InvalidArgument, PayloadSizeExceeded
     |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
     |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
+    |-- Untranscodable        a payload that another serializer cannot express (messages/values.py)
+    |-- TooLarge              a message beyond what its receiver accepts (transport/frames.py)
     |-- LinkRefused           a peer that must not become a member: one log line, then the close
     |-- ConfigError           a configuration that cannot be used: every problem of the file at once
     `-- StartError            the node cannot start (a port in use, ...): one sentence, exit status 1

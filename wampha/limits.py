@@ -17,7 +17,7 @@ class Limits(BaseModel):
         16 * MIB - 1, ge=512, le=16 * MIB - 1, description="largest WAMP message, in bytes; RawSocket cannot carry more"
     )
     nesting_depth_max: int = Field(
-        64, ge=4, le=512, description="deepest nesting of a payload; deeper ones could exhaust a receiver's stack"
+        64, ge=4, le=256, description="deepest nesting of a payload; deeper ones could exhaust a receiver's stack"
     )
     uri_bytes_max: int = Field(1024, ge=64, le=65535, description="longest URI, in bytes of UTF-8")
     uri_components_max: int = Field(64, ge=4, le=1024, description="most components of a URI; bounds wildcard matching")

@@ -118,6 +118,7 @@ class Links:
 
     def listen(self, endpoint_string: str) -> defer.Deferred[str]:
         """Accept peers at a Twisted endpoint string; fires with `host:port` as bound. Fails with StartError."""
+
         def listen() -> Any:
             return self._endpoints.server(endpoint_string).listen(_Acceptor(self))
 
@@ -314,6 +315,8 @@ class Links:
         name, channel = key
         self._log.info("{channel} link to {name} is down", channel=channel.value, name=name)
         if channel is Channel.CONTROL:
+            if (name, Channel.DATA) in self._dialers:
+                self._dialers[name, Channel.DATA].stop()  # until control is back
             self._on_down(name)
             return
         del self._data[link.peer]

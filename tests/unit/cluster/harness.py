@@ -1,3 +1,4 @@
+# ruff: noqa: N802 - Twisted's names
 """Links without sockets: a network of byte pipes on a virtual clock."""
 
 from __future__ import annotations
@@ -193,6 +194,7 @@ class Peer:
 
     def __init__(self, network: Network, name: str, **changes) -> None:
         self.name = name
+        self.network = network
         self.counters = Counters()
         self.told: list[tuple] = []
         self.identity = (sum(name.encode()), 1000 + sum(name.encode()))
@@ -254,7 +256,12 @@ def _run_due(clock: Clock) -> None:
 def forward(number: int = 0, data: bytes = b"\x91\xa1x") -> Forward:
     """A publication as it crosses links."""
     return Forward(
-        "realm1", "com.example.topic", number, Originator(77, "someone", "anonymous"), {}, Payload(Family.MSGPACK, 1, data)
+        "realm1",
+        "com.example.topic",
+        number,
+        Originator(77, "someone", "anonymous"),
+        {},
+        Payload(Family.MSGPACK, 1, data),
     )
 
 

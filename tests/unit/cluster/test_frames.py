@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,7 +86,9 @@ def test_a_keep_alive_is_an_empty_frame():
 
 
 @pytest.mark.parametrize(
-    "options", [{"n": 2**70}, {"s": "\ud800"}, {"o": object()}, {"c": 1j}], ids=["big", "surrogate", "object", "complex"]
+    "options",
+    [{"n": 2**70}, {"s": "\ud800"}, {"o": object()}, {"c": 1j}],
+    ids=["big", "surrogate", "object", "complex"],
 )
 def test_what_cannot_be_written_is_refused_and_leaves_no_trace(options):
     buffer = bytearray(b"before")
@@ -108,18 +112,14 @@ def test_mutated_frames_are_read_or_refused_and_nothing_else(relayed, data):
         position = data.draw(st.integers(0, len(body) - 1))
         body[position : position + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
         body = body or bytearray(b"\x90")
-    try:
+    with contextlib.suppress(FrameError):
         read_envelope(bytes(body))
-    except FrameError:
-        pass
 
 
 @given(st.binary(max_size=200))
 def test_random_bytes_are_read_or_refused_and_nothing_else(body):
-    try:
+    with contextlib.suppress(FrameError):
         read_envelope(body)
-    except FrameError:
-        pass
 
 
 @pytest.mark.parametrize("body", [b"", b"\x90", b"\x91" * 100_000, b"\x81" * 100_000, b"\x94\x02\x01\x01\x90"])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wampha.cluster.frames import FrameReader, framed
+from wampha.cluster.frames import FrameReader
 from wampha.cluster.handshake import (
     Channel,
     Handshake,
@@ -32,11 +32,19 @@ SECRET = b"only members know it"
 
 
 def _membership(name: str, **changes) -> Membership:
-    settings = {"cluster": "demo", "voters": frozenset(VOTERS), "configuration": HASH, "address": "h:1", "secret": SECRET}
+    settings = {
+        "cluster": "demo",
+        "voters": frozenset(VOTERS),
+        "configuration": HASH,
+        "address": "h:1",
+        "secret": SECRET,
+    }
     return Membership(name=name, **(settings | changes))
 
 
-def _dialer(name: str = "n2", expects: str = "n1", channel: Channel = Channel.DATA, nonce: int = 2, **changes) -> Handshake:
+def _dialer(
+    name: str = "n2", expects: str = "n1", channel: Channel = Channel.DATA, nonce: int = 2, **changes
+) -> Handshake:
     return Handshake(
         membership=_membership(name, **changes),
         identity=(20, 200),

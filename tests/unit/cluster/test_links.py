@@ -127,7 +127,7 @@ def test_a_flush_writes_before_the_turn_ends(network):
 
 
 def test_what_a_chunk_causes_is_written_at_its_end(network, clock):
-    one, two = _pair(network)
+    one, _two = _pair(network)
     answer = Reply(1, Answer.RESULT, "", {}, NOTHING)
     replying = Peer(network, "n3", on_data=lambda owner, relayed: replying.links.forward(owner, answer)).start()
     settle(clock)
@@ -157,7 +157,7 @@ def test_a_message_of_16_mib_arrives_while_control_goes_on(network):
 
 
 def test_without_a_link_nothing_is_taken(network):
-    one, two = _pair(network)
+    one, _two = _pair(network)
     assert not one.links.forward(Owner("n2", 4711), forward())
     assert not one.links.forward(Owner("n3", 1), forward())
     assert not one.links.send_control("n3", b"x")
@@ -225,6 +225,22 @@ def test_a_lost_connection_is_told_once_and_dialled_again(network, clock):
     assert sorted(one.take()) == [("down", "n2"), ("lost", two.owner)]
     settle(clock, 0.3)
     assert one.take() == [("up", "n2", *two.identity)]
+    assert one.links.forward(two.owner, forward())
+
+
+def test_data_is_not_dialled_while_control_is_down(network, clock):
+    one, two = _pair(network)
+    network.down.add("one:1")
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock, 5)
+    network.down.clear()
+    two.take()
+    dials = len(network.dials)
+    while not two.links.connected():
+        settle(clock, 0.05)
+    assert len(network.dials) == dials + 2
+    assert two.take() == [("up", "n1", *one.identity)]
     assert one.links.forward(two.owner, forward())
 
 
@@ -329,7 +345,7 @@ def _block(network: Network, name: str) -> None:
     host = VOTERS[name].partition(":")[0]
     for near, far in network.pipes:
         for wire, other in ((near, far), (far, near)):
-            if other.host == host or (other.host == name):
+            if other.host in (host, name):
                 wire.blocked = True
 
 

@@ -31,9 +31,9 @@ def pair(network: Network) -> tuple[Peer, Peer]:
 
 @pytest.mark.parametrize("channel", Channel)
 @pytest.mark.parametrize(("changes", "reason"), WRONG, ids=[reason.name for _, reason in WRONG])
-def test_a_wrong_peer_is_told_why_and_closed_and_nothing_else_happens(network, pair, logged, changes, reason, channel):
+def test_a_wrong_peer_is_told_why_and_closed_and_nothing_else_happens(pair, logged, changes, reason, channel):
     one, _two = pair
-    puppet = Puppet(member(**({"name": "n3"} | changes), channel=channel)).connect(network)
+    puppet = Puppet(member(**({"name": "n3"} | changes), channel=channel)).connect(one.network)
     assert puppet.heard == [reason.value.encode()]
     assert puppet.closed
     assert one.take() == []
@@ -82,7 +82,7 @@ def test_a_handshake_that_stops_halfway_is_refused_after_its_time(network, clock
 
 def test_the_dialer_does_not_wait_for_ever_either(network, clock):
     class Mute(Puppet):
-        def buildProtocol(self, addr):
+        def buildProtocol(self, addr):  # noqa: N802 - Twisted's name
             return self
 
     network.listening["one:1"] = mute = Mute()

@@ -1,0 +1,260 @@
+"""Links over real sockets: two and three nodes on port 0, names that do not resolve, peers that do not read."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.address import IPv4Address
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.task import deferLater
+from twisted.internet.threads import blockingCallFromThread
+from zope.interface import implementer
+
+from tests.unit.cluster.harness import forward
+from wampha.cluster.handshake import Channel
+from wampha.cluster.links import Links, configuration_hash
+from wampha.counters import Counters
+from wampha.errors import StartError
+from wampha.limits import Limits
+from wampha.state.commands import Owner
+
+pytestmark = pytest.mark.integration
+
+LOCAL = "tcp:0:interface=127.0.0.1"
+MIB = 1024 * 1024
+
+
+reactor = EPollReactor()  # its own, in a thread: the tests block, and no other test can stop it
+
+
+def in_reactor(call: Callable[..., Any], *args: Any) -> Any:
+    return blockingCallFromThread(reactor, call, *args)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def running_reactor() -> Iterator[None]:
+    thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
+    thread.start()
+    yield
+    reactor.callFromThread(reactor.stop)
+    thread.join(timeout=10)
+
+
+class RealPeer:
+    """A node's links on real sockets; all methods may be called from the test's thread."""
+
+    def __init__(self, name: str, voters: dict[str, str], **changes: Any) -> None:
+        self.name = name
+        self.told: list[tuple[Any, ...]] = []
+        self.counters = Counters()
+        self.owner = Owner(name, sum(name.encode()))
+        settings: dict[str, Any] = {
+            "reactor": reactor,
+            "name": name,
+            "cluster": "demo",
+            "voters": voters,
+            "secret": b"a shared secret",
+            "identity": lambda: (1, self.owner.incarnation),
+            "advertise": "",
+            "limits": Limits(),
+            "counters": self.counters,
+            "config_hash": configuration_hash("demo", ("n1", "n2", "n3"), {}),
+            "on_control": lambda *told: self.told.append(("control", *told)),
+            "on_data": lambda *told: self.told.append(("data", *told)),
+            "on_up": lambda *told: self.told.append(("up", *told)),
+            "on_down": lambda *told: self.told.append(("down", *told)),
+            "on_owner_lost": lambda *told: self.told.append(("lost", *told)),
+        }
+        self.links = Links(**(settings | changes))
+
+    def data(self) -> list[Any]:
+        return [told[2] for told in self.told if told[0] == "data"]
+
+    def forward(self, to: RealPeer, *messages: Any) -> list[bool]:
+        return in_reactor(lambda: [self.links.forward(to.owner, message) for message in messages])
+
+    def reaches(self, *others: RealPeer) -> bool:
+        return all((other.name, Channel.DATA) in self.links._proven for other in others)
+
+
+def eventually(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not in_reactor(condition):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., RealPeer]]:
+    """Starts peers one after the other, each with the addresses of those before it; stops them all at the end."""
+    peers: list[RealPeer] = []
+    voters: dict[str, str] = {"n1": "", "n2": "", "n3": ""}
+
+    def start(name: str, listen: str = LOCAL, **changes: Any) -> RealPeer:
+        peer = RealPeer(name, changes.pop("voters", dict(voters)), **changes)
+        voters[name] = in_reactor(peer.links.listen, listen)
+        in_reactor(peer.links.start)
+        peers.append(peer)
+        return peer
+
+    start.voters = voters  # type: ignore[attr-defined]
+    yield start
+    for peer in peers:
+        in_reactor(peer.links.stop)
+
+
+def test_two_nodes_find_each_other_and_exchange_messages_in_order(started):
+    one, two = started("n1"), started("n2")
+    eventually(lambda: one.reaches(two) and two.reaches(one))
+    messages = [forward(number) for number in range(10_000)]
+    assert all(one.forward(two, *messages))
+    assert all(two.forward(one, *messages))
+    in_reactor(two.links.send_control, "n1", b"raft")
+    eventually(lambda: len(two.data()) == len(one.data()) == 10_000 and ("control", "n2", b"raft") in one.told)
+    assert two.data() == one.data() == messages
+
+
+def test_three_nodes_are_all_connected_to_all(started):
+    peers = [started(name) for name in ("n1", "n2", "n3")]
+    eventually(lambda: all(peer.reaches(*(other for other in peers if other is not peer)) for peer in peers))
+    assert [peer.counters["link_connects"] for peer in peers] == [4, 4, 4]
+    assert [peer.counters["links_refused"] for peer in peers] == [0, 0, 0]
+
+
+def test_nagle_is_off_at_both_ends_of_every_connection(started):
+    one, two = started("n1"), started("n2")
+    eventually(lambda: one.reaches(two) and two.reaches(one))
+    links = [*one.links._links, *two.links._links]
+    assert len(links) == 4
+    for link in links:
+        assert link.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_payloads_of_16_mib_arrive_whole(started):
+    one, two = started("n1"), started("n2")
+    eventually(lambda: one.reaches(two))
+    big = [forward(number, bytes([number]) * (16 * MIB - 1)) for number in range(2)]
+    assert all(one.forward(two, *big))
+    eventually(lambda: len(two.data()) == 2)
+    assert two.data() == big
+
+
+def test_a_wrong_secret_connects_nobody_and_both_sides_count_it(started):
+    one, two = started("n1"), started("n2", secret=b"another")
+    eventually(lambda: one.counters["links_refused"] and two.counters["links_refused"])
+    assert one.told == two.told == []
+
+
+def test_a_name_is_resolved_at_every_dial(started):
+    one = started("n1")
+    host, _, port = started.voters["n1"].rpartition(":")
+    resolver = LateResolver(host)
+    previous = in_reactor(reactor.installNameResolver, resolver)
+    try:
+        two = started("n2", voters={"n1": f"n1.cluster.test:{port}", "n2": "", "n3": ""})
+        eventually(lambda: resolver.asked >= 3)
+        assert not two.reaches(one)
+        resolver.known = True
+        eventually(lambda: two.reaches(one))
+        asked = resolver.asked
+        in_reactor(one.links.identity_changed)
+        eventually(lambda: resolver.asked >= asked + 2 and two.reaches(one))
+    finally:
+        in_reactor(reactor.installNameResolver, previous)
+
+
+@implementer(IHostnameResolver)
+class LateResolver:
+    """Knows no name until `known`."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.known = False
+        self.asked = 0
+
+    def resolveHostName(self, receiver, hostName, portNumber=0, addressTypes=None, transportSemantics="TCP"):  # noqa: N802, N803 - Twisted's names
+        self.asked += 1
+        receiver.resolutionBegan(self)
+        if self.known:
+            receiver.addressResolved(IPv4Address("TCP", self.host, portNumber))
+        receiver.resolutionComplete()
+        return self
+
+
+def test_a_restarted_node_is_found_again_at_its_address(started):
+    one, two = started("n1"), started("n2")
+    eventually(lambda: one.reaches(two))
+    _, _, port = started.voters["n1"].rpartition(":")
+    in_reactor(one.links.stop)
+    eventually(lambda: ("down", "n1") in two.told and ("lost", one.owner) in two.told)
+    again = started("n1", listen=f"tcp:{port}:interface=127.0.0.1")
+    eventually(lambda: two.reaches(again))
+    assert two.told.count(("up", "n1", 1, one.owner.incarnation)) == 2
+
+
+def test_a_peer_that_stops_reading_is_cut_and_costs_a_bounded_queue(started):
+    one, two = started("n1", limits=Limits(link_queue_bytes_max=8 * MIB)), started("n2")
+    eventually(lambda: one.reaches(two))
+    data = in_reactor(lambda: two.links._proven["n1", Channel.DATA])
+    in_reactor(data.transport.pauseProducing)
+
+    def press() -> int:
+        sent = 0
+        while one.links.forward(two.owner, forward(sent, bytes(MIB))):
+            one.links.flush()
+            sent += 1
+        return sent
+
+    assert in_reactor(press) <= 9
+    eventually(lambda: ("lost", two.owner) in one.told)
+    assert one.counters["link_queue_resets"] == 1
+    assert ("down", "n2") not in one.told
+
+
+def test_a_frozen_peer_is_noticed_within_three_seconds(started):
+    one, two = started("n1"), started("n2")
+    eventually(lambda: one.reaches(two))
+    in_reactor(two.links._ticker.cancel)  # sends nothing more, closes nothing
+    began = time.monotonic()
+    eventually(lambda: ("down", "n2") in one.told and ("lost", two.owner) in one.told)
+    assert 1.5 < time.monotonic() - began < 3.5
+    in_reactor(two.links._tick)
+
+
+def test_garbage_and_half_handshakes_on_the_peer_port_end_with_the_close(started):
+    one = started("n1", limits=Limits(link_handshake_timeout_s=1.0))
+    host, _, port = started.voters["n1"].rpartition(":")
+    for said in (b"GET / HTTP/1.1\r\n\r\n", b"\x80\0\0\0", b"\0\0\0\x40half", b""):
+        with socket.create_connection((host, int(port)), timeout=5) as stranger:
+            stranger.sendall(said)
+            heard = b""
+            while chunk := stranger.recv(4096):
+                heard += chunk
+            assert b"wampha-refused" in heard
+    eventually(lambda: one.counters["links_refused"] == 4 and not one.links._links)
+
+
+def test_an_address_in_use_is_a_start_error_with_a_sentence(started):
+    started("n1")
+    _, _, port = started.voters["n1"].rpartition(":")
+    with pytest.raises(StartError, match=r"cluster.listen: .*cannot be listened on"):
+        started("n2", listen=f"tcp:{port}:interface=127.0.0.1")
+    with pytest.raises(StartError, match="cannot be listened on"):
+        started("n3", listen="no such endpoint")
+
+
+def test_stop_leaves_no_connection_and_no_timer_of_links(started):
+    one, two = started("n1"), started("n2")
+    eventually(lambda: one.reaches(two))
+    in_reactor(one.links.stop)
+    in_reactor(two.links.stop)
+    in_reactor(deferLater, reactor, 0.05)
+    left = in_reactor(lambda: [str(call) for call in reactor.getDelayedCalls() if "wampha.cluster" in str(call)])
+    assert left == []
+    assert not one.links._links and not two.links._links

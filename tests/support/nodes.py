@@ -61,6 +61,11 @@ def eventually(holds: Callable[[], Any], within_s: float, what: str) -> Any:
     return value
 
 
+def error_lines(log: str) -> list[str]:
+    """The lines that no log of a healthy node has."""
+    return [line for line in log.splitlines() if _BAD_LINE.search(line)]
+
+
 def twistd() -> str:
     """The `twistd` of the environment that runs the tests."""
     return str(Path(sys.executable).with_name("twistd"))
@@ -165,7 +170,7 @@ class NodeProcess:
         """Fail if the log has, since the last check, an error that nobody expected."""
         news = self.log()[self._checked :]
         self._checked += len(news)
-        bad = [line for line in news.splitlines() if _BAD_LINE.search(line) and not self._is_expected(line)]
+        bad = [line for line in error_lines(news) if not any(pattern.search(line) for pattern in self._expected)]
         assert not bad, f"node {self.name} logged:\n" + "\n".join(bad) + f"\n\nits last lines:\n{news[-6000:]}"
 
     def ask_to_end(self) -> None:
@@ -196,9 +201,6 @@ class NodeProcess:
         except (OSError, ConnectionEndedError):
             return False
         return True
-
-    def _is_expected(self, line: str) -> bool:
-        return any(pattern.search(line) for pattern in self._expected)
 
 
 class Cluster:

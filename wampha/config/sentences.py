@@ -56,7 +56,9 @@ def _choice(error: ErrorDetails, context: Mapping[str, Any], path: PathInFile) -
 
 def _text(error: ErrorDetails, context: Mapping[str, Any], path: PathInFile) -> str:
     if isinstance(error["input"], (bool, int, float)):
-        return f"should be text, but YAML reads {_shown(error['input'])} here; write it in quotes"
+        # A number is not shown: it may be a secret.
+        read = _shown(error["input"]) if isinstance(error["input"], bool) else "a number"
+        return f"should be text, but YAML reads {read} here; write it in quotes"
     return _kind("text")(error, context, path)
 
 

@@ -217,7 +217,7 @@ def test_a_missing_key_is_reported_where_its_section_begins(files: Files) -> Non
     ("value", "sentence"),
     [
         ("yes", "should be text, but YAML reads true here; write it in quotes"),
-        ("12", "should be text, but YAML reads 12 here; write it in quotes"),
+        ("12", "should be text, but YAML reads a number here; write it in quotes"),
         ("", "should be text, not nothing"),
         ("[a]", "should be text, not a list"),
         ("{a: b}", "should be text, not a section"),

@@ -32,12 +32,12 @@ def trace_of(seed: int) -> str:
     return hashlib.sha256("\n".join(world.trace).encode() + commands).hexdigest()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(5))
 def test_three_voters_and_an_observer(seed: int) -> None:
     run(seed, 3, 1)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_five_voters_and_two_observers(seed: int) -> None:
     run(100 + seed, 5, 2)
 
@@ -45,7 +45,7 @@ def test_five_voters_and_two_observers(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_frequent_snapshots_and_small_messages(seed: int) -> None:
     world = run(200 + seed, 3, 1, log_entries_max=60, batch_bytes_max=2000)
-    assert sum(host.installs for host in world.hosts.values()) > len(world.hosts)
+    assert max(len(host.engine.entries()) for host in world.alive) < len(world.commands()) / 2
 
 
 def test_the_same_seed_gives_the_same_run_whatever_the_hash_seed_is() -> None:

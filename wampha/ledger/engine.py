@@ -22,6 +22,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import msgspec
 import pysyncobj.syncobj
 from pysyncobj.config import SyncObjConf
 from pysyncobj.syncobj import SyncObj, SyncObjConsumer
@@ -32,17 +33,9 @@ from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.ledger import without_pickle
 from wampha.ledger.constants import Timing
-from wampha.ledger.frames import (
-    Answer,
-    Append,
-    Forwarded,
-    Piece,
-    Placed,
-    RaftBody,
-    RequestVote,
-    Vote,
-)
-from wampha.ledger.transport import LinkTransport, Message, Peer
+from wampha.ledger.entries import connects, contiguous, without_known
+from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RaftBody, RequestVote, Vote
+from wampha.ledger.transport import LinkTransport, Peer
 
 LIBRARY_VERSION: Final = "0.3.17"
 REPAIRS: Final = frozenset({"known", "next", "answer-term", "tail", "recovering", "compaction", "elections"})
@@ -441,73 +434,41 @@ class Engine:
     def _on_append(self, peer: Peer, append: Append, recovering: bool) -> None:
         if append.term < self.term or not self._accept_leader(peer, append.term):
             return
-        message: Message = {
-            "type": "append_entries",
-            "term": append.term,
-            "commit_index": append.commit,
-            "entries": append.entries,
-            "prevLogIdx": append.previous_index,
-            "prevLogTerm": append.previous_term,
-        }
-        if self.repaired("known") and not self._reduce_to_new(append, message):
-            return
-        self._transport.receive(peer, message)
-        self.may_cut = not self.repaired("known")
-
-    def _reduce_to_new(self, append: Append, message: Message) -> bool:
-        """Take from the message what is in the log already; False if it contradicts what has been applied.
-
-        The library cuts its log after prevLogIdx, always. So it is given the last entry that both have as prevLogIdx,
-        and may cut only if an entry behind it is really another one. A tail that stays is unverified, hence the commit
-        index of the message reaches as far as the message and no further.
-        """
-        log = self._lib._SyncObj__raftLog
-        first, last = log[0][1], log[-1][1]
-        previous, term = append.previous_index, append.previous_term
-        if previous is None or not first <= previous <= last or log[previous - first][2] != term:
-            return True  # the library refuses it
-        entries = append.entries
-        known = 0
-        while (
-            known < len(entries)
-            and entries[known][1] <= last
-            and log[entries[known][1] - first][2] == entries[known][2]
-        ):
-            known += 1
-        if known:
-            _, message["prevLogIdx"], message["prevLogTerm"] = entries[known - 1]
-        message["entries"] = fresh = entries[known:]
-        verified = fresh[-1][1] if fresh else message["prevLogIdx"]
-        message["commit_index"] = min(append.commit, verified)
-        if any(entry[1] != message["prevLogIdx"] + 1 + place for place, entry in enumerate(fresh)):
+        if not contiguous(append):
             self._counters.add("control_frames_refused")
-            return False
-        if not fresh or fresh[0][1] > last:
-            return True
-        if fresh[0][1] <= self.committed:
-            self._counters.add("log_conflicts")
-            self._log.critical("the leader contradicts committed entry {index}; it is not followed", index=fresh[0][1])
-            return False
-        self.may_cut = True
-        return True
+            return
+        log = self._lib._SyncObj__raftLog
+        if self.repaired("known") and connects(append, log):
+            append = without_known(append, log)
+            other = append.entries[0][1] if append.entries else self.log_end[1] + 1
+            if other <= self.committed:
+                self._contradicted("entry {index} of {peer} contradicts what is committed", peer=peer.name, index=other)
+                return
+            self.may_cut = other <= self.log_end[1]
+        self._transport.receive(peer, append)
+        self.may_cut = not self.repaired("known")
 
     def _on_piece(self, peer: Peer, piece: Piece, recovering: bool) -> None:
         if piece.term < self.term or not self._accept_leader(peer, piece.term):
             return
-        commit = min(piece.commit, self.committed) if self.repaired("tail") else piece.commit
-        message = {"type": "append_entries", "term": piece.term, "commit_index": commit, "serialized": piece.piece}
-        self._transport.receive(peer, message)
+        if self.repaired("tail"):
+            piece = msgspec.structs.replace(piece, commit=min(piece.commit, self.committed))
+        self._transport.receive(peer, piece)
         self._snapshot_answer = None
 
     def _accept_leader(self, peer: Peer, term: int) -> bool:
         if peer.name not in self._others:
             return False
         if term == self.term and self.is_leader:
-            self._counters.add("log_conflicts")
-            self._log.critical("{peer} says that it leads term {term}, which this node does", peer=peer.name, term=term)
+            self._contradicted("{peer} says that it leads term {term}, which this node does", peer=peer.name, term=term)
             return False
         self.heard = self._now()
         return True
+
+    def _contradicted(self, sentence: str, **facts: Any) -> None:
+        """Invariant 1 of the protocol does not hold; whoever says so is not followed."""
+        self._counters.add("log_conflicts")
+        self._log.critical(sentence, **facts)
 
     def _on_answer(self, peer: Peer, answer: Answer, recovering: bool) -> None:
         lib = self._lib
@@ -515,101 +476,48 @@ class Engine:
             return
         if self.repaired("answer-term") and answer.term != self.term:
             return
+        end = self.log_end[1] + 1
+        answer = msgspec.structs.replace(answer, next_index=min(answer.next_index, end))
         next_index = lib._SyncObj__raftNextIndex
         before = next_index[peer]
         if recovering and self.repaired("recovering"):  # rule 41
-            next_index[peer] = answer.next_index if answer.reset else max(before, answer.next_index)
+            next_index[peer] = answer.next_index
         else:
-            self._transport.receive(
-                peer,
-                {
-                    "type": "next_node_idx",
-                    "next_node_idx": min(answer.next_index, self.log_end[1] + 1),
-                    "reset": answer.reset,
-                    "success": answer.success,
-                },
-            )
-            if self.repaired("next") and not answer.reset:
-                next_index[peer] = max(before, next_index[peer])
+            self._transport.receive(peer, answer)
         if self.repaired("next"):
             least = max(2, lib._SyncObj__raftMatchIndex[peer] + 1)
-            next_index[peer] = max(least, min(next_index[peer], self.log_end[1] + 1))
+            next_index[peer] = max(least, next_index[peer] if answer.reset else max(before, next_index[peer]))
 
     def _on_request_vote(self, peer: Peer, request: RequestVote, recovering: bool) -> None:
-        if not self.votes or recovering or peer.name not in self._others:
-            return
-        self._transport.receive(
-            peer,
-            {
-                "type": "request_vote",
-                "term": request.term,
-                "last_log_index": request.last_index,
-                "last_log_term": request.last_term,
-            },
-        )
+        if self.votes and not recovering and peer.name in self._others:
+            self._transport.receive(peer, request)
 
     def _on_vote(self, peer: Peer, vote: Vote, recovering: bool) -> None:
         # Rule 45: the voter's embargo after a loss of memory is reckoned from this.
         late = self._now() - self._candidate_since > self._timing.election_max_s and self.repaired("elections")
-        if recovering or late or not self.votes or peer.name not in self._others:
-            return
-        self._transport.receive(peer, {"type": "response_vote", "term": vote.term})
+        if self.votes and not recovering and not late and peer.name in self._others:
+            self._transport.receive(peer, vote)
 
     def _on_forwarded(self, peer: Peer, forwarded: Forwarded, recovering: bool) -> None:
         if forwarded.command[:1] != COMMAND or len(forwarded.command) > COMMAND_BYTES_MAX:
             self._counters.add("control_frames_refused")  # no kind of entry that changes the library itself (D9, D10)
             return
-        message: Message = {"type": "apply_command", "command": forwarded.command}
-        if forwarded.request is not None:
-            message["request_id"] = forwarded.request
-        self._transport.receive(peer, message)
+        self._transport.receive(peer, forwarded)
 
     def _on_placed(self, peer: Peer, placed: Placed, recovering: bool) -> None:
-        message: Message = {"type": "apply_command_response", "request_id": placed.request}
-        if placed.error is not None:
-            message["error"] = placed.error
-        else:
-            message.update(log_idx=placed.index, log_term=placed.term)
-        self._transport.receive(peer, message)
+        self._transport.receive(peer, placed)
 
     # ---- messages out
 
-    def _outgoing(self, peer: Peer, message: Message) -> bool:
-        body = self._body(message)
-        return body is not None and self._send(peer.name, body)
+    def _outgoing(self, peer: Peer, body: RaftBody) -> bool:
+        if isinstance(body, Answer):
+            body = self._truthful(body)
+        return self._send(peer.name, body)
 
-    def _body(self, message: Message) -> RaftBody | None:  # noqa: PLR0911  # one return for each kind of message
-        match message["type"]:
-            case "append_entries" if "serialized" in message:
-                return Piece(message["term"], message["commit_index"], message["serialized"])
-            case "append_entries":
-                assert "transmission" not in message, "no command fills a message: see `propose`"
-                return Append(
-                    message["term"],
-                    message["commit_index"],
-                    message["prevLogIdx"],
-                    message["prevLogTerm"],
-                    tuple(message["entries"]),
-                )
-            case "next_node_idx":
-                next_index, reset, success = message["next_node_idx"], message["reset"], message["success"]
-                if self._snapshot_answer:
-                    next_index, reset = self._snapshot_answer
-                return Answer(self.term, next_index, reset, success)
-            case "request_vote":
-                return RequestVote(message["term"], message["last_log_index"], message["last_log_term"])
-            case "response_vote":
-                return Vote(message["term"])
-            case "apply_command":
-                return Forwarded(message["command"], message.get("request_id"))
-            case "apply_command_response":
-                return Placed(
-                    message["request_id"],
-                    message.get("error"),
-                    message.get("log_idx", 0),
-                    message.get("log_term", 0),
-                )
-        return None
+    def _truthful(self, answer: Answer) -> Answer:
+        """Say which term is answered (D3); after a snapshot, say how far the log is certain."""
+        next_index, reset = self._snapshot_answer or (answer.next_index, answer.reset)
+        return Answer(self.term, next_index, reset, answer.success)
 
     # ---- inner
 

@@ -166,6 +166,25 @@ class TestKnownEntries:
         assert bench.log()[-2:] == [(2, 1), (3, 1)]
         assert bench.counters["log_conflicts"] == 1
 
+    def test_entries_from_before_the_own_snapshot_are_refused_without_alarm(self) -> None:
+        bench = Bench()
+        bench.append(1, (1, 0), *[(index, 1) for index in range(2, 41)], commit=40)
+        bench.engine._lib.forceLogCompaction()
+        bench.engine.tick()
+        bench.taken(Answer)
+        bench.append(1, (9, 1), (10, 1), (11, 1), commit=40)
+        assert bench.taken(Answer) == [Answer(1, 41, True, False)]
+        assert bench.counters["log_conflicts"] == 0
+        assert bench.log() == [(39, 1), (40, 1)]
+
+    def test_a_previous_entry_of_another_term_is_refused(self) -> None:
+        bench = Bench()
+        bench.append(1, (1, 0), (2, 1), (3, 1))
+        bench.taken(Answer)
+        bench.append(2, (3, 2), (4, 2))
+        assert bench.taken(Answer) == [Answer(2, 3, True, False)]
+        assert bench.log() == [(1, 0), (2, 1), (3, 1)]
+
     def test_entries_that_do_not_follow_one_another_are_refused(self) -> None:
         bench = Bench()
         bench.append(1, (1, 0), (2, 1), (5, 1))

@@ -126,15 +126,14 @@ def test_a_flush_writes_before_the_turn_ends(network):
     assert len(two.of_kind("data")) == 1
 
 
-def test_what_a_chunk_causes_is_written_at_its_end(network, clock):
-    one, _two = _pair(network)
+def test_what_a_chunk_causes_is_written_at_its_end(network):
     answer = Reply(1, Answer.RESULT, "", {}, NOTHING)
-    replying = Peer(network, "n3", on_data=lambda owner, relayed: replying.links.forward(owner, answer)).start()
-    settle(clock)
-    one.take()
-    one.links.forward(replying.owner, forward())
-    settle(clock)
-    assert one.take() == [("data", replying.owner, answer), ("chunk",)]
+    one = Peer(network, "n1", on_data=lambda owner, relayed: one.links.forward(owner, answer)).start()
+    data = Puppet(member(channel=Channel.DATA)).connect(network)
+    written = data.accepted.transport.written
+    before = len(written)
+    data.accepted.dataReceived(_data_frame(one.owner, 1) + _data_frame(one.owner, 2))
+    assert len(written) == before + 1  # both answers, in this turn
 
 
 def test_control_frames_are_opaque_and_keep_their_order(network):

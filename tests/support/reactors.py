@@ -1,19 +1,23 @@
-"""The reactor in a thread, for tests whose clients block; it starts once and ends with the test run."""
+"""Tests whose clients block, beside the reactor that pytest-twisted runs in the main thread."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet import reactor
-from twisted.internet.threads import blockingCallFromThread
-
-_started = threading.Lock()
+import pytest_twisted
+from twisted.internet import defer, reactor
+from twisted.internet.threads import blockingCallFromThread, deferToThread
+from twisted.python.threadable import isInIOThread
 
 
 def in_reactor(call: Callable[..., Any], *args: Any, **values: Any) -> Any:
     """Run `call` in the reactor's thread, wait for its Deferred if it returns one, and return or raise the outcome."""
-    if _started.acquire(blocking=False):
-        threading.Thread(target=lambda: reactor.run(installSignalHandlers=False), daemon=True).start()  # type: ignore[attr-defined]
+    if isInIOThread():
+        return pytest_twisted.blockon(defer.maybeDeferred(call, *args, **values))
     return blockingCallFromThread(reactor, call, *args, **values)
+
+
+def beside_reactor(call: Callable[..., Any], **values: Any) -> Any:
+    """Run `call` in a thread of its own while the reactor goes on, and wait for it."""
+    return pytest_twisted.blockon(deferToThread(call, **values))

@@ -31,7 +31,7 @@ def rank(match: str, pattern: str) -> tuple[object, ...]:
     return (MATCHES.index(match), [component == "" for component in pattern.split(".")])
 
 
-@given(st.lists(step, max_size=60))
+@given(st.lists(step, min_size=10, max_size=60))
 def test_the_index_finds_what_a_linear_scan_finds_in_the_fixed_order(steps: list[tuple[str, object]]) -> None:
     index: PatternIndex[tuple[str, str]] = PatternIndex()
     model: dict[tuple[str, str], None] = {}

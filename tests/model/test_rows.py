@@ -158,7 +158,7 @@ ACTIONS = (
 )
 
 
-@given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(min_value=0, max_value=5)), max_size=60))
+@given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.integers(min_value=0, max_value=5)), min_size=20, max_size=60))
 def test_acknowledged_rows_stay_and_at_rest_the_table_holds_what_is_wanted(steps: list[tuple[str, int]]) -> None:
     world = World()
     for action, choice in steps:

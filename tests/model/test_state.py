@@ -61,7 +61,7 @@ def test_decoding_ends_in_a_command_or_a_clean_refusal(data: bytes) -> None:
         assert str(error)
 
 
-@given(st.lists(entry, max_size=80), st.integers(min_value=0, max_value=80))
+@given(st.lists(entry, min_size=20, max_size=80), st.integers(min_value=0, max_value=80))
 def test_apply_is_total_and_a_snapshot_anywhere_changes_nothing(entries: list[bytes], cut: int) -> None:
     straight, restored = Machine(Counters()), Machine(Counters())
     for index, data in enumerate(entries, 1):
@@ -74,7 +74,7 @@ def test_apply_is_total_and_a_snapshot_anywhere_changes_nothing(entries: list[by
     assert straight.snapshot() == restored.snapshot()
 
 
-@given(st.lists(plausible, max_size=80))
+@given(st.lists(plausible, min_size=20, max_size=80))
 def test_the_tables_keep_their_promises(log: list[Command]) -> None:
     machine = Machine(Counters())
     ids: dict[tuple[str, int], tuple[str, ...]] = {}

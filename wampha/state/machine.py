@@ -114,7 +114,7 @@ class Machine:
         named = [standing[each] for each in (up.owner.incarnation, *up.succeeds) if each in standing]
         if up.owner.incarnation in up.succeeds or any(owner.name != up.owner.name for owner in named):
             return Outcome.REFUSED  # no node speaks for another
-        for incarnation in up.succeeds:
+        for incarnation in dict.fromkeys(up.succeeds):
             if incarnation in standing:
                 self._bury(standing[incarnation], "succeeded")
             else:

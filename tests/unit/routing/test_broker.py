@@ -299,6 +299,19 @@ def test_unsubscribed_comes_at_once_and_nothing_behind_it(node: Node) -> None:
     assert subscriber.take() == []
 
 
+def test_each_event_goes_to_those_who_are_subscribed_at_that_moment(node: Node) -> None:
+    publisher, *subscribers = (node.join() for _ in range(4))
+    for subscriber in subscribers:
+        subscription = subscriber.subscribed("com.topic")
+        publisher.publish("com.topic")
+    assert [len(subscriber.take()) for subscriber in subscribers] == [3, 2, 1]
+    subscribers[0].unsubscribe(subscription)
+    publisher.publish("com.topic")
+    subscribers[1].conversation.lost()
+    publisher.publish("com.topic")
+    assert [sum(type(each) is Event for each in subscriber.take()) for subscriber in subscribers] == [0, 1, 2]
+
+
 def test_others_keep_their_subscription_when_one_leaves(node: Node) -> None:
     first, second, publisher = node.join(), node.join(), node.join()
     subscription = first.subscribed("com.topic")

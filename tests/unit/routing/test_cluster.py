@@ -357,6 +357,34 @@ def test_what_was_not_delivered_and_has_no_other_owner_has_no_procedure(cluster:
     assert cluster["a"].counters["calls_ended"] == 1
 
 
+def test_a_call_that_nobody_takes_is_refused_after_three_attempts(cluster: Cluster) -> None:
+    """The procedure changes its owner whenever the call arrives."""
+    a, owners, numbers = cluster["a"], [cluster["b"].owner, cluster["c"].owner], {}
+    sent: list[Invoke] = []
+    a.outbox.network = lambda owner, relayed: sent.append(relayed) or True
+
+    def move(attempt: int) -> None:
+        for owner, command in (
+            (owners[(attempt + 1) % 2], RemoveRegistration),
+            (owners[attempt % 2], AddRegistration),
+        ):
+            numbers[owner] = numbers.get(owner, 100) + 1
+            offer = ("single", 77) if command is AddRegistration else ()
+            cluster.log.append(command(owner, numbers[owner], "realm1", "exact", "p", *offer))
+        a.ledger.apply()
+
+    move(0)
+    caller = a.join()
+    caller.call("p")
+    for attempt in range(3):
+        assert caller.take() == []
+        assert len(sent) == attempt + 1
+        move(attempt + 1)
+        a.router.relayed(owners[attempt % 2], Reply(sent[attempt].call, Answer.NOT_DELIVERED, "", {}, NOTHING))
+    assert len(sent) == 3
+    assert caller.one().error == "wamp.error.no_such_procedure"
+
+
 def test_a_suspended_node_does_not_choose_again(cluster: Cluster) -> None:
     old, new, caller = registered(cluster, "b", "p"), cluster["c"].join(), cluster["a"].join()
     caller.call("p")

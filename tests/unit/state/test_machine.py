@@ -150,6 +150,12 @@ def test_rule_25_a_predecessor_that_never_was_up_is_dead_too(log: Log) -> None:
     assert log(up(Owner("a", 9))) is Outcome.DEAD
 
 
+def test_rule_25_a_predecessor_named_twice_dies_once(log: Log) -> None:
+    younger = Owner("a", 10)
+    assert log(up(younger, 1, 1)) is Outcome.OK
+    assert log.machine.take_changes() == [NodeGone(A, "succeeded"), NodeUp(younger)]
+
+
 def test_rule_25_no_node_buries_or_takes_the_incarnation_of_another(log: Log) -> None:
     assert log(up(Owner("c", 3), B.incarnation)) is Outcome.REFUSED
     assert log(up(Owner("c", B.incarnation))) is Outcome.REFUSED

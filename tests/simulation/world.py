@@ -130,6 +130,7 @@ class Host:
 
     def applied(self, changes: Iterable[Any]) -> None:
         self.changes.extend(changes)
+        self.world.buried.update(change.owner for change in changes if isinstance(change, NodeGone))
 
     def installed(self) -> None:
         self.installs += 1
@@ -190,7 +191,7 @@ class World:
         self._log: dict[tuple[int, int], bytes] = {}  # (cluster, index) -> command
         self._leaders: dict[tuple[int, int], str] = {}  # (cluster, term) -> name
         self._claims: dict[int, int] = {}  # cluster -> highest claim
-        self._buried: set[Owner] = set()
+        self.buried: set[Owner] = set()  # incarnations whose end was applied anywhere
         for name in [*self.voters, *(f"w{number}" for number in range(observers))]:
             self.start(name)
 
@@ -265,13 +266,12 @@ class World:
                 name = self._leaders.setdefault((host.cluster, host.engine.term), host.name)
                 if name != host.name:
                     self.violated(f"two leaders in term {host.engine.term}: {name}, {host.name}")
-            self._buried.update(host.gone())
             if not host.ledger.serving():
                 continue
             claim = self._claims.get(host.cluster, 0)
             if host.engine.applied < claim:
                 self.violated(f"{host.name} serves, has applied {host.engine.applied}, but {claim} was claimed")
-            if host.ledger.owner in self._buried:
+            if host.ledger.owner in self.buried:
                 self.violated(f"{host.name} serves as a dead incarnation")
 
     def check_rows(self) -> None:
@@ -280,7 +280,7 @@ class World:
             if host.stopped or not host.ledger.serving():
                 continue
             for (owner, topic), index in self.acknowledged.items():
-                if owner in self._buried or owner not in host.ledger.tables.up:
+                if owner in self.buried or owner not in host.ledger.tables.up:
                     continue
                 route = host.ledger.tables.route(REALM, "exact", topic)
                 if route is None or route.owners.get(owner) != index:

@@ -14,8 +14,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Final
 
 from tests.support.wampclient import ConnectionEndedError, Session
@@ -52,11 +53,11 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def eventually(holds: Callable[[], Any], within_s: float, what: str) -> Any:
-    """Poll until `holds()` is true and give its value; fails with `what` after `within_s` seconds."""
+def eventually(holds: Callable[[], Any], within_s: float, what: str, log: Callable[[], str] = str) -> Any:
+    """Poll until `holds()` is true and give its value; fails with `what` and `log()` after `within_s` seconds."""
     deadline = time.monotonic() + within_s
     while not (value := holds()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}\n{log()}"
         time.sleep(POLL_S)
     return value
 
@@ -112,7 +113,7 @@ class NodeProcess:
 
     def wait_until_serving(self) -> None:
         """Return when a session can be joined; fails with the log if the process ends or takes too long."""
-        eventually(self._accepts_a_session, START_S, f"a session on node {self.name}; its log:\n{self.log()}")
+        eventually(self._accepts_a_session, START_S, f"a session on node {self.name}", self.log)
 
     def session(self, transport: str = "websocket", serializer: str = "json", realm: str = REALM) -> Session:
         """A new session on this node."""
@@ -158,6 +159,7 @@ class NodeProcess:
             lambda: re.search(f"^.*(?:{pattern}).*$", self.log(), re.MULTILINE),
             within_s,
             f"a line like {pattern!r} in the log of {self.name}",
+            self.log,
         )
         line: str = found.group()
         return line
@@ -204,11 +206,13 @@ class NodeProcess:
 
 
 class Cluster:
-    """Nodes `a`, `b`, `c`, ... on loopback, all of them voters."""
+    """Nodes `a`, `b`, `c`, ... on loopback: the voters, and whatever observers are added."""
 
     def __init__(self, folder: Path, size: int = 3) -> None:
         names = [chr(ord("a") + index) for index in range(size)]
         ports = free_ports(2 * size)
+        self._folder: Final = folder
+        self.voters: Final = tuple(names)
         self.peer_ports: Final = dict(zip(names, ports[size:], strict=True))
         self.nodes: Final = {
             name: NodeProcess(folder, name, port, {**client_settings(port), "cluster": self.cluster_settings(name)})
@@ -221,6 +225,13 @@ class Cluster:
     def __iter__(self) -> Iterator[NodeProcess]:
         return iter(self.nodes.values())
 
+    def observer(self, name: str, changes: Mapping[str, Any] = MappingProxyType({})) -> NodeProcess:
+        """One more node that is no voter, not started; `changes` are made to its section `cluster`."""
+        port, self.peer_ports[name] = free_ports(2)
+        section = {**self.cluster_settings(name), **changes}
+        self.nodes[name] = NodeProcess(self._folder, name, port, {**client_settings(port), "cluster": section})
+        return self.nodes[name]
+
     def cluster_settings(self, name: str) -> dict[str, Any]:
         """The section `cluster` of one node."""
         return {
@@ -228,9 +239,7 @@ class Cluster:
             "listen": f"tcp:{self.peer_ports[name]}:interface=127.0.0.1",
             "advertise": f"127.0.0.1:{self.peer_ports[name]}",
             "secret": SECRET,
-            "voters": [
-                {"name": voter, "address": f"127.0.0.1:{port}"} for voter, port in self.peer_ports.items()
-            ],
+            "voters": [{"name": voter, "address": f"127.0.0.1:{self.peer_ports[voter]}"} for voter in self.voters],
         }
 
     def start(self) -> Cluster:

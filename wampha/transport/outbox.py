@@ -287,7 +287,7 @@ class Delivery:
         """Queue the event to each receiver: encoded and framed once per group, one look-up and append per receiver."""
         frames: dict[FrameGroup | None, bytes] = {None: b""}
         mark = self.flusher.mark
-        delivered = left_out = 0
+        left_out = 0
         for session in receivers:
             client: ClientOutbox = session.client  # type: ignore[assignment]  # a cast would cost a call per receiver
             group = client.group
@@ -299,10 +299,8 @@ class Delivery:
                 if not queue:
                     mark(client)
                 queue.append(frame)
-                delivered += 1
             elif group is not None:
                 left_out += 1
-        self._counters.add("events_delivered", delivered)
         if left_out:
             self._counters.add("events_undeliverable", left_out)
 

@@ -5,6 +5,7 @@ The framing is ours: Autobahn's knows neither PING and PONG nor the errors of th
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -26,10 +27,12 @@ _HANDSHAKE: Final = 4  # octets
 _PREFIX: Final = 4  # octets before each message
 _EXPONENT_MIN: Final = 9  # LENGTH 0 stands for 2**9
 
-_SERIALIZER_UNSUPPORTED: Final = 1
-_LENGTH_UNACCEPTABLE: Final = 2
-_RESERVED_BITS_USED: Final = 3
-_ACCEPTS_MIN: Final = 1024  # a WELCOME that names the router's features does not fit into 512 octets
+
+class Refusal(enum.IntEnum):
+    """Errors of the opening handshake. The others of the specification do not occur: every LENGTH is acceptable."""
+
+    SERIALIZER_UNSUPPORTED = 1
+    RESERVED_BITS_USED = 3
 
 
 class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
@@ -122,16 +125,14 @@ class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
             return 0
         serializer = self.factory.by_id.get(data[1] & 0x0F)
         if serializer is None:
-            self._refuse(_SERIALIZER_UNSUPPORTED)
+            self._refuse(Refusal.SERIALIZER_UNSUPPORTED)
         elif data[2] or data[3]:
-            self._refuse(_RESERVED_BITS_USED)
-        elif 2 ** (accepts_exponent := (data[1] >> 4) + _EXPONENT_MIN) < _ACCEPTS_MIN:
-            self._refuse(_LENGTH_UNACCEPTABLE)
+            self._refuse(Refusal.RESERVED_BITS_USED)
         else:
-            self._accept(2**accepts_exponent, serializer)
+            self._accept(2 ** ((data[1] >> 4) + _EXPONENT_MIN), serializer)
         return _HANDSHAKE
 
-    def _refuse(self, error: int) -> None:
+    def _refuse(self, error: Refusal) -> None:
         self.service.counters.add("handshakes_refused")
         self.outbox.write(bytes((MAGIC, error << 4, 0, 0)))
         self.finish()

@@ -105,7 +105,6 @@ def test_an_event_is_encoded_once_for_all_receivers_of_a_kind() -> None:
     assert len({id(transport.writes[0]) for transport in raw}) == 1
     assert [messages(transport) for transport in raw] == [[[36, 1, 7, {}, "[1]"]]] * 3
     assert len({transport.taken() for transport in web}) == 1
-    assert bench.counted["events_delivered"] == 6
 
 
 def test_an_event_that_a_client_does_not_accept_is_left_out_for_it_alone_and_counted() -> None:
@@ -117,7 +116,6 @@ def test_an_event_that_a_client_does_not_accept_is_left_out_for_it_alone_and_cou
     assert [message[2] for message in messages(small)] == [8]
     assert [message[2] for message in messages(large)] == [7, 8]
     assert bench.counted["events_undeliverable"] == 1
-    assert bench.counted["events_delivered"] == 3
 
 
 def test_a_payload_that_one_serializer_cannot_write_reaches_the_others() -> None:

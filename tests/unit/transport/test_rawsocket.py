@@ -38,7 +38,6 @@ def test_the_answer_announces_at_most_what_is_accepted(message_bytes_max: int, a
     [
         (b"\x7f\xf0\x00\x00", 1),
         (b"\x7f\xf4\x00\x00", 1),
-        (b"\x7f\x01\x00\x00", 2),
         (b"\x7f\xf1\x01\x00", 3),
         (b"\x7f\xf1\x00\x80", 3),
     ],

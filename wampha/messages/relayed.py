@@ -59,7 +59,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
     call: int
     answer: Answer
-    error: str  # URI; empty unless `answer` is ERROR
+    error: str  # URI of an ERROR, or why nothing was delivered: `unavailable`, or empty if nobody offers it
     options: Options  # YIELD.Options or ERROR.Details
     payload: Payload
 

@@ -219,17 +219,19 @@ class Dealer:
         elif reply.answer is Answer.ERROR:
             self._calls.error(pending, carried(reply.options), reply.error, reply.payload)
         else:
-            self._choose_again(pending)
+            self._choose_again(pending, reply.error)
 
-    def _choose_again(self, pending: PendingCall) -> None:
+    def _choose_again(self, pending: PendingCall, why: str) -> None:
         """Nothing has been sent to the callee, so another owner may be asked; the same would answer the same."""
         target = self._ledger.tables.registration(self._realm, EXACT, pending.call.procedure)
         if not self._ledger.serving():
             self._calls.refuse(pending, Unavailable("This node does not serve at the moment; nothing was called."))
-        elif target == pending.target or pending.attempts >= _ATTEMPTS_MAX:
-            self._calls.refuse(pending, not_registered(pending.call.procedure))
-        else:
+        elif target != pending.target and pending.attempts < _ATTEMPTS_MAX:
             self._choose(pending)
+        elif why == Unavailable.uri:
+            self._calls.refuse(pending, Unavailable("The callee's node does not serve now; nothing was sent to it."))
+        else:
+            self._calls.refuse(pending, not_registered(pending.call.procedure))
 
     def cancel(self, caller: Session, cancel: Cancel) -> None:
         """CANCEL of a call that has ended is no error: the two may cross."""
@@ -241,15 +243,16 @@ class Dealer:
 
     def invoke(self, source: Owner, invoke: Invoke) -> None:
         """Another node's call: deliver it if all of rule 3 holds, else say that nothing was sent."""
+        if not self._ledger.serving():
+            self._outbox.forward(source, not_delivered(invoke.call, Unavailable.uri))
+            return
         offer = self._by_id.get(invoke.registration)
-        if offer is None or offer.session.id != invoke.callee or not self._may_deliver(offer):
+        if offer is None or offer.session.id != invoke.callee or not self._owns(offer):
             self._outbox.forward(source, not_delivered(invoke.call))
             return
         self._send_invocation(offer, self._calls.serve(source, invoke.call), invoke.options, invoke.payload)
 
-    def _may_deliver(self, offer: Offer) -> bool:
-        if not self._ledger.serving():
-            return False
+    def _owns(self, offer: Offer) -> bool:
         row = self._ledger.tables.registration(self._realm, EXACT, offer.key.uri)
         return row is not None and row.owner == self._ledger.owner and row.session == offer.session.id
 
@@ -286,9 +289,9 @@ class Dealer:
             self._calls.error(work, carried(error.details), uri, payload)
 
 
-def not_delivered(call: int) -> Reply:
+def not_delivered(call: int, why: str = "") -> Reply:
     """Nothing has been sent to the callee (rule 3)."""
-    return Reply(call, Answer.NOT_DELIVERED, "", NO_OPTIONS, NOTHING)
+    return Reply(call, Answer.NOT_DELIVERED, why, NO_OPTIONS, NOTHING)
 
 
 def _check_policy(options: Options) -> None:

@@ -385,6 +385,15 @@ def test_a_call_that_nobody_takes_is_refused_after_three_attempts(cluster: Clust
     assert caller.one().error == "wamp.error.no_such_procedure"
 
 
+def test_a_callee_at_a_suspended_node_is_unavailable_not_unknown(cluster: Cluster) -> None:
+    callee, caller = registered(cluster, "b", "p"), cluster["a"].join()
+    cluster["b"].ledger.is_serving = False
+    caller.call("p")
+    cluster.settle()
+    assert caller.one().error == "wamp.error.unavailable"
+    assert callee.take() == []
+
+
 def test_a_suspended_node_does_not_choose_again(cluster: Cluster) -> None:
     old, new, caller = registered(cluster, "b", "p"), cluster["c"].join(), cluster["a"].join()
     caller.call("p")

@@ -42,6 +42,7 @@ from wampha.state.commands import Owner
 __all__ = ("Links", "configuration_hash")
 
 _LASTED_TICKS: Final = 2  # a link that lived so long was a success: the next dial need not wait long
+_EARLY_MAX: Final = 100  # control frames of a peer before its data link is up: some ten seconds of pings
 
 
 class Links:
@@ -74,11 +75,12 @@ class Links:
     ) -> None:
         """`voters` maps the names of all voters to `host:port`; `identity` gives this node's (life, incarnation).
 
-        `on_up(name, life, incarnation)` and `on_down(name)` follow the control link; `on_control(name, data)` comes
-        only between them. `on_data(source, relayed)` hands over a message for this incarnation, and `on_chunk_end()`
-        ends each group of them. `on_owner_lost(owner)`: the data link to that incarnation is gone, and what was on it
-        is lost. `on_pressure(name, backed_up)`: a quarter of `link_queue_bytes_max` waits for that peer, or no longer.
-        None of them is called from inside `send_control` or `forward`. An empty `secret` proves nothing: loopback only.
+        `on_up(name, life, incarnation)`: both channels to that peer are up; `on_down(name)`: its control link is down;
+        `on_control(name, data)` comes only between them. `on_data(source, relayed)` hands over a message for this
+        incarnation, and `on_chunk_end()` ends each group of them. `on_owner_lost(owner)`: the data link to that
+        incarnation is gone, and what was on it is lost. `on_pressure(name, backed_up)`: a quarter of
+        `link_queue_bytes_max` waits for that peer, or no longer. None of them is called from inside `send_control` or
+        `forward`. An empty `secret` proves nothing: loopback only.
         """
         self._clock: Final = ReactorClock(reactor)
         self._membership: Final = Membership(
@@ -108,6 +110,8 @@ class Links:
         self._links: Final[dict[Link, None]] = {}  # every connection, in order of age; a dict, since sets have no order
         self._proven: Final[dict[tuple[str, Channel], Link]] = {}  # the one connection that counts
         self._data: Final[dict[Owner, Link]] = {}  # the proven data links again, by incarnation
+        self._up: Final[dict[str, None]] = {}  # peers that `on_up` has named
+        self._early: Final[dict[str, list[bytes]]] = {}  # control frames of peers that are not up yet
         self._unflushed: Final[list[Link]] = []
         self._flush_due = False
         self._port: Any = None
@@ -211,8 +215,8 @@ class Links:
             link.flush()
 
     def connected(self) -> list[str]:
-        """The names of the peers whose control link is up, sorted."""
-        return sorted(name for name, channel in self._proven if channel is Channel.CONTROL)
+        """The names of the peers that are up, sorted."""
+        return sorted(self._up)
 
     def backed_up(self, name: str) -> bool:
         """Whether the data link to a peer is behind (see `on_pressure`)."""
@@ -287,10 +291,19 @@ class Links:
         )
         if link.channel is Channel.DATA:
             self._data[link.peer] = link
+        else:
+            self._refusals.well(name)
+            self._keep(name, Channel.DATA)
+        self._tell_up(name, link)
+
+    def _tell_up(self, name: str, link: Link) -> None:
+        """A peer is up when both channels are: what the ledger lets in must find a way for its messages."""
+        if name in self._up or (name, Channel.CONTROL) not in self._proven or (name, Channel.DATA) not in self._proven:
             return
-        self._refusals.well(name)
+        self._up[name] = None
         self._on_up(name, link.life, link.peer.incarnation)
-        self._keep(name, Channel.DATA)
+        for data in self._early.pop(name, ()):
+            self._on_control(name, data)
 
     def ended(self, link: Link) -> None:
         """A connection is gone: tell it if it counted, and dial again."""
@@ -317,7 +330,9 @@ class Links:
         if channel is Channel.CONTROL:
             if (name, Channel.DATA) in self._dialers:
                 self._dialers[name, Channel.DATA].stop()  # until control is back
-            self._on_down(name)
+            self._early.pop(name, None)
+            if self._up.pop(name, self) is None:
+                self._on_down(name)
             return
         del self._data[link.peer]
         if link.backed_up:
@@ -345,8 +360,15 @@ class Links:
         )
 
     def controlled(self, link: Link, data: bytes) -> None:
-        """Hand a control frame to the ledger."""
-        self._on_control(link.peer.name, data)
+        """Hand a control frame to the ledger; the peer may have seen both channels up a moment before this node."""
+        name = link.peer.name
+        if name in self._up:
+            self._on_control(name, data)
+            return
+        early = self._early.setdefault(name, [])
+        early.append(data)
+        if len(early) > _EARLY_MAX:
+            link.break_off("its data link does not come up")
 
     def chunk_ended(self) -> None:
         """Let the clients' outboxes write, and send what the messages caused."""

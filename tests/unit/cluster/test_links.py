@@ -259,6 +259,7 @@ def test_a_lost_data_connection_leaves_control_alone(network, clock):
 def test_the_older_of_two_connections_is_closed_before_the_younger_is_told(network):
     one = Peer(network, "n1").start()
     first = Puppet(member()).connect(network)
+    Puppet(member(channel=Channel.DATA)).connect(network)
     one.take()
     second = Puppet(member()).connect(network)
     assert one.take() == [("down", "n2"), ("up", "n2", 1, 2)]
@@ -293,7 +294,37 @@ def test_another_incarnation_ends_the_older_one_on_both_channels(network, channe
     Puppet(member(identity=(1, 3), channel=channel)).connect(network)
     told = one.take()
     assert sorted(told[:2]) == [("down", "n2"), ("lost", Owner("n2", 2))]
-    assert told[2:] == ([("up", "n2", 1, 3)] if channel is Channel.CONTROL else [])
+    assert told[2:] == []
+    other = Channel.DATA if channel is Channel.CONTROL else Channel.CONTROL
+    Puppet(member(identity=(1, 3), channel=other)).connect(network)
+    assert one.take() == [("up", "n2", 1, 3)]
+
+
+def test_a_peer_is_up_when_both_channels_are(network):
+    one = Peer(network, "n1").start()
+    Puppet(member()).connect(network)
+    assert one.take() == [] and one.links.connected() == []
+    Puppet(member(channel=Channel.DATA)).connect(network)
+    assert one.take() == [("up", "n2", 1, 2)]
+
+
+def test_control_frames_that_come_before_the_data_link_are_kept_in_order(network, clock):
+    one = Peer(network, "n1").start()
+    puppet = Puppet(member()).connect(network)
+    puppet.transport.write(framed(b"early") + framed(b"bird"))
+    settle(clock)
+    assert one.take() == []
+    Puppet(member(channel=Channel.DATA)).connect(network)
+    assert [event[0] for event in one.take()] == ["up", "control", "control"]
+
+
+def test_a_peer_whose_data_link_does_not_come_up_is_cut_off(network, clock):
+    one = Peer(network, "n1").start()
+    puppet = Puppet(member()).connect(network)
+    puppet.transport.write(framed(b"ping") * 101)
+    settle(clock)
+    assert puppet.closed
+    assert one.take() == []
 
 
 def test_a_changed_identity_shakes_hands_anew_and_ends_the_old_one_elsewhere(network, clock):

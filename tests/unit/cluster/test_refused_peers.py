@@ -97,6 +97,7 @@ def test_a_crowd_of_strangers_does_not_keep_members_out(network, clock):
     crowd = [Puppet().connect(network) for _ in range(20)]
     assert sum(not puppet.closed for puppet in crowd) == 8
     Puppet(member()).connect(network)
+    Puppet(member(channel=Channel.DATA)).connect(network)
     assert one.links.connected() == ["n2"]
 
 

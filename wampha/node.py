@@ -59,7 +59,10 @@ class Node:
 
         self.links: Final = self._make_links(settings.cluster) if settings.cluster else None
         self.delivery: Final = Delivery(
-            forward=self.links.forward if self.links else _nowhere, counters=self.counters, reactor=reactor
+            forward=self.links.forward if self.links else _forward_nowhere,
+            flush_links=self.links.flush if self.links else _nothing_to_flush,
+            counters=self.counters,
+            reactor=reactor,
         )
         self.router: Final = Router(
             realms=[RealmRules.of(realm) for realm in settings.realms],
@@ -275,9 +278,13 @@ def _protocol_constants() -> dict[str, float]:
     return {name: value for name, value in timing.items() if isinstance(value, float)}
 
 
-def _nowhere(owner: Owner, relayed: object) -> bool:
+def _forward_nowhere(owner: Owner, relayed: object) -> bool:
     """A single node has nobody to forward to."""
     return False
+
+
+def _nothing_to_flush() -> None:
+    """And so it has no links to flush."""
 
 
 def _now(deferred: defer.Deferred[Any]) -> Any:

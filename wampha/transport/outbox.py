@@ -17,6 +17,7 @@ from twisted.internet import tcp, unix
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from wampha.counters import Counters
@@ -54,11 +55,17 @@ def _is_direct(transport: Any) -> bool:
     return isinstance(transport, _DIRECT) and not transport.TLS
 
 
-class Flusher:
-    """Writes what was queued for clients during a turn."""
+def over_tls(transport: Any) -> bool:
+    """Whether the transport is Twisted's TLS layer, which keeps its protocol elsewhere and closes only as a whole."""
+    return isinstance(transport, TLSMemoryBIOProtocol)
 
-    def __init__(self, reactor: Reactor) -> None:
+
+class Flusher:
+    """Writes what was queued for clients, and for other nodes, during a turn."""
+
+    def __init__(self, reactor: Reactor, flush_links: Callable[[], None]) -> None:
         self._reactor: Final = reactor
+        self._flush_links: Final = flush_links
         self._dirty: list[ClientOutbox] = []
         self._call: Any = None
         self._chunk_in_hand = False
@@ -79,7 +86,11 @@ class Flusher:
         while self._dirty:
             dirty, self._dirty = self._dirty, []
             for client in dirty:
-                client.flush()
+                try:
+                    client.flush()
+                except Exception:  # one client must not keep the others from their messages
+                    client.failed()
+        self._flush_links()
 
     def _late(self) -> None:
         self._call = None
@@ -227,6 +238,11 @@ class ClientOutbox:
 
     # ---- the end
 
+    def failed(self) -> None:
+        """An exception of ours while writing: what the client has got is no longer known."""
+        _log.failure("bytes for {client} could not be written", client=self.describe())
+        self._connection.cut()
+
     def close(self) -> None:
         """End the stream behind what is queued; the peer's end follows, or the connection's deadline."""
         self.group = None
@@ -242,8 +258,11 @@ class ClientOutbox:
         self._open = False
         self._transport.unregisterProducer()
         # Only our half: a full close with input unread resets the connection, and our last words would be lost.
-        half_close: Callable[[], None] = getattr(self._transport, "loseWriteConnection", self._transport.loseConnection)
-        half_close()
+        # TLS has no half of its own, and lends us TCP's, which would cut off its closing alert.
+        if over_tls(self._transport):
+            self._transport.loseConnection()
+        else:
+            self._transport.loseWriteConnection()
 
     def drop(self) -> None:
         """Forget everything; nothing is written any more."""
@@ -277,9 +296,16 @@ class ClientOutbox:
 class Delivery:
     """`routing.ports.Outbox`: one EVENT to many clients of this node, and messages to other nodes."""
 
-    def __init__(self, *, forward: Callable[[Owner, Relayed], bool], counters: Counters, reactor: Reactor) -> None:
-        """`forward` hands a message to the data links."""
-        self.flusher: Final = Flusher(reactor)
+    def __init__(
+        self,
+        *,
+        forward: Callable[[Owner, Relayed], bool],
+        counters: Counters,
+        reactor: Reactor,
+        flush_links: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`forward` hands a message to the data links, `flush_links` writes what they have queued."""
+        self.flusher: Final = Flusher(reactor, flush_links)
         self.forward: Final = forward
         self._counters: Final = counters
 

@@ -185,7 +185,7 @@ class Machine:
         route = self.tables.route(add.realm, add.match, add.topic)
         if route is None:
             route = Route(index, add.match, add.topic)
-            self.tables.routes.setdefault(add.realm, PatternIndex()).add(add.match, add.topic, route)
+            self.tables.routes_in(add.realm).add(add.match, add.topic, route)
         # A row that stands keeps its index: everybody who applied that entry knows the row since.
         if add.owner not in route.owners:
             route.owners[add.owner] = index
@@ -219,7 +219,7 @@ class Machine:
             same = standing.owner == add.owner and standing.session == add.session
             return Outcome.OK if same else Outcome.TAKEN
         registration = Registration(index, add.match, add.procedure, add.policy, add.owner, add.session, index)
-        self.tables.registrations.setdefault(add.realm, PatternIndex()).add(add.match, add.procedure, registration)
+        self.tables.registrations_in(add.realm).add(add.match, add.procedure, registration)
         self._changes.append(
             RegistrationAdded(add.owner, add.realm, add.match, add.procedure, registration.id, add.session)
         )

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from wampha.names.patterns import PatternIndex
 from wampha.state.codec import UnreadableError
 from wampha.state.commands import Owner
 from wampha.state.tables import Node, Registration, Route, Tables
@@ -58,21 +57,20 @@ _DECODER: Final = msgspec.msgpack.Decoder(_Snapshot)
 def encode(tables: Tables) -> bytes:
     """All tables as bytes; equal for tables that came from the same log."""
     position = {owner: number for number, owner in enumerate(tables.up)}
-    snapshot = _Snapshot(
+    # Rows as tuples in the order of `_RouteRow` and `_RegistrationRow`: there are many, and this stops the reactor.
+    snapshot = (
         tables.term,
         tables.leader,
         tables.previous_leader,
         list(tables.dead),
         [_Member(owner, index, tables.number[owner], tables.nodes[owner]) for owner, index in tables.up.items()],
         [
-            _RouteRow(realm, row.match, row.topic, row.id, [(position[owner], at) for owner, at in row.owners.items()])
+            (realm, row.match, row.topic, row.id, [(position[owner], at) for owner, at in row.owners.items()])
             for realm, rows in tables.routes.items()
             for row in rows
         ],
         [
-            _RegistrationRow(
-                realm, row.match, row.procedure, row.policy, row.id, position[row.owner], row.session, row.index
-            )
+            (realm, row.match, row.procedure, row.policy, row.id, position[row.owner], row.session, row.index)
             for realm, rows in tables.registrations.items()
             for row in rows
         ],
@@ -103,11 +101,12 @@ def _tables(snapshot: _Snapshot) -> Tables:
     owners = [member.owner for member in snapshot.members]
     for row in snapshot.routes:
         route = Route(row.id, row.match, row.topic)
-        route.owners.update((owners[position], index) for position, index in row.owners)
-        tables.routes.setdefault(row.realm, PatternIndex()).add(row.match, row.topic, route)
+        for position, index in row.owners:
+            route.owners[owners[position]] = index
+        tables.routes_in(row.realm).add(row.match, row.topic, route)
     for offer in snapshot.registrations:
         registration = Registration(
             offer.id, offer.match, offer.procedure, offer.policy, owners[offer.member], offer.session, offer.index
         )
-        tables.registrations.setdefault(offer.realm, PatternIndex()).add(offer.match, offer.procedure, registration)
+        tables.registrations_in(offer.realm).add(offer.match, offer.procedure, registration)
     return tables

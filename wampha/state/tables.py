@@ -74,6 +74,20 @@ class Tables:
         index = self.registrations.get(realm)
         return None if index is None else index.get(match, procedure)
 
+    def routes_in(self, realm: str) -> PatternIndex[Route]:
+        """The routes of a realm, to add to."""
+        index = self.routes.get(realm)
+        if index is None:
+            index = self.routes[realm] = PatternIndex()
+        return index
+
+    def registrations_in(self, realm: str) -> PatternIndex[Registration]:
+        """The registrations of a realm, to add to."""
+        index = self.registrations.get(realm)
+        if index is None:
+            index = self.registrations[realm] = PatternIndex()
+        return index
+
     def routes_of(self, owner: Owner) -> Iterator[tuple[str, Route]]:
         """(realm, route) of every route that has a row of this owner; looks through all routes."""
         for realm, index in self.routes.items():

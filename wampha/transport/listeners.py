@@ -19,7 +19,7 @@ from wampha.limits import Limits
 from wampha.transport.connection import Router, Service
 from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
-from wampha.transport.outbox import Delivery
+from wampha.transport.outbox import Delivery, over_tls
 from wampha.transport.rawsocket import MAGIC, RawSocketFactory
 from wampha.transport.websocket import WebSocketFactory
 
@@ -66,7 +66,11 @@ class Undecided(Protocol):
         factory.age = self._age
         real: Any = factory.protocol()
         real.factory = factory
-        transport.protocol = real  # from here on this object is out of the path
+        # From here on this object is out of the path.
+        if over_tls(transport):
+            transport.wrappedProtocol = real
+        else:
+            transport.protocol = real
         real.makeConnection(transport)
         real.dataReceived(data)
 

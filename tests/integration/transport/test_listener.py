@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.support.fakerouter import FakeConversation, FakeRouter, JsonStandIn, MsgpackStandIn
 from tests.support.rawclients import (
@@ -158,6 +164,49 @@ def test_a_unix_socket(serve: Serve, tmp_path: Path) -> None:
         assert received == b"\x7f\xf1\x00\x00" + raw_frame(b"[1]")
 
 
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")  # Twisted does
+def test_tls_by_the_endpoint_string(serve: Serve, tmp_path: Path) -> None:
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(self_signed())
+    server = serve(f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    text = "x" * MIB
+    for make in (WebSocketClient, RawSocketClient):
+        with make(server.port) as client:
+            client.socket = context.wrap_socket(client.socket)
+            client.shake_hands()
+            client.send_json(text)
+            assert client.read_json() == [text]
+            in_reactor(server.router.conversations[-1].client.finish)
+            if isinstance(client, WebSocketClient):
+                assert client.read_close() == (1000, "")
+                client.send(ws_frame(b"\x03\xe8", CLOSE))
+            assert client.at_end()
+
+
+def self_signed() -> bytes:
+    """A private key and a certificate for it, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private + certificate.public_bytes(serialization.Encoding.PEM)
+
+
 def test_every_connection_has_tcp_nodelay(serve: Serve) -> None:
     server = serve()
     with WebSocketClient(server.port) as web, RawSocketClient(server.port) as raw:
@@ -170,8 +219,8 @@ def test_every_connection_has_tcp_nodelay(serve: Serve) -> None:
 def test_a_large_message_comes_back_whole(serve: Serve) -> None:
     server = serve()
     text = "x" * (4 * MIB)
-    for client in (WebSocketClient(server.port), RawSocketClient(server.port)):
-        with client:
+    for make in (WebSocketClient, RawSocketClient):
+        with make(server.port) as client:
             client.shake_hands()
             client.send_json(text)
             assert client.read_json() == [text]

@@ -209,6 +209,17 @@ def test_sending_never_raises_and_an_unwritable_message_of_ours_cuts_the_client(
     assert transport.aborted
 
 
+@pytest.mark.logs_errors
+def test_a_client_whose_bytes_cannot_be_written_does_not_keep_the_others_from_theirs() -> None:
+    bench = Bench()
+    broken, other = bench.open_rawsocket(), bench.open_rawsocket()
+    broken.write = None  # type: ignore[method-assign,assignment]
+    bench.delivery.deliver(subscribers(bench), event())
+    bench.delivery.flush()
+    assert broken.aborted
+    assert len(messages(other)) == 1
+
+
 # ---- slow clients
 
 

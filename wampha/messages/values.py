@@ -9,7 +9,7 @@ conversion of JSON strings"). What only some families can write stays within the
 | NaN, Infinity                                    | Untranscodable | as it is       | as it is       |
 | integers beyond 64 bits                          | as it is       | Untranscodable | as it is       |
 | a string that begins with NUL                    | Untranscodable | as it is       | as it is       |
-| CBOR undefined                                   | null           | nil            | as it is       |
+| undefined (CBOR's; the extension of msgpackr)    | null           | nil            | as it is       |
 | half and single floats                           | the same value in the width that the target writes       |
 | map keys that are no strings                     | Untranscodable unless the family stays the same          |
 | MessagePack extensions, CBOR tags, simple values | Untranscodable unless the family stays the same          |
@@ -145,6 +145,13 @@ def _refuse_tag(value: Any, immutable: bool) -> NoReturn:
     raise ValueError("references, regular expressions and MIME messages are not accepted in CBOR")
 
 
+def _extension(code: int, data: memoryview) -> Any:
+    # msgpackr, hence wampy.js, writes JavaScript's undefined as extension 0 with one zero octet.
+    if code == 0 and bytes(data) == b"\0":
+        return cbor2.undefined
+    return msgspec.msgpack.Ext(code, bytes(data))
+
+
 _SHARED_SCALARS: Final = frozenset((str, int, bool, float, bytes))
 
 # String references (25, 256) and shared values (28, 29) make a graph of what must be a tree; decoding a regular
@@ -153,5 +160,5 @@ CBOR_REFUSED: Final = dict.fromkeys((25, 28, 29, 35, 36, 256), _refuse_tag)
 
 _json_decode: Final = msgspec.json.Decoder().decode
 _json_encode: Final = msgspec.json.Encoder().encode
-_msgpack_decode: Final = msgspec.msgpack.Decoder().decode
+_msgpack_decode: Final = msgspec.msgpack.Decoder(ext_hook=_extension).decode
 _msgpack_encode: Final = msgspec.msgpack.Encoder().encode

@@ -210,6 +210,21 @@ class TestMinority:
         world.check_equal_tables()
         assert former.ledger.tables.route(REALM, "exact", "of.the.majority")
 
+    def test_d19_a_deposed_leader_with_many_commands_of_its_own_catches_up_at_once(self) -> None:
+        world = a_cluster()
+        former = world.leader
+        world.network.partition([former.name], [host.name for host in world.followers])
+        for number in range(300):
+            former.add_route(f"lost.{number}")
+        world.run(1.4)
+        for number in range(300):
+            world.leader.add_route(f"kept.{number}")
+        world.run(0.3)
+        world.network.heal()
+        world.run(0.3)
+        assert former.engine.applied == world.leader.engine.applied
+        assert former.ledger.tables.route(REALM, "exact", "kept.299")
+
     def test_a_short_suspension_costs_no_session(self) -> None:
         world = a_cluster()
         host = world.followers[0]

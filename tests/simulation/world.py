@@ -12,6 +12,7 @@ from typing import Any
 from tests.simulation.clock import Timer, VirtualClock
 from tests.simulation.network import Network
 from wampha.counters import Counters
+from wampha.ledger.engine import Options
 from wampha.ledger.raft import RaftLedger
 from wampha.state.changes import NodeGone
 from wampha.state.commands import AddRoute, Outcome, Owner, RemoveRoute
@@ -75,7 +76,7 @@ class Host:
             events=self,
             counters=self.counters,
             version="1",
-            **options,
+            options=Options(**options),
         )
 
     # ---- the process

@@ -8,6 +8,7 @@ socket and no clock of its own. What is put right around it (docs/design.md sect
     answer-term  an answer counts only in the term that it answers (D3)
     tail         pieces of a snapshot never commit the follower's own, unverified log (D20)
     recovering   a voter without memory does not vote and its answers do not count (rules 40, 41)
+    steps        a log that differs is found in one step, at once (D19)
     compaction   a snapshot is finished in the tick that began it (D16)
     elections    candidacies begin only by `campaign()`: see election.py (D14)
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -33,19 +35,17 @@ from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.ledger import without_pickle
 from wampha.ledger.constants import Timing
-from wampha.ledger.entries import connects, contiguous, without_known
+from wampha.ledger.entries import connects, contiguous, first_doubtful, without_known
 from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RaftBody, RequestVote, Vote
 from wampha.ledger.transport import LinkTransport, Peer
 
 LIBRARY_VERSION: Final = "0.3.17"
-REPAIRS: Final = frozenset({"known", "next", "answer-term", "tail", "recovering", "compaction", "elections"})
+REPAIRS: Final = frozenset({"known", "next", "answer-term", "tail", "recovering", "steps", "compaction", "elections"})
 
 COMMAND: Final = b"\x00"  # first byte of an entry that holds a command; the only kind that peers may send
 NO_OP: Final = b"\x01"  # first byte of the entry with which a leader begins
-BATCH_BYTES_MAX: Final = 1 << 20  # of one append_entries; also above every command, see `propose`
 COMMAND_BYTES_MAX: Final = 1 << 18
 QUEUED_MAX: Final = 10_000  # commands that wait for a leader
-LOG_ENTRIES_MAX: Final = 50_000  # then the log is replaced by a snapshot
 NEVER_S: Final = 1e9
 
 SUCCESS: Final = 0  # result codes of the library
@@ -83,6 +83,16 @@ _FIELDS: Final = (
     "__serializer",
     "__votedForNodeId",
 )
+
+
+@dataclass(frozen=True)
+class Options:
+    """What only tests change."""
+
+    repairs: frozenset[str] = REPAIRS
+    log_entries_max: int = 50_000  # then the log is replaced by a snapshot
+    batch_bytes_max: int = 1 << 20  # of one append_entries
+
 
 Settled = Callable[[Any, int], None]  # (what apply returned, result code of the library)
 
@@ -174,13 +184,11 @@ class Engine:
         restore: Callable[[bytes], None],
         counters: Counters,
         recovering: bool,
-        repairs: frozenset[str] = REPAIRS,
-        log_entries_max: int = LOG_ENTRIES_MAX,
-        batch_bytes_max: int = BATCH_BYTES_MAX,
+        options: Options,
     ) -> None:
         """`apply(index, command)` is called in the order of the log, once for each command.
 
-        A `name` that is not among `voters` makes an observer. `repairs` and the two bounds exist for tests.
+        A `name` that is not among `voters` makes an observer.
         """
         check_library()
         self._timing: Final = timing
@@ -191,15 +199,13 @@ class Engine:
         self._restore: Final = restore
         self.snapshot: Final = snapshot
         self._counters: Final = counters
-        self._repairs: Final = repairs
-        self._log_entries_max: Final = log_entries_max
-        self._batch_bytes_max: Final = batch_bytes_max
+        self._options: Final = options
         self.recovering = recovering
-        self.may_cut = "known" not in repairs
+        self.may_cut = "known" not in options.repairs
         self.campaigning = False  # during `campaign`
         self.installed = 0  # snapshots
         self.heard = -NEVER_S  # when the last append_entries of a leader came
-        self._snapshot_answer: tuple[int, bool] | None = None  # (next index, reset) while a snapshot is installed
+        self._certain: tuple[int, bool] | None = None  # (next index, reset) to be answered instead of the library's
         self._flushed = (0, 0)  # last log index and commit index when append_entries were sent last
         self._candidate_since = -NEVER_S
         self._handlers: Final[dict[type[RaftBody], Callable[[Peer, Any, bool], None]]] = {
@@ -365,14 +371,14 @@ class Engine:
             autoTick=False,
             appendEntriesUseBatch=True,
             appendEntriesPeriod=timing.append_s,
-            appendEntriesBatchSizeBytes=self._batch_bytes_max,
+            appendEntriesBatchSizeBytes=self._options.batch_bytes_max,
             raftMinTimeout=timing.election_min_s,
             raftMaxTimeout=timing.election_max_s,
             leaderFallbackTimeout=NEVER_S,  # rule 17 instead
             connectionTimeout=timing.election_max_s,
             commandsQueueSize=QUEUED_MAX,
             commandsWaitLeader=True,
-            logCompactionMinEntries=self._log_entries_max,
+            logCompactionMinEntries=self._options.log_entries_max,
             logCompactionMinTime=NEVER_S,
             dynamicMembershipChange=False,
             fullDumpFile=None,
@@ -381,7 +387,7 @@ class Engine:
         )
 
     def repaired(self, repair: str) -> bool:
-        return repair in self._repairs
+        return repair in self._options.repairs
 
     def election_timeout(self) -> float:
         return self._chance.uniform(self._timing.election_min_s, self._timing.election_max_s)
@@ -415,12 +421,12 @@ class Engine:
                 lib._SyncObj__raftCommitIndex = max(index, self.committed)
                 self.installed += 1
                 self._give_up_until(index)
-                self._snapshot_answer = (index + 1, False)
+                self._certain = (index + 1, False)
                 return
         except Exception:
             self._counters.add("snapshots_refused")
             self._log.failure("a snapshot could not be installed")
-        self._snapshot_answer = (self.applied + 1, True)
+        self._certain = (self.applied + 1, True)
 
     def _give_up_until(self, index: int) -> None:
         """Nobody will ever say what became of proposals that the snapshot jumped over (D7)."""
@@ -445,8 +451,11 @@ class Engine:
                 self._contradicted("entry {index} of {peer} contradicts what is committed", peer=peer.name, index=other)
                 return
             self.may_cut = other <= self.log_end[1]
+        elif self.repaired("steps") and (index := first_doubtful(append, log, self.committed)):
+            self._certain = (index, True)
         self._transport.receive(peer, append)
         self.may_cut = not self.repaired("known")
+        self._certain = None
 
     def _on_piece(self, peer: Peer, piece: Piece, recovering: bool) -> None:
         if piece.term < self.term or not self._accept_leader(peer, piece.term):
@@ -454,7 +463,7 @@ class Engine:
         if self.repaired("tail"):
             piece = msgspec.structs.replace(piece, commit=min(piece.commit, self.committed))
         self._transport.receive(peer, piece)
-        self._snapshot_answer = None
+        self._certain = None
 
     def _accept_leader(self, peer: Peer, term: int) -> bool:
         if peer.name not in self._others:
@@ -484,6 +493,8 @@ class Engine:
             next_index[peer] = answer.next_index
         else:
             self._transport.receive(peer, answer)
+        if answer.reset and self.repaired("steps"):
+            self._flushed = (0, 0)  # begin again in this turn
         if self.repaired("next"):
             least = max(2, lib._SyncObj__raftMatchIndex[peer] + 1)
             next_index[peer] = max(least, next_index[peer] if answer.reset else max(before, next_index[peer]))
@@ -515,8 +526,8 @@ class Engine:
         return self._send(peer.name, body)
 
     def _truthful(self, answer: Answer) -> Answer:
-        """Say which term is answered (D3); after a snapshot, say how far the log is certain."""
-        next_index, reset = self._snapshot_answer or (answer.next_index, answer.reset)
+        """Say which term is answered (D3), and after a snapshot or a conflict where to go on."""
+        next_index, reset = self._certain or (answer.next_index, answer.reset)
         return Answer(self.term, next_index, reset, answer.success)
 
     # ---- inner

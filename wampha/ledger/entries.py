@@ -21,6 +21,21 @@ def connects(append: Append, log: Sequence[Entry]) -> bool:
     return previous is not None and first <= previous <= last and log[previous - first][2] == append.previous_term
 
 
+def first_doubtful(append: Append, log: Sequence[Entry], committed: int) -> int | None:
+    """Where the leader should begin again if the message does not connect, for another term stands in its place.
+
+    That is the first entry of that term which is not committed: what is committed is in the leader's log. One step back
+    for each message, as the library would have it, takes as many of them as a deposed leader took commands (D19).
+    """
+    previous, first = append.previous_index, log[0][1]
+    if previous is None or not first <= previous <= log[-1][1]:
+        return None
+    index = previous
+    while index > max(first, committed + 1) and log[index - 1 - first][2] == log[previous - first][2]:
+        index -= 1
+    return index
+
+
 def without_known(append: Append, log: Sequence[Entry]) -> Append:
     """The same message, which connects, without the entries that `log` holds already.
 

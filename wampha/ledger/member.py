@@ -10,7 +10,7 @@ from typing import Final
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
 from wampha.ledger.election import Election
-from wampha.ledger.engine import REPAIRS, Engine, Settled
+from wampha.ledger.engine import Engine, Options, Settled
 from wampha.ledger.frames import Ping, PreVote, PreVoted, RaftBody, Reply
 from wampha.ledger.lease import LeaseBook
 from wampha.state.codec import encode
@@ -36,9 +36,7 @@ class Member:
         counters: Counters,
         recovering: bool,
         held_until: float,
-        repairs: frozenset[str] = REPAIRS,
-        log_entries_max: int,
-        batch_bytes_max: int,
+        options: Options,
     ) -> None:
         """`held_until`: as a leader, grant and claim nothing before (rule 54)."""
         self.cluster: Final = cluster
@@ -61,9 +59,7 @@ class Member:
             restore=machine.restore,
             counters=counters,
             recovering=recovering,
-            repairs=repairs,
-            log_entries_max=log_entries_max,
-            batch_bytes_max=batch_bytes_max,
+            options=options,
         )
         self._election: Final = Election(
             name=name, voters=voters, engine=self.engine, timing=timing, now=now, send=send

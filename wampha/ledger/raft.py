@@ -23,7 +23,7 @@ from twisted.logger import Logger
 
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import BATCH_BYTES_MAX, LOG_ENTRIES_MAX, REPAIRS, check_library
+from wampha.ledger.engine import Options, check_library
 from wampha.ledger.founding import Founding
 from wampha.ledger.frames import (
     AnyFrame,
@@ -43,7 +43,7 @@ from wampha.ledger.member import Member
 from wampha.ledger.membership import Membership
 from wampha.ledger.proposals import Proposals
 from wampha.routing.ports import Cancellable, Clock, LedgerEvents
-from wampha.state.commands import Command, Leave, Outcome, Owner
+from wampha.state.commands import Command, Outcome, Owner
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
 
@@ -70,15 +70,12 @@ class RaftLedger:
         counters: Counters,
         version: str,
         timing: Timing | None = None,
-        repairs: frozenset[str] = REPAIRS,
-        log_entries_max: int = LOG_ENTRIES_MAX,
-        batch_bytes_max: int = BATCH_BYTES_MAX,
+        options: Options | None = None,
     ) -> None:
         """`send(peer, data)` queues a control frame (False: no link) and never calls back synchronously.
 
         `identity_changed()` asks the links to shake hands anew, with another life or incarnation. A node whose name is
-        not among the `voters` is an observer. `repairs` and the two bounds are for tests. Raises StartError if the
-        installed pysyncobj is not the one that is supported.
+        not among the `voters` is an observer. Raises StartError if the installed pysyncobj is not the supported one.
         """
         check_library()
         self._name: Final = name
@@ -91,11 +88,7 @@ class RaftLedger:
         self._events: Final = events
         self._counters: Final = counters
         self._timing: Final = timing or Timing.of()
-        self._engine_options: Final[dict[str, Any]] = {
-            "repairs": repairs,
-            "log_entries_max": log_entries_max,
-            "batch_bytes_max": batch_bytes_max,
-        }
+        self._options: Final = options or Options()
         self._handlers: Final[dict[type[AnyFrame], Callable[[str, Any], None]]] = {
             Raft: self._on_raft,
             Ping: self._on_ping,
@@ -107,7 +100,12 @@ class RaftLedger:
         }
         self._proposals: Final = Proposals(deadline_s=self._timing.proposal_s, counters=counters)
         self._membership: Final = Membership(
-            propose=self.propose, refused=self._up_refused, address=address, version=version
+            propose=self.propose,
+            refused=self._up_refused,
+            clock=clock,
+            leave_s=self._timing.leave_s,
+            address=address,
+            version=version,
         )
         self._peers: Final[dict[str, int]] = {}  # connected peer -> its life
         self._lives: Final[dict[str, int]] = {}  # every peer ever connected -> its last life
@@ -120,7 +118,6 @@ class RaftLedger:
         self._founding = self._new_founding() if name in voters else None
         self._running = False
         self._leaving = False
-        self._left: Callable[[], None] | None = None
         self._told_serving = False
         self._served_until: float | None = None  # end of the last lease under which this incarnation served
         self._installed = 0
@@ -168,30 +165,16 @@ class RaftLedger:
     def leave(self, done: Callable[[], None]) -> None:
         """Rule 5, in its order: never serve again, hand the lease back, leave through the log; then `done()`."""
         self._leaving = True
-        self._left = done
         if self._member:
             self._member.lease_end = -math.inf
-        self._timers["leave"] = self._clock.call_later(self._timing.leave_s, self._finish_leaving)
-        self._propose_leave(Outcome.UNKNOWN)
-
-    def _propose_leave(self, outcome: Outcome) -> None:
-        if self._left is None:
-            return
-        if outcome is Outcome.UNKNOWN and self._owner in self.tables.up:
-            self.propose(Leave(self._owner), self._propose_leave)
-        else:
-            self._timers["left"] = self._clock.call_later(0, self._finish_leaving)
-
-    def _finish_leaving(self) -> None:
-        done, self._left = self._left, None
-        if done:
-            done()
+        self._membership.leave(self._owner, self.tables, done)
 
     def stop(self) -> None:
         self._running = False
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._membership.stop()
         if self._member:
             self._member.stop()
 
@@ -260,7 +243,7 @@ class RaftLedger:
         if reply.dead and reply.incarnation == self._owner.incarnation:
             self._fence("the cluster declared this node dead")
         elif member.replied(reply, self._owner):
-            self._ping()  # the leader needs an echo before it can grant
+            self._report(member)  # the leader needs an echo before it can grant
 
     def _on_claim(self, name: str, claim: Claim) -> None:
         member = self._member
@@ -304,7 +287,7 @@ class RaftLedger:
     def _hear_of_another_cluster(self, reply: Reply) -> None:
         """Rule 55: a cluster with a quorum supersedes one without a leader; who is in none joins it."""
         member, founding = self._member, self._founding
-        if not reply.quorate or (member and member.engine.heard_leader(self._timing.election_max_s)):
+        if self._leaving or not reply.quorate or (member and member.engine.heard_leader(self._timing.election_max_s)):
             return
         if founding and founding.pledge is not None and founding.recovering:
             return  # a pledge is exclusive; without `go` this life ends soon
@@ -333,7 +316,7 @@ class RaftLedger:
             counters=self._counters,
             recovering=recovering,
             held_until=held_until,
-            **self._engine_options,
+            options=self._options,
         )
         self._installed = 0
         for peer in sorted(self._peers):
@@ -417,7 +400,7 @@ class RaftLedger:
         if member.supervise(self._owner):
             self._claim(member)
         if member.engine.applied != self._reported:
-            self._ping()
+            self._report(member)
         self._tell_serving()
 
     def _claim(self, member: Member) -> None:
@@ -443,12 +426,18 @@ class RaftLedger:
 
     def _ping(self) -> None:
         """Rule 10: to the leader; a node that hears none asks all voters which cluster there is."""
-        member, now = self._member, self._clock.now()
-        if member is None or not member.engine.heard_leader(2 * self._timing.election_max_s):
-            self._probe(now)
-        elif not member.engine.is_leader and member.engine.leader:
+        member = self._member
+        if member and member.engine.heard_leader(2 * self._timing.election_max_s):
+            self._report(member)
+        else:
+            self._probe(self._clock.now())
+
+    def _report(self, member: Member) -> None:
+        """Ping the leader, if there is one and this node is not it."""
+        leader = member.engine.leader
+        if leader and leader != self._name:
             self._reported = member.engine.applied
-            self._send(member.engine.leader, member.ping(self._owner, self.life, leaving=self._leaving))
+            self._send(leader, member.ping(self._owner, self.life, leaving=self._leaving))
 
     def _probe(self, now: float) -> None:
         probe = Ping(None, 0, self._owner.incarnation, self.life, now, None, 0, self._founding is not None, False)

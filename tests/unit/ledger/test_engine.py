@@ -13,7 +13,7 @@ from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.ledger import engine as engine_module
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import COMMAND, NO_OP, REPAIRS, SUCCESS, UNKNOWN_OUTCOME, Engine, check_library
+from wampha.ledger.engine import COMMAND, NO_OP, REPAIRS, SUCCESS, UNKNOWN_OUTCOME, Engine, Options, check_library
 from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RaftBody, RequestVote, Vote
 
 VOTERS = ("a", "b", "c")
@@ -49,8 +49,7 @@ class Bench:
             restore=self.restored.append,
             counters=self.counters,
             recovering=recovering,
-            repairs=repairs,
-            **options,
+            options=Options(repairs=repairs, **options),
         )
         for peer in VOTERS:
             if peer != name:
@@ -177,13 +176,20 @@ class TestKnownEntries:
         assert bench.counters["log_conflicts"] == 0
         assert bench.log() == [(39, 1), (40, 1)]
 
-    def test_a_previous_entry_of_another_term_is_refused(self) -> None:
-        bench = Bench()
-        bench.append(1, (1, 0), (2, 1), (3, 1))
+    def test_d19_a_previous_entry_of_another_term_is_refused_with_all_of_that_term(self, repaired: bool) -> None:
+        bench = Bench(repairs=REPAIRS if repaired else REPAIRS - {"steps"})
+        bench.append(1, (1, 0), (2, 1), (3, 2), (4, 2), (5, 2))
         bench.taken(Answer)
-        bench.append(2, (3, 2), (4, 2))
-        assert bench.taken(Answer) == [Answer(2, 3, True, False)]
-        assert bench.log() == [(1, 0), (2, 1), (3, 1)]
+        bench.append(3, (5, 3), (6, 3))
+        assert bench.taken(Answer) == [Answer(3, 3 if repaired else 5, True, False)]
+        assert bench.log()[-1] == (5, 2)
+
+    def test_but_never_with_what_is_committed(self) -> None:
+        bench = Bench()
+        bench.append(1, (1, 0), (2, 1), (3, 1), (4, 1), (5, 1), commit=3)
+        bench.taken(Answer)
+        bench.append(3, (5, 3), (6, 3))
+        assert bench.taken(Answer) == [Answer(3, 4, True, False)]
 
     def test_entries_that_do_not_follow_one_another_are_refused(self) -> None:
         bench = Bench()
@@ -218,6 +224,12 @@ class TestAnswers:
         bench = self.a_leader()
         bench.engine.received("b", Answer(1, 4, True, False), False)
         assert self.next_index(bench) == 4
+
+    def test_and_that_in_the_same_tick(self, repaired: bool) -> None:
+        bench = self.a_leader(REPAIRS if repaired else REPAIRS - {"steps"})
+        bench.engine.received("b", Answer(1, 4, True, False), False)
+        bench.engine.tick()
+        assert bool([append for append in bench.taken(Append) if append.previous_index == 3]) is repaired
 
     def test_but_not_what_was_acknowledged(self) -> None:
         bench = self.a_leader()
@@ -458,6 +470,7 @@ def test_a_node_alone_commits_at_once() -> None:
         restore=lambda table: None,
         counters=Counters(),
         recovering=False,
+        options=Options(),
     )
     engine.campaign(0)
     engine.propose(b"x", lambda result, code: settled.append(code))

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.simulation.clock import VirtualClock
 from wampha.counters import Counters
 from wampha.ledger.membership import Membership
 from wampha.ledger.proposals import Proposals
-from wampha.state.commands import Command, Down, Outcome, Owner, Up
+from wampha.state.commands import Command, Down, Leave, Outcome, Owner, Up
 from wampha.state.tables import Tables
 
 ME = Owner("a", 1)
@@ -82,10 +83,13 @@ class TestMembership:
     def setup_method(self) -> None:
         self.proposed: list[tuple[Command, Callable[[Outcome], None]]] = []
         self.refused: list[Owner] = []
+        self.clock = VirtualClock()
         self.tables = Tables()
         self.membership = Membership(
             propose=lambda command, outcome: self.proposed.append((command, outcome)),
             refused=self.refused.append,
+            clock=self.clock,
+            leave_s=2.0,
             address="a:1",
             version="1",
         )
@@ -117,3 +121,31 @@ class TestMembership:
         assert command == Down(other, 4)
         outcome(Outcome.DEAD)  # somebody else's was applied before
         assert not self.refused
+
+    def test_leave_is_proposed_until_it_is_applied(self) -> None:
+        done: list[bool] = []
+        self.tables.up[ME] = 7
+        self.membership.leave(ME, self.tables, lambda: done.append(True))
+        self.proposed[0][1](Outcome.UNKNOWN)
+        assert [command for command, _ in self.proposed] == [Leave(ME)] * 2
+        assert not done
+        self.proposed[1][1](Outcome.OK)
+        self.clock.run(5.0)
+        assert done == [True]
+
+    def test_leaving_ends_at_its_deadline(self) -> None:
+        done: list[float] = []
+        self.tables.up[ME] = 7
+        began = self.clock.time
+        self.membership.leave(ME, self.tables, lambda: done.append(self.clock.time))
+        self.clock.run(5.0)
+        self.proposed[0][1](Outcome.UNKNOWN)
+        assert done == [pytest.approx(began + 2.0)]
+        assert len(self.proposed) == 1
+
+    def test_who_is_not_up_has_nothing_to_leave(self) -> None:
+        done: list[bool] = []
+        self.membership.leave(ME, self.tables, lambda: done.append(True))
+        assert not done
+        self.clock.run(0.01)
+        assert (done, self.proposed) == ([True], [])

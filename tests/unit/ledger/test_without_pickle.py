@@ -17,7 +17,7 @@ from pysyncobj.node import Node
 from wampha.counters import Counters
 from wampha.ledger import without_pickle
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import Engine
+from wampha.ledger.engine import Engine, Options
 from wampha.ledger.frames import Append, Forwarded, Piece
 
 MARK = "WAMPHA_TEST_EXECUTED"
@@ -71,6 +71,7 @@ def test_no_message_of_a_peer_executes_a_pickle(data: bytes) -> None:
         restore=lambda table: None,
         counters=counters,
         recovering=False,
+        options=Options(),
     )
     engine.peer_up("b")
     for kind in range(5):  # every type of log entry that the library knows, and one that it does not

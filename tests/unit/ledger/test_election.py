@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.ledger.test_engine import VOTERS, Bench
+from tests.unit.ledger.harness import VOTERS, Bench
 from wampha.ledger.constants import Timing
 from wampha.ledger.election import Election
 from wampha.ledger.frames import PreVote, PreVoted, RequestVote

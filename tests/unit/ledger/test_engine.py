@@ -3,88 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import Any
 
 import pysyncobj.syncobj
 import pytest
 
+from tests.unit.ledger.harness import Bench
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.ledger import engine as engine_module
 from wampha.ledger.constants import Timing
 from wampha.ledger.engine import COMMAND, NO_OP, REPAIRS, SUCCESS, UNKNOWN_OUTCOME, Engine, Options, check_library
-from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RaftBody, RequestVote, Vote
-
-VOTERS = ("a", "b", "c")
-
-
-class Bench:
-    """One engine, with everything it sends and applies, and a clock that a test moves."""
-
-    def __init__(
-        self,
-        *,
-        name: str = "a",
-        repairs: frozenset[str] = REPAIRS,
-        recovering: bool = False,
-        apply: Callable[[int, bytes], Any] | None = None,
-        creep: float = 1e-6,
-        **options: Any,
-    ) -> None:
-        self.time, self._creep = 100.0, creep
-        self.sent: list[tuple[str, RaftBody]] = []
-        self.applied: list[tuple[int, bytes]] = []
-        self.restored: list[bytes] = []
-        self.counters = Counters()
-        self.engine = Engine(
-            name=name,
-            voters=VOTERS,
-            timing=Timing.of(),
-            now=self._now,
-            chance=random.Random(1),
-            send=self._send,
-            apply=apply or (lambda index, command: self.applied.append((index, command)) or "applied"),
-            snapshot=lambda: b"table",
-            restore=self.restored.append,
-            counters=self.counters,
-            recovering=recovering,
-            options=Options(repairs=repairs, **options),
-        )
-        for peer in VOTERS:
-            if peer != name:
-                self.engine.peer_up(peer)
-
-    def _now(self) -> float:
-        self.time += self._creep
-        return self.time
-
-    def _send(self, peer: str, body: RaftBody) -> bool:
-        self.sent.append((peer, body))
-        return True
-
-    def taken(self, kind: type) -> list[Any]:
-        """Messages of a kind sent since the last call."""
-        taken = [body for _, body in self.sent if isinstance(body, kind)]
-        self.sent.clear()
-        return taken
-
-    def log(self) -> list[tuple[int, int]]:
-        return [(index, term) for _, index, term in self.engine.entries()]
-
-    def append(self, term: int, previous: tuple[int, int], *entries: tuple[int, int], commit: int = 1) -> None:
-        """The leader b sends entries, each given as (index, term) like `previous`."""
-        commands = tuple(
-            (COMMAND + f"{index}.{entry_term}".encode(), index, entry_term) for index, entry_term in entries
-        )
-        self.engine.received("b", Append(term, commit, *previous, commands), False)
-        self.engine.tick()
-
-    def elect(self) -> None:
-        """Make it the leader of term 1."""
-        self.engine.campaign(0)
-        self.engine.received("b", Vote(1), False)
-        assert self.engine.is_leader
+from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RequestVote, Vote
 
 
 @pytest.fixture(params=[True, False], ids=["with", "without"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from twisted.internet import defer
@@ -237,8 +237,7 @@ class _Events(LedgerEvents):
         self._node: Final = node
         self._router: Final = node.router
 
-    def applied(self, changes: Iterable[Change]) -> None:
-        changes = list(changes)
+    def applied(self, changes: Sequence[Change]) -> None:
         self._router.applied(changes)
         for change in changes:
             if isinstance(change, NodeUp | NodeGone):

@@ -148,9 +148,10 @@ class Broker:
             session.client.send(Subscribed(subscribe.request, subscription.id))
             self._enrol(session, subscription)
             return
-        undecided = self._docket.enter(session, replies.SUBSCRIBE, subscribe.request, subscription.withdraw)
+        undecided = Undecided(session, replies.SUBSCRIBE, subscribe.request, subscription.withdraw)
         subscription.waiting.append(undecided)
         self._rows.want(subscription.key, SUBSCRIBERS, subscription)
+        self._docket.enter(undecided)
 
     def acknowledge(self, subscription: Subscription, row_id: int) -> None:
         """Answer all who wait: the route stands under this id (rule 22)."""

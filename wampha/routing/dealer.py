@@ -115,8 +115,9 @@ class Dealer:
         self._check_bound(session)
         offer = Offer(self, RowKey(REGISTRATIONS, self._realm, EXACT, procedure), session)
         self._offers[procedure] = offer
-        offer.undecided = self._docket.enter(session, replies.REGISTER, register.request, offer.withdraw)
+        offer.undecided = undecided = Undecided(session, replies.REGISTER, register.request, offer.withdraw)
         self._rows.want(offer.key, session.id, offer)
+        self._docket.enter(undecided)
 
     def acknowledge(self, offer: Offer, row_id: int) -> None:
         """The row stands: REGISTERED, and from here on the procedure can be called."""
@@ -143,8 +144,9 @@ class Dealer:
         if offer is None:
             raise NoSuchRegistration(f"Registration {unregister.registration} is not one of this session.")
         self._forget(offer)
-        undecided = self._docket.enter(session, replies.UNREGISTER, unregister.request, lambda _: None)
+        undecided = Undecided(session, replies.UNREGISTER, unregister.request, lambda _: None)
         self._rows.withdraw(offer.key, lambda: undecided.answer(Unregistered(undecided.request)))
+        self._docket.enter(undecided)
 
     def leave(self, session: Session) -> None:
         """The session has ended: forget its offers; calls of it and to it end."""

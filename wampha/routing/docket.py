@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -19,13 +20,12 @@ class Undecided:
 
     __slots__ = ("_withdraw", "code", "deadline", "open", "request", "session")
 
-    def __init__(
-        self, session: Session, code: int, request: int, deadline: float, withdraw: Callable[[Undecided], None]
-    ) -> None:
+    def __init__(self, session: Session, code: int, request: int, withdraw: Callable[[Undecided], None]) -> None:
+        """`withdraw` is called when nobody waits for the answer any longer."""
         self.session: Final = session
         self.code: Final = code
         self.request: Final = request
-        self.deadline: Final = deadline
+        self.deadline = math.inf  # until the docket gives it one
         self.open = True
         self._withdraw: Final = withdraw
 
@@ -59,13 +59,12 @@ class Docket:
         self._clock: Final = clock
         self._queue: Final[deque[Undecided]] = deque()  # one time limit for all, hence ordered
 
-    def enter(self, session: Session, code: int, request: int, withdraw: Callable[[Undecided], None]) -> Undecided:
-        """Start to wait; after the time limit the request is refused and `withdraw` called."""
-        deadline = self._clock.now() + self._limits.decide_timeout_s
-        undecided = Undecided(session, code, request, deadline, withdraw)
-        session.undecided[undecided] = None
-        self._queue.append(undecided)
-        return undecided
+    def enter(self, undecided: Undecided) -> None:
+        """Let it wait, unless it was answered at once; after the time limit it is refused and withdrawn."""
+        if undecided.open:
+            undecided.deadline = self._clock.now() + self._limits.decide_timeout_s
+            undecided.session.undecided[undecided] = None
+            self._queue.append(undecided)
 
     def ticked(self) -> None:
         """Refuse what waited for too long."""

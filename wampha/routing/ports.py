@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wampha.messages.relayed import Relayed
@@ -82,7 +82,7 @@ class Ledger(Protocol):
 class LedgerEvents(Protocol):
     """What the ledger tells. Never called from inside `propose` of a raft ledger; the local ledger may."""
 
-    def applied(self, changes: Iterable[Any]) -> None:
+    def applied(self, changes: Sequence[Any]) -> None:
         """A batch was applied; `changes` are those of `state.machine`, in the order of the log."""
 
     def installed(self) -> None:

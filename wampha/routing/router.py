@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from wampha.auth import anonymous
@@ -194,9 +194,8 @@ class Router:
 
     # ---- the ledger
 
-    def applied(self, changes: Iterable[Any]) -> None:
+    def applied(self, changes: Sequence[Any]) -> None:
         """A batch of the log was applied."""
-        changes = list(changes)
         for change in changes:
             if type(change) is NodeGone:
                 self._calls.node_gone(change.owner)

@@ -8,7 +8,7 @@ There is no stored state such as "adding": `want` is local truth, `have` is the 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol
@@ -175,7 +175,7 @@ class Rows:
 
     # ---- what the ledger tells (rule 33)
 
-    def applied(self, changes: Iterable[Any]) -> None:
+    def applied(self, changes: Sequence[Any]) -> None:
         """Look at own rows that changed; one that nobody wants is removed."""
         owner = self._ledger.owner
         for change in changes:

@@ -427,6 +427,47 @@ class TestObservers:
         world.check_equal_tables()
 
 
+class TestSuperseded:
+    """Rules 54, 55, 57: all voters restart at once; an observer of the old cluster lives on."""
+
+    def test_nobody_serves_in_the_new_cluster_while_the_old_one_may_still_be_served(self) -> None:
+        world = a_cluster(observers=1)
+        old = world.leader.cluster
+        both: list[float] = []
+        for name in world.voters:
+            world.kill(name)
+        for name in world.voters:
+            world.start(name)
+
+        def new_one_serves() -> bool:
+            serving = {host.cluster for host in world.alive if host.ledger.serving()}
+            if len(serving) > 1:
+                both.append(world.clock.time)
+            return bool(serving - {old})
+
+        assert world.run(10.0, new_one_serves)
+        assert not both
+        assert not world.hosts["w0"].ledger.serving()
+
+    def test_the_observer_is_fenced_and_keeps_nothing_of_the_old_cluster(self) -> None:
+        world = a_cluster(observers=1)
+        observer = world.hosts["w0"]
+        acknowledge(world, observer, "a.topic")
+        old, owner, safe = observer.cluster, observer.ledger.owner, observer.ledger.safe
+        for name in world.voters:
+            world.kill(name)
+        for name in world.voters:
+            world.start(name)
+        assert world.run(10.0, lambda: observer.cluster not in (old, None))
+        assert observer.ledger.safe < safe
+        assert not observer.ledger.tables.routes
+        world.until_serving()
+        assert observer.ledger.owner != owner
+        assert len(observer.fences) == 1
+        world.run(1.0)
+        world.check_equal_tables()
+
+
 class TestHostileFrames:
     def test_garbage_from_a_peer_is_counted_and_dropped(self) -> None:
         world = a_cluster()

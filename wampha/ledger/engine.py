@@ -94,6 +94,8 @@ class Options:
     batch_bytes_max: int = 1 << 20  # of one append_entries
 
 
+_SERIALIZER_FIELDS: Final = ("_Serializer__incomingTransmissionFile", "_Serializer__pid", "cancelTransmisstion")
+
 Settled = Callable[[Any, int], None]  # (what apply returned, result code of the library)
 
 
@@ -223,6 +225,7 @@ class Engine:
         self._enter()
         self._lib: Final = _Library(self, self._me, self._others.values(), self._transport)
         missing = [field for field in _FIELDS if not hasattr(self._lib, _mangled(field))]
+        missing += [field for field in _SERIALIZER_FIELDS if not hasattr(self._lib._SyncObj__serializer, field)]
         assert not missing, f"pysyncobj lacks {missing}"
 
     # ---- what it is
@@ -453,17 +456,21 @@ class Engine:
             self.may_cut = other <= self.log_end[1]
         elif self.repaired("steps") and (index := first_doubtful(append, log, self.committed)):
             self._certain = (index, True)
-        self._transport.receive(peer, append)
-        self.may_cut = not self.repaired("known")
-        self._certain = None
+        try:
+            self._transport.receive(peer, append)
+        finally:
+            self.may_cut = not self.repaired("known")
+            self._certain = None
 
     def _on_piece(self, peer: Peer, piece: Piece, recovering: bool) -> None:
         if piece.term < self.term or not self._accept_leader(peer, piece.term):
             return
         if self.repaired("tail"):
             piece = msgspec.structs.replace(piece, commit=min(piece.commit, self.committed))
-        self._transport.receive(peer, piece)
-        self._certain = None
+        try:
+            self._transport.receive(peer, piece)
+        finally:
+            self._certain = None
 
     def _accept_leader(self, peer: Peer, term: int) -> bool:
         if peer.name not in self._others:

@@ -21,6 +21,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "handshakes_refused": "opening handshakes answered with an error",
     "messages_too_large": "messages above message_bytes_max",
     "messages_too_deep": "messages above nesting_depth_max",
+    "messages_too_many_elements": "messages above message_elements_max",
     "messages_malformed": "messages that no serializer could read",
     "messages_unsendable": "RESULT, INVOCATION, ERROR or reply that was larger than its receiver accepts",
     "connections_refused_suspended": "connections closed at once because the node was not serving",

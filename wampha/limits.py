@@ -19,6 +19,12 @@ class Limits(BaseModel):
     nesting_depth_max: int = Field(
         64, ge=4, le=256, description="deepest nesting of a payload; deeper ones could exhaust a receiver's stack"
     )
+    message_elements_max: int = Field(
+        1_000_000,
+        ge=1000,
+        le=16 * MIB,
+        description="lists, maps, keys and scalars of a message; decoded, each takes far more memory than on the wire",
+    )
     uri_bytes_max: int = Field(1024, ge=64, le=65535, description="longest URI, in bytes of UTF-8")
     uri_components_max: int = Field(64, ge=4, le=1024, description="most components of a URI; bounds wildcard matching")
     client_queue_bytes_max: int = Field(

@@ -29,9 +29,9 @@ ENCODE: Final[dict[Family, Callable[[Any], bytes]]] = {
 class Wire:
     """The three serializers of a node by family, with their counters."""
 
-    def __init__(self, depth_max: int = 64) -> None:
+    def __init__(self, depth_max: int = 64, limits: Limits | None = None) -> None:
         self.counters: Final = Counters()
-        made = serializers(Limits(nesting_depth_max=depth_max), self.counters)
+        made = serializers(limits or Limits(nesting_depth_max=depth_max), self.counters)
         self._by_family: Final[dict[Family, Serializer]] = {serializer.family: serializer for serializer in made}
 
     def __getitem__(self, family: Family) -> Serializer:

@@ -39,6 +39,13 @@ class TooDeep(ProtocolViolation):
         super().__init__(f"the message nests deeper than {depth_max} lists and maps")
 
 
+class TooManyElements(ProtocolViolation):
+    """The message has more elements than the limit."""
+
+    def __init__(self, elements_max: int) -> None:
+        super().__init__(f"the message has more than {elements_max} lists, maps, keys and scalars")
+
+
 class Unreadable(ValueError):
     """The message is not what the fast reading expects; reading it as a whole tells why."""
 

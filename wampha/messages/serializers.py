@@ -16,12 +16,12 @@ from autobahn.wamp import serializer as autobahn_serializer
 from wampha.counters import Counters
 from wampha.errors import ProtocolViolation
 from wampha.limits import Limits
-from wampha.messages import grammar
+from wampha.messages import elements, grammar
 from wampha.messages.cbor_reading import CborReader
 from wampha.messages.depth import json_exceeds, tree_exceeds
 from wampha.messages.options import OptionsReader
 from wampha.messages.payload import Family, Transcoder
-from wampha.messages.reading import JsonReader, MsgpackReader, TooDeep
+from wampha.messages.reading import JsonReader, MsgpackReader, TooDeep, TooManyElements
 from wampha.messages.values import load
 from wampha.messages.writing import CborWriter, JsonWriter, MsgpackWriter, Writer
 
@@ -55,6 +55,7 @@ class Wire:
         names = [form.name for form in grammar.FORMS.values()]
         options = {name: OptionsReader(self.family, name, depth_max) for name in names}
         self._depth_max = depth_max
+        self._elements_max = limits.message_elements_max
         self._counters = counters
         self._read: Callable[[bytes], Any] = _READERS[self.family](options, depth_max).read
         self.encode: Callable[[Any], bytes] = writer.write
@@ -67,6 +68,9 @@ class Wire:
         `model.Received`, or Autobahn's Hello, Abort, Authenticate or Goodbye. Raises `ProtocolViolation`, and nothing
         else. A URI is any string here: the core judges it (basic profile, "URIs").
         """
+        if len(data) > self._elements_max and elements.exceeds(self.family, data, self._elements_max):
+            self._counters.add("messages_too_many_elements")
+            raise TooManyElements(self._elements_max)
         try:
             return self._read(data)
         except TooDeep:

@@ -105,7 +105,7 @@ def test_the_bound_is_exact_for_args_kwargs_and_options(family: Family, depth_ma
                 wire[family].parse(data)
 
 
-@pytest.mark.parametrize("depth", [1000, 5000, 1_000_000])
+@pytest.mark.parametrize("depth", [1000, 5000, 300_000])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_absurd_nesting_is_refused_and_counted(family: Family, depth: int) -> None:
     wire = Wire()

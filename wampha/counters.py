@@ -16,6 +16,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "clients_cut_slow": "clients cut because more than client_queue_bytes_max waited for them",
     "clients_cut_silent": "clients cut because they did not answer a ping",
     "opening_timeouts": "connections closed before the opening handshake was complete",
+    "close_timeouts": "connections dropped because the client did not answer our close within goodbye_timeout_s",
     "hello_timeouts": "connections closed because no session was opened in time",
     "undecided_refused": "connections whose first bytes were neither WebSocket nor RawSocket",
     "handshakes_refused": "opening handshakes answered with an error",
@@ -56,7 +57,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "forwards_sent": "frames handed to data links",
     "forwards_received": "frames received from data links",
     "forwards_misaddressed": "frames dropped because they were addressed to another incarnation",
-    "forwards_unsendable": "frames dropped because no data link to their node was up",
+    "forwards_unsendable": "frames dropped because no data link to their node was up, or larger than link_frame_bytes_max",
 }
 
 

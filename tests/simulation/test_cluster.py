@@ -129,6 +129,7 @@ class TestFailover:
             assert world.run(0.5, lambda world=world: any(each.leads for each in world.alive))
             assert acknowledge(world, host, "a.topic") < 1.0
             assert all(not each.fences for each in world.alive if each is not dead)
+            assert world.leader.counters["elections_won"] == 1
 
     def test_a_silent_death_of_the_leader_is_over_within_three_seconds(self) -> None:
         world = a_cluster()
@@ -234,6 +235,7 @@ class TestMinority:
         host.wake()
         assert not host.ledger.serving()  # before anything else: rule 1 reads the clock
         world.until_serving()
+        assert (host.counters["leases_lost"], host.counters["fences"]) == (1, 0)
         assert (host.ledger.owner, host.fences) == (owner, [])
 
     def test_rule_4_a_long_one_ends_the_incarnation_and_the_next_one_joins(self) -> None:
@@ -244,7 +246,7 @@ class TestMinority:
         world.run(F + S - 0.3)
         assert not host.fences
         world.run(0.6)
-        assert len(host.fences) == 1
+        assert len(host.fences) == host.counters["fences"] == host.counters["leases_lost"] == 1
         assert host.ledger.owner != owner
         assert host.ledger.life == life
         world.network.heal()

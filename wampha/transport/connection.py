@@ -228,8 +228,8 @@ class ClientConnection:
                 self._cut_for("clients_cut_silent", "it did not answer a ping")
         elif self.phase is Phase.OPENING and self._age > deadlines.opening:
             self._cut_for("opening_timeouts", None)
-        elif self.phase is Phase.CLOSING and self._age > deadlines.closing:
-            self.cut()
+        elif self.phase is Phase.CLOSING and self._age == deadlines.closing + 1:
+            self._cut_for("close_timeouts", None)
 
     def _cut_for(self, counter: str, reason: str | None) -> None:
         self.service.counters.add(counter)

@@ -222,6 +222,7 @@ def test_a_lost_connection_is_told_once_and_dialled_again(network, clock):
     settle(clock)
     assert sorted(two.take()) == [("down", "n1"), ("lost", one.owner)]
     assert sorted(one.take()) == [("down", "n2"), ("lost", two.owner)]
+    assert one.counters["link_losses"] == two.counters["link_losses"] == 2
     settle(clock, 0.3)
     assert one.take() == [("up", "n2", *two.identity)]
     assert one.links.forward(two.owner, forward())
@@ -325,6 +326,7 @@ def test_a_peer_whose_data_link_does_not_come_up_is_cut_off(network, clock):
     settle(clock)
     assert puppet.closed
     assert one.take() == []
+    assert one.counters["link_losses"] == 1
 
 
 def test_a_changed_identity_shakes_hands_anew_and_ends_the_old_one_elsewhere(network, clock):
@@ -349,6 +351,7 @@ def test_a_silent_peer_is_cut_after_two_seconds_on_both_channels(network, clock,
     settle(clock, 0.7)
     assert sorted(kind for kind, *_ in one.take()) == ["down", "lost"]
     assert sum("nothing came from it for 2 s" in line for line in logged) >= 2
+    assert one.counters["link_losses"] == 2
 
 
 def test_an_idle_link_stays_up(network, clock):

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.cluster.harness import VOTERS, Network, Peer, Puppet, member, settle
 from wampha.cluster.frames import framed
 from wampha.cluster.handshake import Channel, Refusal, configuration_hash
+from wampha.cluster.refusals import RefusalLog
 from wampha.limits import Limits
 
 WRONG = [
@@ -99,6 +100,16 @@ def test_a_crowd_of_strangers_does_not_keep_members_out(network, clock):
     Puppet(member()).connect(network)
     Puppet(member(channel=Channel.DATA)).connect(network)
     assert one.links.connected() == ["n2"]
+    refused = [puppet for puppet in crowd if puppet.closed]
+    assert all(Refusal.CROWD.value.encode() in puppet.heard[-1] for puppet in refused)
+    assert one.counters["links_refused"] == len(refused)
+
+
+def test_memory_of_strangers_is_bounded() -> None:
+    log = RefusalLog()
+    for number in range(1000):
+        log.stranger(f"host{number}:1", Refusal.GARBAGE, "it talks nonsense")
+    assert len(log._strangers) <= 256
 
 
 def test_the_same_stranger_is_logged_once_a_minute(network, clock, pair, logged):

@@ -112,6 +112,17 @@ def test_an_acknowledged_publish_to_a_bad_topic_is_refused(node: Node, topic: st
     assert publisher.conversation.established
 
 
+@pytest.mark.parametrize("topic", ["a" * 65, "a.b.c.d.e"])
+def test_the_bounds_of_uris_are_those_of_the_limits(topic: str) -> None:
+    node = Node(limits=Limits(uri_bytes_max=64, uri_components_max=4))
+    peer = node.join()
+    for refused in (False, True):
+        peer.publish(topic if refused else topic[:-1].rstrip("."), acknowledge=True)
+        assert isinstance(peer.one(), Error if refused else Published)
+        peer.publish(topic if refused else topic[:-1].rstrip("."))
+    assert node.counters["requests_refused"] == node.counters["publishes_refused_silently"] == 1
+
+
 def test_an_unacknowledged_publish_is_refused_silently_and_counted(node: Node) -> None:
     publisher = node.join()
     publisher.publish("a b")

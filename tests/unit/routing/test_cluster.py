@@ -383,6 +383,7 @@ def test_a_call_that_nobody_takes_is_refused_after_three_attempts(cluster: Clust
         a.router.relayed(owners[attempt % 2], Reply(sent[attempt].call, Answer.NOT_DELIVERED, "", {}, NOTHING))
     assert len(sent) == 3
     assert caller.one().error == "wamp.error.no_such_procedure"
+    assert a.counters["calls_ended"] == 1
 
 
 def test_a_callee_at_a_suspended_node_is_unavailable_not_unknown(cluster: Cluster) -> None:

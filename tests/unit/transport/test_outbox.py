@@ -303,6 +303,7 @@ def test_a_finished_client_that_does_not_go_is_dropped_in_time() -> None:
     assert not transport.aborted
     bench.pass_time(1.0)
     assert transport.aborted
+    assert bench.counted == {"close_timeouts": 1}
 
 
 def test_nothing_is_written_after_the_connection_is_gone() -> None:

@@ -318,6 +318,7 @@ def test_a_client_that_does_not_agree_to_the_close_is_dropped_in_time(answer: by
     assert not transport.aborted
     bench.pass_time(2.0)
     assert transport.aborted
+    assert bench.counted == {"close_timeouts": 1}
 
 
 def test_a_connection_that_is_lost_ends_the_conversation_once() -> None:

@@ -39,6 +39,8 @@ from wampha.transport.outbox import Delivery
 
 LEAVE_TIMEOUT_S: Final = 3.0  # the ledger promises two seconds; then we stop without its word
 LISTEN_RETRY_S: Final = 1.0
+LINKS_TIMEOUT_S: Final = 3.0  # a member that cannot be reached by then keeps no clients out
+LINKS_LOOK_S: Final = 0.02
 AGENT: Final = f"wampha-{__version__}"
 
 
@@ -204,7 +206,18 @@ class Node:
         self.gate.changed(serving)
         if serving and not self._listening and not self._stopping:
             self._listening = True
+            self._let_clients_in(self._clock.now() + LINKS_TIMEOUT_S)
+
+    def _let_clients_in(self, deadline: float) -> None:
+        """Listen once every member is linked: to serve takes a leader, but what clients publish must get through."""
+        if self._stopping:
+            return
+        members = {owner.name for owner in self.ledger.tables.up} - {self.settings.node.name}
+        linked = self.links is None or members.issubset(self.links.connected())
+        if linked or self._clock.now() >= deadline:
             self._listen(list(self.listeners))
+        else:
+            self._reactor.callLater(LINKS_LOOK_S, self._let_clients_in, deadline)
 
     @defer.inlineCallbacks
     def _listen(self, listeners: list[Listener]) -> Any:

@@ -177,10 +177,13 @@ class Links:
             link.abort()
 
     def node_address(self, name: str, address: str | None) -> None:
-        """Where a peer that is no voter can be reached, as the replicated table says; None: it is gone."""
+        """Where a peer can be reached, as the replicated table says; None: it is gone. It is dialled at once.
+
+        A voter's address is the configured one, and it is dialled for ever.
+        """
         if name in self._membership.voters:
-            return  # a voter's address is the configured one
-        if address is None:
+            self._keep(name)
+        elif address is None:
             self._addresses.pop(name, None)
             for channel in Channel:
                 if (name, channel) in self._dialers:

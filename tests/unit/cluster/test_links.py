@@ -68,6 +68,15 @@ def test_the_configured_address_of_a_voter_is_not_changed_by_the_table(network):
     assert two.links.connected() == ["n1"]
 
 
+def test_a_voter_that_came_up_is_dialled_without_another_pause(network):
+    three = Peer(network, "n3").start()
+    settle(network.clock, 5)  # by now the pauses are long
+    Peer(network, "n1").start()
+    three.links.node_address("n1", "one:1")
+    settle(network.clock, 0.01)
+    assert three.links.connected() == ["n1"]
+
+
 def test_an_observer_that_is_gone_is_dialled_no_more(network):
     second = Peer(network, "b").start()
     second.links.node_address("a", "a:1")

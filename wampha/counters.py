@@ -33,10 +33,11 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "calls": "CALL accepted",
     "calls_ended": "CALLs answered with RESULT or ERROR, or dropped because the caller left",
     "late_yields": "YIELD or ERROR for an invocation that had ended already",
+    "rows_doubted": "rows that are proposed again because it is not known whether they were applied",
     "wants_timed_out": "SUBSCRIBE, REGISTER or UNREGISTER that the cluster did not decide in time",
     "session_bounds_reached": "requests refused because a bound of the session was reached",
     # ledger
-    "proposals": "commands proposed to the ledger",
+    "proposals": "routes and registrations proposed to the ledger, to be added or removed",
     "proposals_unknown": "proposals whose outcome is not known",
     "commands_stale": "commands refused by apply: a later one of the same incarnation was applied before",
     "commands_dead": "commands refused by apply: their incarnation is not up",
@@ -57,7 +58,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "forwards_sent": "frames handed to data links",
     "forwards_received": "frames received from data links",
     "forwards_misaddressed": "frames dropped because they were addressed to another incarnation",
-    "forwards_unsendable": "frames dropped because no data link to their node was up, or larger than link_frame_bytes_max",
+    "forwards_unsendable": "frames dropped: too large, or no data link to their node was up",
 }
 
 

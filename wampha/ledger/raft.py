@@ -150,7 +150,6 @@ class RaftLedger:
 
     def propose(self, command: Command, outcome: Callable[[Outcome], None]) -> None:
         """Append a command; `outcome` is called once, in a later turn."""
-        self._counters.add("proposals")
         settled = self._proposals.add(outcome, self._clock.now())
         if self._member:
             self._member.propose(command, settled)

@@ -283,7 +283,7 @@ class Rows:
             return  # proposed by an incarnation that is dead
         row.flight = 0
         if outcome not in (Outcome.OK, Outcome.TAKEN):
-            self._counters.add("proposals_unknown")
+            self._counters.add("rows_doubted")
             row.dirty = True
             self._due[row.key] = None
             return

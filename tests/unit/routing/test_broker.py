@@ -397,4 +397,4 @@ def test_a_route_whose_outcome_is_unknown_is_proposed_again_before_anything_is_s
     node.tick()
     node.ledger.commit()
     assert isinstance(subscriber.one(), Subscribed)
-    assert node.counters["proposals_unknown"] == 1
+    assert node.counters["rows_doubted"] == 1

@@ -54,7 +54,8 @@ def test_everything_is_answered_within_the_request() -> None:
         assert len(ours.take()) == 1
     assert node.ledger.tables.routes == {}
     assert node.ledger.tables.registrations == {}
-    assert node.counters["proposals_unknown"] == 0
+    assert node.counters["proposals"] == 12
+    assert node.counters["rows_doubted"] == 0
 
 
 def test_a_clean_stop_says_goodbye_and_leaves() -> None:

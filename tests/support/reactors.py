@@ -1,23 +1,23 @@
-"""Tests whose clients block, beside the reactor that pytest-twisted runs in the main thread."""
+"""A reactor of its own, in a thread, for tests that block on their sockets.
+
+pytest-twisted runs every test in the thread of the global reactor: a test that blocks there would wait for itself.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-import pytest_twisted
-from twisted.internet import defer, reactor
-from twisted.internet.threads import blockingCallFromThread, deferToThread
-from twisted.python.threadable import isInIOThread
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.threads import blockingCallFromThread
+
+reactor: Final = EPollReactor()
+_running: Final = threading.Lock()
 
 
 def in_reactor(call: Callable[..., Any], *args: Any, **values: Any) -> Any:
     """Run `call` in the reactor's thread, wait for its Deferred if it returns one, and return or raise the outcome."""
-    if isInIOThread():
-        return pytest_twisted.blockon(defer.maybeDeferred(call, *args, **values))
+    if _running.acquire(blocking=False):  # never released: the thread lives as long as the tests
+        threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True).start()
     return blockingCallFromThread(reactor, call, *args, **values)
-
-
-def beside_reactor(call: Callable[..., Any], **values: Any) -> Any:
-    """Run `call` in a thread of its own while the reactor goes on, and wait for it."""
-    return pytest_twisted.blockon(deferToThread(call, **values))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.address import IPv4Address
-from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.task import deferLater
-from twisted.internet.threads import blockingCallFromThread
 from zope.interface import implementer
 
+from tests.support.reactors import in_reactor, reactor
 from tests.unit.cluster.harness import forward
 from wampha.cluster.handshake import Channel
 from wampha.cluster.links import Links, configuration_hash
@@ -28,22 +26,6 @@ pytestmark = pytest.mark.integration
 
 LOCAL = "tcp:0:interface=127.0.0.1"
 MIB = 1024 * 1024
-
-
-reactor = EPollReactor()  # its own, in a thread: the tests block, and no other test can stop it
-
-
-def in_reactor(call: Callable[..., Any], *args: Any) -> Any:
-    return blockingCallFromThread(reactor, call, *args)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def running_reactor() -> Iterator[None]:
-    thread = threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True)
-    thread.start()
-    yield
-    reactor.callFromThread(reactor.stop)
-    thread.join(timeout=10)
 
 
 class RealPeer:

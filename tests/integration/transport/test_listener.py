@@ -28,7 +28,7 @@ from tests.support.rawclients import (
     raw_frame,
     ws_frame,
 )
-from tests.support.reactors import in_reactor
+from tests.support.reactors import in_reactor, reactor
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.limits import Limits
@@ -52,8 +52,6 @@ class Server:
     """A listener whose router echoes every message, unless the test decides otherwise."""
 
     def __init__(self, endpoint: str, protocols: tuple[str, ...], limits: dict[str, Any]) -> None:
-        from twisted.internet import reactor
-
         self.router = FakeRouter(lambda conversation, message: conversation.client.send(message))
         self.counters = Counters()
         self.serving = True
@@ -165,7 +163,9 @@ def test_a_unix_socket(serve: Serve, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")  # Twisted does
-def test_tls_by_the_endpoint_string(serve: Serve, tmp_path: Path) -> None:
+def test_tls_by_the_endpoint_string(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Twisted's TLS gathers small writes by the global reactor's clock, and that reactor is not the one that runs here.
+    monkeypatch.setattr("twisted.protocols.tls._get_default_clock", lambda: reactor)
     pem = tmp_path / "server.pem"
     pem.write_bytes(self_signed())
     server = serve(f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}")

@@ -183,14 +183,10 @@ class Calls:
     # ---- other nodes
 
     def node_lost(self, owner: Owner) -> None:
-        """No answer will come from this incarnation: end the calls that wait for it."""
+        """No answer will come from this incarnation, nor wait for ours: end the calls between it and this node."""
         error = Canceled("The callee's node was lost before it answered.", _UNKNOWN)
         for pending in self._elsewhere.pop(owner, {}).values():
             self.refuse(pending, error)
-
-    def node_gone(self, owner: Owner) -> None:
-        """The incarnation is dead: likewise, and its callers wait for nothing any more."""
-        self.node_lost(owner)
         self._drop_served(owner)
 
     def _drop_served(self, owner: Owner) -> None:

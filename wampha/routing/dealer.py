@@ -12,6 +12,7 @@ from wampha.errors import (
     InvalidArgument,
     InvalidUri,
     NoSuchRegistration,
+    PayloadSizeExceeded,
     ProcedureAlreadyExists,
     ProtocolViolation,
     Unavailable,
@@ -266,8 +267,7 @@ class Dealer:
         """The callee's result, on its way to the caller."""
         work = self._calls.answered(callee, result.request)
         if isinstance(work, Served):
-            reply = Reply(work.number, Answer.RESULT, "", result.options, result.payload)
-            self._outbox.forward(work.source, reply)
+            self._reply(work, Reply(work.number, Answer.RESULT, "", result.options, result.payload))
         elif work is not None:
             self._calls.result(work, carried(result.options), result.payload)
 
@@ -286,9 +286,16 @@ class Dealer:
         except InvalidUri as refused:
             uri, payload = refused.uri, sentence_of(refused)
         if isinstance(work, Served):
-            self._outbox.forward(work.source, Reply(work.number, Answer.ERROR, uri, error.details, payload))
+            self._reply(work, Reply(work.number, Answer.ERROR, uri, error.details, payload))
         else:
             self._calls.error(work, carried(error.details), uri, payload)
+
+    def _reply(self, served: Served, reply: Reply) -> None:
+        """Tell the caller's home how the call ended. What no frame can hold becomes an ERROR: a CALL always ends."""
+        if not self._outbox.forward(served.source, reply):
+            error = PayloadSizeExceeded("The callee's answer is too large for the way to the caller's node.")
+            sentence = sentence_of(error)
+            self._outbox.forward(served.source, Reply(served.number, Answer.ERROR, error.uri, NO_OPTIONS, sentence))
 
 
 def not_delivered(call: int, why: str = "") -> Reply:

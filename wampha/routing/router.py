@@ -198,7 +198,7 @@ class Router:
         """A batch of the log was applied."""
         for change in changes:
             if type(change) is NodeGone:
-                self._calls.node_gone(change.owner)
+                self._calls.node_lost(change.owner)
         self._rows.applied(changes)
 
     def installed(self) -> None:
@@ -206,7 +206,7 @@ class Router:
         up = self._ledger.tables.up
         for owner in self._calls.nodes():
             if owner not in up:
-                self._calls.node_gone(owner)
+                self._calls.node_lost(owner)
         self._rows.installed()
 
     def safe_moved(self) -> None:

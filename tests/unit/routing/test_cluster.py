@@ -263,6 +263,33 @@ def test_a_call_to_a_node_without_link_is_refused_and_nothing_is_sent(cluster: C
     assert caller.take() == []
 
 
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_answer_that_fits_no_frame_ends_the_call_with_an_error(cluster: Cluster, failed: bool) -> None:
+    callee, caller = registered(cluster, "b", "p"), cluster["a"].join()
+    request = caller.call("p")
+    cluster.settle()
+    wire = cluster["b"].outbox.network
+    cluster["b"].outbox.network = lambda owner, relayed: (
+        relayed.payload != Payload.of(["large"]) and wire(owner, relayed)
+    )
+    answer = (callee.error, "app.failed") if failed else (callee.result,)
+    answer[0](callee.one().request, *answer[1:], Payload.of(["large"]))
+    cluster.settle()
+    error = caller.one()
+    assert (error.request, error.error) == (request, "wamp.error.payload_size_exceeded")
+
+
+def test_a_lost_link_leaves_no_call_behind_at_the_callee_s_home(cluster: Cluster) -> None:
+    callee, caller = registered(cluster, "b", "p"), cluster["a"].join()
+    caller.call("p")
+    cluster.settle()
+    cluster["a"].router.node_lost(cluster["b"].owner)
+    cluster["b"].router.node_lost(cluster["a"].owner)
+    callee.result(callee.one().request)
+    assert not on_wire(cluster, "b", "a")
+    assert cluster["b"].counters["late_yields"] == 1
+
+
 # ---- rule 3: what the callee's home checks
 
 

@@ -33,6 +33,9 @@ REGISTRATIONS: Final = "registrations"
 NOTHING: Final = 0  # wanted or standing: no row
 SUBSCRIBERS: Final = 1  # the only thing a route can want; a registration wants a session id
 _RETRIES_PER_TICK: Final = 500  # rows in doubt that are proposed again at once; bounds the reactor turn
+# A proposal counts as lost after a second. With more in flight than are decided in that time, all would be proposed
+# again for ever, and none of them acknowledged.
+_FLIGHTS_MAX: Final = 2000
 
 
 class Watcher(Protocol):
@@ -140,6 +143,7 @@ class Rows:
         self._due: dict[RowKey, None] = {}  # to be looked at in the next tick, oldest first
         self._unclaimed: list[tuple[int, int, _Row]] = []  # heap of (index, tie-break, row) that wait for the claim
         self._number = 0  # of the last proposal of this incarnation (rule 30)
+        self._flights = 0  # proposals in flight
         self._tie_break = 0
         self._stopped = False
 
@@ -204,12 +208,15 @@ class Rows:
 
     def ticked(self) -> None:
         """Propose again what is in doubt, a bounded number at a time."""
-        for key in list(islice(self._due, _RETRIES_PER_TICK)):
+        self._look_at_due(min(_RETRIES_PER_TICK, _FLIGHTS_MAX - self._flights))
+        self.claim()
+
+    def _look_at_due(self, count: int) -> None:
+        for key in list(islice(self._due, count)):
             del self._due[key]
             row = self._rows.get(key)
             if row is not None:
                 self._look(row)
-        self.claim()
 
     def claim(self) -> None:
         """Tell the watchers of rows that stand by now: `safe` rose, or the lease returned."""
@@ -225,6 +232,7 @@ class Rows:
         self._due = {}
         self._unclaimed = []
         self._number = 0
+        self._flights = 0
 
     def stop(self) -> None:
         """Propose nothing any more: the incarnation leaves, and its rows go in that entry (rules 5, 28)."""
@@ -267,6 +275,10 @@ class Rows:
     def _propose(self, row: _Row, have: int) -> None:
         if self._stopped:
             return
+        if self._flights >= _FLIGHTS_MAX:
+            self._due[row.key] = None
+            return
+        self._flights += 1
         self._number += 1
         row.flight = self._number
         owner, table = self._ledger.owner, _TABLES[row.key.table]
@@ -282,6 +294,8 @@ class Rows:
         if row.flight != number or self._rows.get(row.key) is not row:
             return  # proposed by an incarnation that is dead
         row.flight = 0
+        crowded = self._flights >= _FLIGHTS_MAX
+        self._flights -= 1
         if outcome not in (Outcome.OK, Outcome.TAKEN):
             self._counters.add("rows_doubted")
             row.dirty = True
@@ -292,6 +306,8 @@ class Rows:
         if outcome is Outcome.TAKEN and row.want == added:
             self._refused(row)
         self._look(row)
+        if crowded:
+            self._look_at_due(1)
 
     def _refused(self, row: _Row) -> None:
         watcher = row.watcher

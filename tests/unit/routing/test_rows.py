@@ -160,6 +160,20 @@ def test_rule_33_a_tick_tries_a_bounded_number_of_rows(bench: Bench) -> None:
         assert len(bench.ledger.queue) == expected
 
 
+def test_a_storm_of_wants_is_proposed_once_each_and_stands(bench: Bench) -> None:
+    # The ledger decides 500 in a tick and gives up what waits for 20 ticks: what is more than that would be given up.
+    watchers = [Watcher() for _ in range(15_000)]
+    for number, watcher in enumerate(watchers):
+        watcher.waiting = True
+        bench.rows.want(RowKey(ROUTES, "r", "exact", f"t{number}"), SUBSCRIBERS, watcher)
+    for _ in range(40):
+        assert len(bench.ledger.queue) <= 2000
+        bench.ledger.commit(min(500, len(bench.ledger.queue)))
+        bench.rows.ticked()
+    assert all(watcher.told for watcher in watchers)
+    assert len(bench.ledger.proposed) == 15_000
+
+
 def test_rule_33_an_own_row_that_nobody_wants_is_removed(bench: Bench) -> None:
     bench.log.append(AddRoute(OWNER, 1, "r", "exact", "t"))
     bench.rows._number = 1

@@ -39,6 +39,7 @@ from wampha.transport.outbox import Delivery
 
 LEAVE_TIMEOUT_S: Final = 3.0  # the ledger promises two seconds; then we stop without its word
 LISTEN_RETRY_S: Final = 1.0
+PATIENCE_S: Final = 10.0  # between lines that say why this node does not serve
 LINKS_TIMEOUT_S: Final = 3.0  # a member that cannot be reached by then keeps no clients out
 LINKS_LOOK_S: Final = 0.02
 AGENT: Final = f"wampha-{__version__}"
@@ -95,6 +96,7 @@ class Node:
                 listener.stop()
             _now(self.links.listen(self.settings.cluster.listen))
             self.links.start()
+            self._reactor.callLater(PATIENCE_S, self._tell_waiting)
         else:
             self._listening = True
             self._tell_listening()
@@ -199,6 +201,20 @@ class Node:
     def leader_changed(self, change: LeaderChanged) -> None:
         """Tell in the log who leads."""
         self._log.info("{name} leads the cluster in term {term}", name=change.name, term=change.term)
+
+    def _tell_waiting(self) -> None:
+        """Say what keeps this node from serving, as long as something does."""
+        if self._stopping:
+            return
+        if not self.ledger.serving() and self.links and self.settings.cluster:
+            voters = [voter.name for voter in self.settings.cluster.voters]
+            missing = set(voters) - {self.settings.node.name, *self.links.connected()}
+            self._log.warn(
+                "{name} does not serve: {reason}",
+                name=self.settings.node.name,
+                reason=f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet",
+            )
+        self._reactor.callLater(PATIENCE_S, self._tell_waiting)
 
     def serving_changed(self, serving: bool) -> None:
         """Open or hold the gate; the first time, let clients in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from typing import Any, ClassVar, Final
 
@@ -92,6 +93,8 @@ class NodeService(Service):
     def stopService(self) -> defer.Deferred[None]:  # noqa: N802 - Twisted's name
         """Leave the cluster, say GOODBYE to clients and close everything; fires when all is closed."""
         super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
+        for each in (signal.SIGINT, signal.SIGTERM):  # it stops already, within a bound: a second one says nothing new
+            signal.signal(each, signal.SIG_IGN)
         if self._node is None:
             return defer.succeed(None)
         stopped: defer.Deferred[None] = self._node.stop()

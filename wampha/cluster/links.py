@@ -420,6 +420,10 @@ class _Acceptor(Factory):
     def __init__(self, links: Links) -> None:
         self._links: Final = links
 
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """What Twisted's lines about the port begin with."""
+        return "the port for other nodes is"
+
     def buildProtocol(self, addr: IAddress | None) -> Link | None:  # noqa: N802 - Twisted's name
         return self._links.new_link()
 

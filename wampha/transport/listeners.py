@@ -107,6 +107,10 @@ class _UniversalFactory(Factory):
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
 
+    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
+        """What Twisted's lines about the port begin with."""
+        return "the port for clients is"
+
     def buildProtocol(self, addr: IAddress | None) -> Undecided | None:  # noqa: N802 - Twisted's name
         """A new connection; refused at once while this node does not serve, so that the client tries another one."""
         if not self._service.gate.open():

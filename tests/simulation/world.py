@@ -56,6 +56,7 @@ class Host:
     def __init__(self, world: World, name: str, options: dict[str, Any]) -> None:
         self.world, self.name = world, name
         self.alive, self.stopped = True, False
+        self.born = world.clock.time
         self._held: list[tuple[Callable[..., None], tuple[Any, ...], Timer | None]] = []
         self.counters = Counters()
         self.fences: list[str] = []

@@ -93,6 +93,14 @@ class Founding:
         if self.recovering and self.pledge == go.cluster and go.life == self._life:
             self._join(now + min(max(0.0, go.hold), self._timing.stretched_lease_s))
 
+    def wants_open(self, now: float) -> bool:
+        """Rule 42: whether this life is older than any vote of a former one, and has not pledged itself."""
+        return self.recovering and self.pledge is None and now - self._born > self._timing.embargo_s
+
+    def opened(self) -> None:
+        """The cluster's leader has opened this life (rule 44): it has memory now."""
+        self.recovering = False
+
     def _may_propose(self, now: float) -> bool:
         """Rule 51: the smallest name, and everybody is here, without memory and free."""
         if self._name != min(self._voters):

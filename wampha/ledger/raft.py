@@ -239,6 +239,7 @@ class RaftLedger:
             self._tell(self._events.safe_moved)
         if self._leaving:
             return
+        self._open(name, reply, member)
         if reply.dead and reply.incarnation == self._owner.incarnation:
             self._fence("the cluster declared this node dead")
         elif member.replied(reply, self._owner):
@@ -282,6 +283,13 @@ class RaftLedger:
 
     def _founded(self, cluster: int, held_until: float) -> None:
         self._enter(cluster, recovering=False, held_until=held_until)
+
+    def _open(self, leader: str, reply: Reply, member: Member) -> None:
+        """Rule 44; never after a pledge, which is for another cluster."""
+        founding = self._founding
+        if founding and founding.pledge is None and member.opened(leader, reply, self.life):
+            founding.opened()
+            self._log.info("{name} votes again", name=self._name)
 
     def _hear_of_another_cluster(self, reply: Reply) -> None:
         """Rule 55: a cluster with a quorum supersedes one without a leader; who is in none joins it."""
@@ -436,7 +444,8 @@ class RaftLedger:
         leader = member.engine.leader
         if leader and leader != self._name:
             self._reported = member.engine.applied
-            self._send(leader, member.ping(self._owner, self.life, leaving=self._leaving))
+            wants_open = self._founding is not None and self._founding.wants_open(self._clock.now())
+            self._send(leader, member.ping(self._owner, self.life, leaving=self._leaving, wants_open=wants_open))
 
     def _probe(self, now: float) -> None:
         probe = Ping(None, 0, self._owner.incarnation, self.life, now, None, 0, self._founding is not None, False)

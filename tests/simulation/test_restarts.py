@@ -1,4 +1,4 @@
-"""Voters that lose their memory: rules 40-44, in directed runs."""
+"""Voters that lose their memory: rules 40-44 and 50-57, in directed runs."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from tests.simulation.scenes import a_cluster, acknowledge
 from tests.simulation.world import Host, World
 from wampha.ledger.constants import Timing
 from wampha.ledger.engine import REPAIRS
+from wampha.ledger.frames import Found, Go, decode
 
 TIMING = Timing.of()
-F, P = TIMING.lease_s, TIMING.ping_s
+F, P, G = TIMING.lease_s, TIMING.ping_s, TIMING.grace_s
 
 
 def is_open(host: Host) -> bool:
@@ -130,3 +131,156 @@ class TestOpening:
         world.network.heal()
         world.clock.run(5.0)
         assert bool(world.violations) is not rule_41, world.violations
+
+
+def restart(world: World, *names: str, fin: bool = True, after: float = 0.3) -> None:
+    """Kill these at once and start them again."""
+    for name in names:
+        world.kill(name, fin)
+    world.run(after)
+    for name in names:
+        world.start(name)
+
+
+def until_founded_again(world: World, old: int | None, seconds: float = 20.0) -> float:
+    """Run until all live in one other cluster, vote and serve; returns how long it took."""
+    began = world.clock.time
+
+    def done() -> bool:
+        clusters = {host.cluster for host in world.alive}
+        well = all(host.ledger.serving() and is_open(host) for host in world.alive if host.name in world.voters)
+        return len(clusters) == 1 and not clusters & {old, None} and well
+
+    assert world.run(seconds, done), [host.ledger.status() for host in world.hosts.values()]
+    return world.clock.time - began
+
+
+class TestFounding:
+    """Rules 50-57, after a majority has lost its memory."""
+
+    @pytest.mark.parametrize("survivor", ["the leader", "a follower"])
+    @pytest.mark.parametrize("fin", [True, False], ids=["fin", "silent"])
+    def test_two_of_three_restarted_at_once(self, survivor: str, fin: bool) -> None:
+        """Silent: nobody is told that the leader is gone, and the engine goes on to name it (H9)."""
+        world = a_cluster(observers=1)
+        kept = world.leader if survivor == "the leader" else world.hosts["v0"]
+        if survivor != "the leader" and kept.leads:
+            kept = world.hosts["v1"]
+        old, observer, life = kept.cluster, world.hosts["w0"], kept.ledger.life
+        acknowledge(world, kept, "a.topic")
+        began = world.clock.time
+        restart(world, *(name for name in world.voters if name != kept.name), fin=fin)
+        met = world.run(20.0, lambda: any(h.ledger.serving() and h.cluster != old for h in world.alive))
+        assert met
+        assert G < world.clock.time - began < G + 2 * F + 1.0
+        until_founded_again(world, old)
+        world.until_serving()
+        assert kept.ledger.life != life
+        assert kept.fences
+        assert observer.fences
+        world.run(1.0)
+        world.check_equal_tables()
+        world.kill(world.leader.name)
+        assert acknowledge(world, world.alive[0], "another.topic") < 2.0
+
+    def test_three_of_five_restarted_at_once(self) -> None:
+        world = a_cluster(voters=5)
+        old = world.leader.cluster
+        restart(world, "v1", "v2", "v4")
+        until_founded_again(world, old)
+
+    def test_all_restarted_at_once_found_again_without_a_grace(self) -> None:
+        world = a_cluster()
+        old = world.leader.cluster
+        restart(world, *world.voters)
+        assert until_founded_again(world, old) < G
+
+    def test_a_majority_with_memory_is_never_given_up(self) -> None:
+        world = a_cluster()
+        old = world.leader.cluster
+        one, two = (host.name for host in world.followers)
+        world.kill(one)
+        world.start(one)
+        world.network.partition([two], [name for name in world.voters if name != two])
+        world.run(3 * G)
+        assert not any(host.leads for host in world.alive)
+        world.network.heal()
+        world.until_serving()
+        until_open(world, *world.voters)
+        assert {host.cluster for host in world.alive} == {old}
+
+    def test_rule_51_a_restarted_majority_waits_for_the_grace(self) -> None:
+        world = a_cluster()
+        restart(world, *(host.name for host in world.followers))
+        world.run(G - 0.2)
+        assert all(host.ledger._founding.pledge is None for host in world.alive if not is_open(host))
+
+    def test_h8_the_founder_dies_before_its_go_is_heard(self) -> None:
+        """It alone is a member of the new cluster; another remembers the old one, and the third has only pledged."""
+        world = a_cluster()
+        old = world.leader.cluster
+        kept = "v2"
+        restart(world, *(name for name in world.voters if name != kept))
+        founder = next(world.hosts[name] for name in world.voters if name != kept)
+        world.network.filter = lambda sender, receiver, data: not isinstance(decode(data), Go)
+        assert world.run(3 * G, lambda: founder.cluster not in (old, None))
+        world.kill(founder.name)
+        world.network.filter = None
+        world.run(1.0)
+        world.start(founder.name)
+        until_founded_again(world, old, 4 * G)
+
+    def test_h8_the_founder_dies_after_one_go_was_heard(self) -> None:
+        """A voter is a member of a cluster that nobody else knows: it has to give it up (rule 56)."""
+        world = a_cluster()
+        old = world.leader.cluster
+        restart(world, "v0", "v1")
+        assert world.run(3 * G, lambda: world.hosts["v1"].cluster not in (old, None) and is_open(world.hosts["v1"]))
+        world.network.cuts |= {("v1", "v2"), ("v2", "v1")}
+        restart(world, "v0")
+        world.network.heal()
+        until_founded_again(world, old, 4 * G)
+
+    def test_h25_a_founder_keeps_nothing_of_the_cluster_that_it_followed(self) -> None:
+        world = a_cluster(observers=1)
+        old, kept = world.leader.cluster, world.leader
+        for number in range(50):
+            kept.add_route(f"t.{number}")
+        world.run(0.5)
+        restart(world, *(host.name for host in world.followers if host.name in world.voters))
+        followed = [host for host in world.alive if host.name in world.voters and host is not kept]
+        assert world.run(F, lambda: all(host.ledger.safe > 50 for host in followed))
+        owners = {host.ledger.owner for host in followed}
+        assert world.run(3 * G, lambda: any(host.cluster not in (old, None) for host in followed))
+        for host in followed:
+            if host.cluster != old:
+                assert host.ledger.safe < 50
+                assert host.ledger.owner not in owners
+                assert not host.ledger.serving()
+        until_founded_again(world, old)
+
+    def test_rule_55_who_missed_the_founding_is_fenced_and_joins(self) -> None:
+        world = a_cluster()
+        away = world.followers[0]
+        old, owner, life = away.cluster, away.ledger.owner, away.ledger.life
+        rest = [name for name in world.voters if name != away.name]
+        world.network.partition([away.name], rest)
+        restart(world, *rest)
+        assert world.run(3 * G, lambda: all(world.hosts[name].ledger.serving() for name in rest))
+        assert away.cluster == old
+        world.network.heal()
+        until_founded_again(world, old, G)
+        assert away.ledger.owner != owner
+        assert away.ledger.life != life
+
+    def test_a_pledge_keeps_from_being_opened(self) -> None:
+        """Rule 44: what was promised to another cluster cannot vote in this one."""
+        world = a_cluster()
+        one = world.followers[0].name
+        world.kill(one)
+        new = world.start(one)
+        world.until_serving([one])
+        new.ledger._founding.asked(world.leader.name, Found(7, new.ledger.life), new.cluster, world.clock.time)
+        world.run(TIMING.pledge_s - 0.2)
+        assert not is_open(new)
+        until_open(world, one)

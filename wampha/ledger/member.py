@@ -67,6 +67,7 @@ class Member:
         self.book: LeaseBook | None = None  # while this node leads
         self._lead_proposed = -math.inf
         self.lease_end = -math.inf
+        self._leader_at = now()  # when this node led last, or when it began
         self.safe = 0  # the highest claim heard (rule 21)
         self._echo: tuple[int, float] | None = None  # (term, stamp) of the leader's reply heard last
 
@@ -95,6 +96,10 @@ class Member:
             self.engine.received(peer, body, recovering)
         self.take_office()
 
+    def leaderless_s(self) -> float:
+        """For how long this node has neither heard a leader nor been it (rules 51, 56)."""
+        return self._now() - max(self._leader_at, self.engine.heard)
+
     def propose(self, command: Command, settled: Settled) -> None:
         self.engine.propose(encode(command), settled)
 
@@ -104,6 +109,7 @@ class Member:
         if not engine.is_leader:
             self.book = None
             return
+        self._leader_at = now
         if book is None or book.term != engine.term:
             book = self.book = LeaseBook(
                 timing=self._timing,

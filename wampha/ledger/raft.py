@@ -282,6 +282,7 @@ class RaftLedger:
         )
 
     def _founded(self, cluster: int, held_until: float) -> None:
+        self._log.info("{name} is a founding member of a new cluster", name=self._name)
         self._enter(cluster, recovering=False, held_until=held_until)
 
     def _open(self, leader: str, reply: Reply, member: Member) -> None:
@@ -304,6 +305,7 @@ class RaftLedger:
 
     def _drop_life(self) -> None:
         """Forget everything this process knows as a voter, as a crash would: always safe (rule 56)."""
+        self._log.warn("{name} begins without memory again", name=self._name)
         self.life = self._chance.getrandbits(63)
         self._founding = self._new_founding()
         self._exit()
@@ -366,7 +368,8 @@ class RaftLedger:
         if now >= self._next_ping:
             self._next_ping = now + self._timing.ping_s - self._timing.tick_s / 2  # the nearest tick, early or late
             if self._founding:
-                self._founding.tick(self._cluster, now)
+                leaderless_s = self._member.leaderless_s() if self._member else math.inf
+                self._founding.tick(self._cluster, leaderless_s, now)
             self._ping()
         member = self._member
         if member:

@@ -8,7 +8,7 @@ from tests.simulation.scenes import a_cluster, acknowledge
 from tests.simulation.world import Host, World
 from wampha.ledger.constants import Timing
 from wampha.ledger.engine import REPAIRS
-from wampha.ledger.frames import Found, Go, decode
+from wampha.ledger.frames import Found, Go, Reply, decode
 
 TIMING = Timing.of()
 F, P, G = TIMING.lease_s, TIMING.ping_s, TIMING.grace_s
@@ -273,14 +273,24 @@ class TestFounding:
         assert away.ledger.owner != owner
         assert away.ledger.life != life
 
-    def test_a_pledge_keeps_from_being_opened(self) -> None:
-        """Rule 44: what was promised to another cluster cannot vote in this one."""
+    def test_rule_44_a_pledge_keeps_from_being_opened(self) -> None:
+        """It is made while the answer that opens the voter is under way: what it promised elsewhere it cannot vote for
+        here."""
         world = a_cluster()
-        one = world.followers[0].name
+        leader, one = world.leader.name, world.followers[0].name
         world.kill(one)
         new = world.start(one)
-        world.until_serving([one])
-        new.ledger._founding.asked(world.leader.name, Found(7, new.ledger.life), new.cluster, world.clock.time)
+        life, founding = new.ledger.life, new.ledger._founding
+
+        def pledge(sender: str, receiver: str, data: bytes) -> bool:
+            frame = decode(data)
+            if isinstance(frame, Reply) and frame.opens == life:
+                founding.asked(leader, Found(7, life), new.cluster, world.clock.time)
+            return True
+
+        world.network.filter = pledge
+        assert world.run(3.0, lambda: founding.pledge == 7)
         world.run(TIMING.pledge_s - 0.2)
         assert not is_open(new)
         until_open(world, one)
+        assert new.ledger.life != life

@@ -7,9 +7,9 @@
            |      |                      (coalesced: after frames and proposals)
       Founding  Member: Engine, Election, LeaseBook, Machine
 
-Of protocol.md this release has rules 1-17, 20-26, 28, 40, 41, 57, and 50-54 for the first start, when all voters are
-present. A voter that restarts joins, follows and serves, but stays *recovering*: it is not opened yet (42-44), and a
-majority that lost its memory founds no new cluster yet (rest of 50-56). Death certificates (27) come with those.
+Of protocol.md this has rules 1-17, 20-26, 28, 40-45 and 50-57; death certificates (27) are missing, so that a process that
+restarts is waited for until its former lease is over. A voter that restarts joins, follows and serves at once, but is
+*recovering*: it counts for nothing until the leader opens it, about 1.2 s after its start.
 """
 
 from __future__ import annotations

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 
-from tests.integration.node_loss import lose_a_node
-from tests.support.nodes import Cluster, eventually
+from tests.integration.node_loss import Traffic, lose_a_node, subscribe_and_check
+from tests.support.nodes import Cluster, NodeProcess, eventually
 from tests.support.wampclient import CALL, EVENT, GOODBYE, INVOCATION, AnsweredError, Session
 
 SUBSCRIBED_AGAIN_S: Final = 3.0
+OPENED_S: Final = 6.0  # a restarted voter votes again after 1.1 s, once it has all that was decided
+FOUNDED_S: Final = 20.0  # a majority that was restarted waits 5 s for the return of what it was
 DEAD_S: Final = 8.0  # a silent node is declared dead after 5 s (docs/protocol.md section 2)
 
 
@@ -62,6 +65,52 @@ def test_restarted_node_serves_again(fresh_cluster: Callable[[], Cluster]) -> No
         subscriber.subscribe("test.topic")
         publisher.publish("test.topic", ["welcome back"])
         assert subscriber.next(EVENT)[4] == ["welcome back"]
+
+
+def restart(node: NodeProcess) -> None:
+    """Kill the node, start it, and wait until it serves and votes."""
+    votes = node.log().count("votes again")
+    node.kill()
+    node.launch().wait_until_serving()
+    eventually(lambda: node.log().count("votes again") > votes, OPENED_S, f"{node.name} votes again", node.log)
+
+
+def test_every_node_can_be_restarted_in_turn_and_then_the_leader_be_lost(
+    fresh_cluster: Callable[[], Cluster],
+) -> None:
+    cluster = fresh_cluster().start()
+    for node in cluster:
+        one, two = (other for other in cluster if other is not node)
+        traffic = Traffic(one, two)
+        traffic.start()
+        restart(node)
+        traffic.stop()
+        assert traffic.heard == list(range(traffic.published))
+    leader = cluster.leader()
+    one, two = (node for node in cluster if node is not leader)
+    with one.session() as first, two.session() as second:
+        leader.kill()
+        killed = time.monotonic()
+        assert subscribe_and_check(first, second, killed) < SUBSCRIBED_AGAIN_S
+        assert subscribe_and_check(second, first, killed) < SUBSCRIBED_AGAIN_S
+
+
+def test_two_of_three_restarted_at_once_are_a_cluster_again_with_the_third(
+    fresh_cluster: Callable[[], Cluster],
+) -> None:
+    cluster = fresh_cluster().start()
+    with cluster["c"].session() as survivor:
+        for name in ("a", "b"):
+            cluster[name].kill()
+        for name in ("a", "b"):
+            cluster[name].launch()
+        assert survivor.next(GOODBYE, FOUNDED_S)
+    for node in cluster:
+        node.wait_until_serving()
+    with cluster["a"].session() as subscriber, cluster["c"].session() as publisher:
+        subscriber.subscribe("test.topic")
+        publisher.publish("test.topic", ["together again"])
+        assert subscriber.next(EVENT)[4] == ["together again"]
 
 
 def test_node_that_is_stopped_says_goodbye_and_the_others_go_on(fresh_cluster: Callable[[], Cluster]) -> None:

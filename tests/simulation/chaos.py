@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.simulation.world import World
 
-CALM_S = 12.0  # longer than D + F and what follows: everything must be well again
+CALM_S = 25.0  # longer than D + F, and than two foundings in a row: everything must be well again
 
 
 class Chaos:
@@ -16,7 +16,6 @@ class Chaos:
         self.world, self.kinds = world, kinds
         self._chance = world.chance
         self._active = True
-        self._killed = 0
         self._topics = 0
         self._every(faults, self._fault)
         self._every(load, self._operation)
@@ -52,7 +51,10 @@ class Chaos:
     # ---- load
 
     def _operation(self) -> None:
-        host = self._chance.choice(self.world.alive)
+        alive = self.world.alive
+        if not alive:
+            return
+        host = self._chance.choice(alive)
         if host.stopped or not host.ledger.serving():
             return
         if self._topics and self._chance.random() < 0.3:
@@ -64,7 +66,9 @@ class Chaos:
     # ---- faults
 
     def _fault(self) -> None:
-        getattr(self, "_" + self._chance.choice(self.kinds))()
+        kind = self._chance.choice(self.kinds)
+        if len(self.world.alive) > 1:
+            getattr(self, "_" + kind)()
 
     def _later(self, least: float, most: float, call: Callable[[], None]) -> None:
         self.world.clock.call_later(self._chance.uniform(least, most), call)
@@ -99,19 +103,30 @@ class Chaos:
             host.stopped = True
             self._later(0.2, 7.0, lambda: host.stopped and host.wake())
 
-    def _kill_voter(self) -> None:
-        """Never a majority: this release does not open a restarted voter."""
-        voters = [name for name in self.world.voters if self.world.hosts[name].alive]
-        if 2 * (self._killed + 1) < len(self.world.voters):
-            self._killed += 1
-            name = self._chance.choice(voters)
-            self.world.kill(name, fin=self._chance.random() < 0.5)
-            if self._chance.random() < 0.5:
-                self._later(0.05, 3.3, lambda: self.world.start(name) and None)
+    def _restart_one(self) -> None:
+        self._restart(1)
 
-    def _kill_observer(self) -> None:
+    def _restart_majority(self) -> None:
+        self._restart(len(self.world.voters) // 2 + 1)
+
+    def _restart_all(self) -> None:
+        self._restart(len(self.world.voters))
+
+    def _restart_in_turn(self) -> None:
+        for place, name in enumerate(self.world.voters):
+            self.world.clock.call_later(place * self._chance.uniform(0.5, 4.0), self._kill, name)
+
+    def _restart(self, count: int) -> None:
+        for name in self._chance.sample(self.world.voters, count):
+            self._kill(name)
+
+    def _restart_observer(self) -> None:
         observers = [name for name in self._names() if name not in self.world.voters]
         if observers:
-            name = self._chance.choice(observers)
+            self._kill(self._chance.choice(observers))
+
+    def _kill(self, name: str) -> None:
+        """The process ends, by a signal or with its machine, and begins again without memory."""
+        if self._active and self.world.hosts[name].alive:
             self.world.kill(name, fin=self._chance.random() < 0.5)
             self._later(0.05, 3.3, lambda: self.world.start(name) and None)

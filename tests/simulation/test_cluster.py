@@ -4,42 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.world import REALM, Host, World
+from tests.simulation.scenes import a_cluster, acknowledge, logged
+from tests.simulation.world import REALM, World
 from wampha.ledger.constants import RHO, K, Timing
 from wampha.ledger.engine import REPAIRS
-from wampha.state.codec import decode
 from wampha.state.commands import Down, Outcome, Owner, Up
 
 TIMING = Timing.of()
 F, LS, S, D, P = TIMING.lease_s, TIMING.leader_lease_s, TIMING.suspended_s, TIMING.silence_s, TIMING.ping_s
-
-
-def a_cluster(seed: int = 1, voters: int = 3, observers: int = 0, settled: float = 4.0, **options: object) -> World:
-    """A cluster that serves, and whose leader is old enough to have no one of before to wait for."""
-    world = World(seed, voters, observers, **options)
-    world.until_serving()
-    world.run(settled)
-    return world
-
-
-def acknowledge(world: World, host: Host, topic: str, seconds: float = 5.0) -> float:
-    """Seconds until a new route of the host is acknowledged; a client that asks again every 50 ms."""
-    began, before = world.clock.time, world.acknowledgements
-
-    def again() -> None:
-        if world.acknowledgements == before and topic not in host.waiting:
-            host.add_route(topic)
-        if world.acknowledgements == before and world.clock.time - began < seconds:
-            world.clock.call_later(0.05, again)
-
-    again()
-    assert world.run(seconds, lambda: world.acknowledgements > before), host.ledger.status()
-    return world.clock.time - began
-
-
-def logged(world: World, kind: type) -> list[object]:
-    commands = [decode(data) for data in world.commands()]
-    return [command for command in commands if isinstance(command, kind)]
 
 
 class TestFirstStart:
@@ -339,60 +311,6 @@ class TestLeaving:
             host.alive = False
         world.network.stop()
         assert world.clock.pending() == world.network.in_flight()
-
-
-class TestWithoutMemory:
-    """Rules 40, 41, 25: what this release has for a voter that was restarted."""
-
-    def test_a_restarted_voter_follows_and_serves_but_stays_recovering(self) -> None:
-        world = a_cluster()
-        old = world.kill(world.followers[0].name)
-        world.run(0.5)
-        new = world.start(old.name)
-        world.until_serving([new.name])
-        world.run(8.0)
-        status = new.ledger.status()
-        assert status["recovering"]
-        assert old.ledger.owner not in new.ledger.tables.up
-        world.check_equal_tables()
-        assert acknowledge(world, new, "a.topic") < 0.1
-
-    def test_it_counts_for_no_majority(self) -> None:
-        world = a_cluster()
-        leader = world.leader
-        one, two = (host.name for host in world.followers)
-        world.kill(one)
-        world.run(0.5)
-        world.until_serving([world.start(one).name])
-        world.kill(two)
-        world.run(F + 0.2)
-        assert not leader.leads
-        assert not any(host.ledger.serving() for host in world.alive)
-        world.run(5.0)
-        assert not any(host.leads for host in world.alive)
-
-    @pytest.mark.parametrize("rule_41", [True, pytest.param(False, marks=pytest.mark.logs_errors)])
-    def test_h1_an_old_leader_fed_by_it_commits_nothing(self, rule_41: bool) -> None:
-        """The old leader is isolated, the others elect a new one; the third of them restarts empty and hears only the
-        old leader. If its answers counted, two leaders would commit different commands at the same index."""
-        world = a_cluster(repairs=REPAIRS if rule_41 else REPAIRS - {"recovering"})
-        old = world.leader
-        one, two = world.followers
-        world.network.partition([old.name], [one.name, two.name])
-        assert world.clock.run(1.4, lambda: one.leads or two.leads)
-        new, third = (one, two) if one.leads else (two, one)
-        new.add_route("of.the.new.leader")
-        world.clock.run(0.02)
-        world.kill(third.name)
-        world.network.cuts -= {(old.name, third.name), (third.name, old.name)}
-        world.network.partition([new.name], [old.name, third.name])
-        world.start(third.name)
-        for _ in range(10):
-            old.add_route("of.the.old.leader")
-            world.clock.run(0.1)
-        world.network.heal()
-        world.clock.run(5.0)
-        assert bool(world.violations) is not rule_41, world.violations
 
 
 class TestObservers:

@@ -56,6 +56,7 @@ class Host:
     def __init__(self, world: World, name: str, options: dict[str, Any]) -> None:
         self.world, self.name = world, name
         self.alive, self.stopped = True, False
+        self.born = world.clock.time
         self._held: list[tuple[Callable[..., None], tuple[Any, ...], Timer | None]] = []
         self.counters = Counters()
         self.fences: list[str] = []
@@ -259,7 +260,10 @@ class World:
         self.look()
 
     def look(self) -> None:
-        """Invariants 1-3 over all that live."""
+        """Invariants 1-3 over all that live; and one cluster at a time is served (rule 54)."""
+        served = {host.cluster for host in self.alive if not host.stopped and host.ledger.serving()}
+        if len(served) > 1:
+            self.violated(f"{len(served)} clusters are served at once")
         for host in self.alive:
             if host.stopped or host.cluster is None:
                 continue

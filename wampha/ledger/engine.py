@@ -321,6 +321,11 @@ class Engine:
         if peer in match:
             match[peer] = 0
 
+    def open(self, leader: str) -> None:
+        """Vote and count from now on; the vote of the present term is its leader's (rule 44)."""
+        self._lib._SyncObj__setCurrentTerm(self.term, self._peer(leader).id)
+        self.recovering = False
+
     def received(self, name: str, body: RaftBody, recovering: bool) -> None:
         """A message of a connected peer of the same cluster; `recovering` as the peer says of itself."""
         peer = self._peer(name)

@@ -1,7 +1,8 @@
-"""How a cluster comes into being: by exclusive pledges of recovering voters (rules 50-54).
+"""How a cluster comes into being, and ends: by exclusive pledges of recovering voters (rules 50-54, 56).
 
-Here is the branch in which *all* configured voters are present and recovering, which is the first start. Founding by a
-majority after the others lost their memory (the rest of rules 51, 52, 56) has its place in `_may_propose`.
+If *all* configured voters are recovering they found a cluster at once: that is the first start. If a majority of them
+lost its memory, the cluster can never decide anything again: then that majority founds another one after a grace.
+Every voter that remembers the former cluster notices the same and forgets it, as if it had crashed.
 """
 
 from __future__ import annotations
@@ -54,18 +55,24 @@ class Founding:
         self._heard: Final[dict[str, Heard]] = {}
         self._pledged_at = now
         self._founder = False
+        self._least_uptime = 0.0  # of those whom the founder asks
         self._held_until = 0.0
         self.pledge: int | None = None
         self.recovering = True
 
-    def tick(self, cluster: int | None, now: float) -> None:
-        """Every ping period: tell the others what we are (rule 50) and do what is due."""
+    def tick(self, cluster: int | None, leaderless_s: float, now: float) -> None:
+        """Every ping period: tell the others what we are (rule 50) and do what is due.
+
+        `leaderless_s`: for how long this voter has heard no leader.
+        """
         state = self._state(cluster, now)
         for voter in self._others():
             self._send(voter, state)
         if not self.recovering:
+            if leaderless_s > self._timing.grace_s and self._is_lost(cluster, now):
+                self._drop_life()  # rule 56
             return
-        if self.pledge is None and self._may_propose(now):
+        if self.pledge is None and self._may_propose(leaderless_s, now):
             self.pledge, self._pledged_at, self._founder = self._chance.getrandbits(63), now, True
         if self._founder:
             self._propose(now)
@@ -93,20 +100,38 @@ class Founding:
         if self.recovering and self.pledge == go.cluster and go.life == self._life:
             self._join(now + min(max(0.0, go.hold), self._timing.stretched_lease_s))
 
-    def _may_propose(self, now: float) -> bool:
-        """Rule 51: the smallest name, and everybody is here, without memory and free."""
-        if self._name != min(self._voters):
-            return False
-        heard = [self._fresh(voter, now) for voter in self._others()]
-        return all(state is not None and state.recovering and state.pledge is None for state in heard)
+    def wants_open(self, now: float) -> bool:
+        """Rule 42: whether this life is older than any vote of a former one, and has not pledged itself."""
+        return self.recovering and self.pledge is None and now - self._born > self._timing.embargo_s
+
+    def opened(self) -> None:
+        """The cluster's leader has opened this life (rule 44): it has memory now."""
+        self.recovering = False
+
+    def _may_propose(self, leaderless_s: float, now: float) -> bool:
+        """Rule 51: the smallest name of those without memory and pledge, if they are all voters, or a majority that has
+        waited long enough for a leader and for the others."""
+        uptimes = {voter: state.uptime for voter, state in self._heard_now(now).items() if _is_free(state)}
+        uptimes[self._name] = now - self._born
+        if len(uptimes) == len(self._voters):
+            self._least_uptime = 0.0
+            return self._name == min(uptimes)
+        grace = self._least_uptime = self._timing.grace_s
+        elders = [voter for voter, uptime in uptimes.items() if uptime > grace]
+        return leaderless_s > grace and 2 * len(elders) > len(self._voters) and self._name == min(elders)
+
+    def _is_lost(self, cluster: int | None, now: float) -> bool:
+        """Rule 56: whether so many voters are without memory or in other clusters that ours can have no quorum."""
+        gone = sum(state.recovering or state.cluster != cluster for state in self._heard_now(now).values())
+        return 2 * (len(self._voters) - gone) <= len(self._voters)
 
     def _propose(self, now: float) -> None:
         assert self.pledge is not None
-        heard = {voter: state for voter in self._others() if (state := self._fresh(voter, now))}
+        heard = self._heard_now(now)
         pledged = {voter: state for voter, state in heard.items() if state.recovering and state.pledge == self.pledge}
         if 2 * (len(pledged) + 1) <= len(self._voters):
             for voter, state in heard.items():
-                if state.recovering and state.pledge is None:
+                if _is_free(state) and state.uptime >= self._least_uptime:
                     self._send(voter, Found(self.pledge, state.life))
             return
         # Rule 54: an observer of a former cluster may still hold a lease which that cluster's last quorum gave it.
@@ -122,12 +147,17 @@ class Founding:
         self.recovering = False
         self._found(self.pledge, held_until)
 
-    def _fresh(self, voter: str, now: float) -> State | None:
-        heard = self._heard.get(voter)
-        return heard.state if heard and now - heard.at <= FRESH_PINGS * self._timing.ping_s else None
+    def _heard_now(self, now: float) -> dict[str, State]:
+        """What the other voters said lately."""
+        oldest = now - FRESH_PINGS * self._timing.ping_s
+        return {voter: heard.state for voter, heard in self._heard.items() if heard.at >= oldest}
 
     def _state(self, cluster: int | None, now: float) -> State:
         return State(self._life, self.recovering, cluster, now - self._born, self.pledge)
 
     def _others(self) -> list[str]:
         return [voter for voter in self._voters if voter != self._name]
+
+
+def _is_free(state: State) -> bool:
+    return state.recovering and state.pledge is None

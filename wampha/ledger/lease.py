@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wampha.ledger.constants import K, Timing
+from wampha.ledger.opening import Openings
 from wampha.state.commands import Owner
 from wampha.state.tables import Tables
 
@@ -38,6 +39,7 @@ class LeaseBook:
         self._echoes: Final[dict[str, float]] = {}  # voter -> latest stamp that it echoed in this term
         self.bookings: Final[dict[Owner, Booking]] = {}
         self.dying: Final[set[Owner]] = set()
+        self.openings: Final = Openings()
         self.term: Final = term
         self.since: Final = now
         self.start: int | None = None  # index where this leader's first command was applied, at the latest

@@ -67,6 +67,7 @@ class Member:
         self.book: LeaseBook | None = None  # while this node leads
         self._lead_proposed = -math.inf
         self.lease_end = -math.inf
+        self._leader_at = now()  # when this node led last, or when it began
         self.safe = 0  # the highest claim heard (rule 21)
         self._echo: tuple[int, float] | None = None  # (term, stamp) of the leader's reply heard last
 
@@ -95,6 +96,10 @@ class Member:
             self.engine.received(peer, body, recovering)
         self.take_office()
 
+    def leaderless_s(self) -> float:
+        """For how long this node has neither heard a leader nor been it (rules 51, 56)."""
+        return self._now() - max(self._leader_at, self.engine.heard)
+
     def propose(self, command: Command, settled: Settled) -> None:
         self.engine.propose(encode(command), settled)
 
@@ -104,6 +109,7 @@ class Member:
         if not engine.is_leader:
             self.book = None
             return
+        self._leader_at = now
         if book is None or book.term != engine.term:
             book = self.book = LeaseBook(
                 timing=self._timing,
@@ -150,7 +156,7 @@ class Member:
         self.safe = index
         return True
 
-    def ping(self, owner: Owner, life: int, *, leaving: bool) -> Ping:
+    def ping(self, owner: Owner, life: int, *, leaving: bool, wants_open: bool) -> Ping:
         """What this node tells its leader (rule 10). One that is leaving asks for no lease, but still echoes."""
         term = self.engine.term
         return Ping(
@@ -162,7 +168,7 @@ class Member:
             echo=self._echo[1] if self._echo and self._echo[0] == term else None,
             applied=0 if leaving else self.engine.applied,
             recovering=self.engine.recovering,
-            wants_open=False,  # rule 42 belongs here
+            wants_open=wants_open,
         )
 
     def answer(self, owner: Owner, ping: Ping) -> Reply | None:
@@ -170,7 +176,7 @@ class Member:
         book, now = self.book, self._now()
         if book is None:
             return None
-        left = 0.0
+        left, opens = 0.0, None
         if ping.cluster == self.cluster:
             counts = not (ping.recovering and self.engine.repaired("recovering"))
             if ping.term == book.term and ping.echo is not None and counts:
@@ -178,6 +184,7 @@ class Member:
             book.note(owner, ping.applied, now)
             if ping.term == book.term:
                 left = book.grant(owner, ping.applied, self.tables, now)
+                opens = self._opens(book, owner.name, ping, now)
         return Reply(
             cluster=self.cluster,
             term=book.term,
@@ -187,9 +194,28 @@ class Member:
             stamp=now,
             claim=book.claim,
             dead=owner.incarnation in self.tables.dead,
-            opens=None,  # rule 43 belongs here
+            opens=opens,
             quorate=book.quorate(now),
         )
+
+    def _opens(self, book: LeaseBook, voter: str, ping: Ping, now: float) -> int | None:
+        if not (ping.wants_open and voter in self._voters):
+            return None
+        return book.openings.asked(
+            voter,
+            ping.life,
+            ping.applied,
+            last_index=self.engine.log_end[1],
+            quorum_time=book.quorum_time(now),
+            now=now,
+        )
+
+    def opened(self, leader: str, reply: Reply, life: int) -> bool:
+        """Rule 44: True if this answer of its leader makes this voter, in its present `life`, vote again."""
+        if not self.engine.recovering or reply.opens != life or reply.term != self.engine.term:
+            return False
+        self.engine.open(leader)
+        return True
 
     def replied(self, reply: Reply, owner: Owner) -> bool:
         """Take the leader's answer (rule 15); True if it is the first one of its term."""

@@ -7,9 +7,9 @@
            |      |                      (coalesced: after frames and proposals)
       Founding  Member: Engine, Election, LeaseBook, Machine
 
-Of protocol.md this release has rules 1-17, 20-26, 28, 40, 41, 57, and 50-54 for the first start, when all voters are
-present. A voter that restarts joins, follows and serves, but stays *recovering*: it is not opened yet (42-44), and a
-majority that lost its memory founds no new cluster yet (rest of 50-56). Death certificates (27) come with those.
+Of protocol.md this has rules 1-17, 20-26, 28, 40-45 and 50-57; death certificates (27) are missing, so that a process that
+restarts is waited for until its former lease is over. A voter that restarts joins, follows and serves at once, but is
+*recovering*: it counts for nothing until the leader opens it, about 1.2 s after its start.
 """
 
 from __future__ import annotations
@@ -239,6 +239,7 @@ class RaftLedger:
             self._tell(self._events.safe_moved)
         if self._leaving:
             return
+        self._open(name, reply, member)
         if reply.dead and reply.incarnation == self._owner.incarnation:
             self._fence("the cluster declared this node dead")
         elif member.replied(reply, self._owner):
@@ -281,7 +282,15 @@ class RaftLedger:
         )
 
     def _founded(self, cluster: int, held_until: float) -> None:
+        self._log.info("{name} is a founding member of a new cluster", name=self._name)
         self._enter(cluster, recovering=False, held_until=held_until)
+
+    def _open(self, leader: str, reply: Reply, member: Member) -> None:
+        """Rule 44; never after a pledge, which is for another cluster."""
+        founding = self._founding
+        if founding and founding.pledge is None and member.opened(leader, reply, self.life):
+            founding.opened()
+            self._log.info("{name} votes again", name=self._name)
 
     def _hear_of_another_cluster(self, reply: Reply) -> None:
         """Rule 55: a cluster with a quorum supersedes one without a leader; who is in none joins it."""
@@ -296,6 +305,7 @@ class RaftLedger:
 
     def _drop_life(self) -> None:
         """Forget everything this process knows as a voter, as a crash would: always safe (rule 56)."""
+        self._log.warn("{name} begins without memory again", name=self._name)
         self.life = self._chance.getrandbits(63)
         self._founding = self._new_founding()
         self._exit()
@@ -358,7 +368,8 @@ class RaftLedger:
         if now >= self._next_ping:
             self._next_ping = now + self._timing.ping_s - self._timing.tick_s / 2  # the nearest tick, early or late
             if self._founding:
-                self._founding.tick(self._cluster, now)
+                leaderless_s = self._member.leaderless_s() if self._member else math.inf
+                self._founding.tick(self._cluster, leaderless_s, now)
             self._ping()
         member = self._member
         if member:
@@ -436,7 +447,8 @@ class RaftLedger:
         leader = member.engine.leader
         if leader and leader != self._name:
             self._reported = member.engine.applied
-            self._send(leader, member.ping(self._owner, self.life, leaving=self._leaving))
+            wants_open = self._founding is not None and self._founding.wants_open(self._clock.now())
+            self._send(leader, member.ping(self._owner, self.life, leaving=self._leaving, wants_open=wants_open))
 
     def _probe(self, now: float) -> None:
         probe = Ping(None, 0, self._owner.incarnation, self.life, now, None, 0, self._founding is not None, False)

@@ -1,7 +1,8 @@
-"""Rules 50-54, first start."""
+"""Rules 50-54 and 56, on instants given by hand."""
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -37,9 +38,9 @@ class Bench:
     def _dropped(self) -> None:
         self.dropped += 1
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, cluster: int | None = None, leaderless_s: float = math.inf) -> None:
         self.sent.clear()
-        self.founding.tick(None, now)
+        self.founding.tick(cluster, leaderless_s, now)
 
     def taken(self, kind: type) -> list[tuple[str, AnyFrame]]:
         return [(voter, frame) for voter, frame in self.sent if isinstance(frame, kind)]
@@ -94,6 +95,110 @@ def test_rule_51_others_than_the_smallest_wait() -> None:
         bench.founding.told(voter, FREE, 101.0)
     bench.tick(101.0)
     assert bench.founding.pledge is None
+
+
+def free(uptime: float) -> State:
+    return State(life=2, recovering=True, cluster=5, uptime=uptime, pledge=None)
+
+
+G = TIMING.grace_s
+REMEMBERS = State(life=3, recovering=False, cluster=5, uptime=99.0, pledge=None)
+
+
+@pytest.mark.parametrize(
+    ("own", "others", "leaderless", "proposes"),
+    [
+        (G + 1, G + 1, G + 1, True),
+        (G - 1, G + 1, G + 1, False),
+        (G + 1, G - 1, G + 1, False),
+        (G + 1, G + 1, G - 1, False),
+    ],
+    ids=["all waited", "it is young", "the other is young", "a leader was heard"],
+)
+def test_rule_51_a_majority_proposes_when_all_of_it_waited_long_enough(
+    own: float, others: float, leaderless: float, proposes: bool
+) -> None:
+    bench, now = Bench(), 100.0 + own
+    bench.founding.told("b", free(others), now)
+    bench.founding.told("c", REMEMBERS, now)
+    bench.tick(now, 5, leaderless)
+    assert bool(bench.taken(Found)) is (bench.founding.pledge is not None) is proposes
+    if proposes:
+        assert [voter for voter, _ in bench.taken(Found)] == ["b"]
+
+
+def test_rule_51_without_the_smallest_name_the_next_one_proposes() -> None:
+    bench, now = Bench("b"), 101.0 + G
+    bench.founding.told("a", REMEMBERS, now)
+    bench.founding.told("c", free(G + 1), now)
+    bench.tick(now)
+    assert [voter for voter, _ in bench.taken(Found)] == ["c"]
+
+
+def test_rule_51_a_minority_never_proposes() -> None:
+    bench, now = Bench(voters=("a", "b", "c", "d", "e")), 200.0
+    bench.founding.told("b", free(99.0), now)
+    for voter in ("c", "d"):
+        bench.founding.told(voter, REMEMBERS, now)
+    bench.tick(now)
+    assert bench.founding.pledge is None
+
+
+def test_rule_52_a_young_life_is_not_asked_by_a_majority() -> None:
+    bench, now = Bench(voters=("a", "b", "c", "d", "e")), 200.0
+    for voter, uptime in (("b", G + 1), ("c", G + 1), ("d", 1.0)):
+        bench.founding.told(voter, free(uptime), now)
+    bench.tick(now)
+    assert [voter for voter, _ in bench.taken(Found)] == ["b", "c"]
+
+
+def a_member() -> Bench:
+    """A voter that is in cluster 7."""
+    bench = Bench("b")
+    bench.founding.asked("a", Found(7, life=1), None, 101.0)
+    bench.founding.go(Go(7, 1, 0.0), 101.1)
+    return bench
+
+
+FOREIGN = State(life=4, recovering=False, cluster=8, uptime=9.0, pledge=None)
+FELLOW = State(life=4, recovering=False, cluster=7, uptime=9.0, pledge=None)
+
+
+@pytest.mark.parametrize(
+    ("a", "c", "leaderless", "drops"),
+    [
+        (free(1.0), FOREIGN, G + 1, True),
+        (free(1.0), free(1.0), G - 1, False),
+        (free(1.0), FELLOW, G + 1, False),
+        (free(1.0), None, G + 1, False),
+    ],
+    ids=["it can have no quorum", "a leader was heard", "it can", "one may remember and is away"],
+)
+def test_rule_56_a_voter_whose_cluster_is_lost_drops_its_life(
+    a: State, c: State | None, leaderless: float, drops: bool
+) -> None:
+    bench = a_member()
+    bench.founding.told("a", a, 200.0)
+    if c:
+        bench.founding.told("c", c, 200.0)
+    bench.tick(200.0, 7, leaderless)
+    assert bool(bench.dropped) is drops
+
+
+def test_rule_42_a_life_wants_to_be_opened_after_the_embargo_unless_it_is_pledged() -> None:
+    bench, later = Bench("b"), 100.1 + TIMING.embargo_s
+    assert not bench.founding.wants_open(99.9 + TIMING.embargo_s)
+    assert bench.founding.wants_open(later)
+    bench.founding.asked("a", Found(7, life=1), None, later)
+    assert not bench.founding.wants_open(later)
+
+
+def test_rule_44_who_was_opened_pledges_no_more() -> None:
+    bench = Bench("b")
+    bench.founding.opened()
+    bench.founding.asked("a", Found(7, life=1), None, 110.0)
+    assert bench.founding.pledge is None
+    assert not bench.founding.wants_open(110.0)
 
 
 def test_rule_52_a_pledge_is_exclusive() -> None:

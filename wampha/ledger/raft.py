@@ -8,8 +8,8 @@
       Founding  Member: Engine, Election, LeaseBook, Machine
 
 Of protocol.md this has rules 1-17, 20-26, 28, 40-45 and 50-57; death certificates (27) are missing, so that a process
-that restarts is waited for until its former lease is over. A voter that restarts joins, follows and serves at once, but is
-*recovering*: it counts for nothing until the leader opens it, about 1.2 s after its start.
+that restarts is waited for until its former lease is over. A voter that restarts joins, follows and serves at once, but
+is *recovering*: it counts for nothing until the leader opens it, about 1.2 s after its start.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python import usage
 
 from wampha import __version__
+from wampha.clock import steady
 from wampha.config.load import development, load
 from wampha.config.schema import Settings
 from wampha.errors import ConfigError, StartError
@@ -81,6 +82,7 @@ class NodeService(Service):
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         show_from(self._settings.log.level, globalLogPublisher)
+        steady(reactor)
         _tune_collector()
         self._node = Node(settings=self._settings, reactor=reactor)
         try:

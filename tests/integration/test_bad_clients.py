@@ -138,6 +138,12 @@ def test_hostile_nesting_aborts_the_session(offender: Session) -> None:
     check_aborted(offender.connection)
 
 
+def test_millions_of_elements_abort_the_session(offender: Session) -> None:
+    many = {"json": b"[16,1,{},%s]" % (b"{}," * (2 << 20) + b"0"), "msgpack": b"\xdd\0\x80\0\0" + b"\x80" * (8 << 20)}
+    offender.connection.send_payload(many.get(offender.connection.serializer, b"\x9a\0\x80\0\0" + b"\xa0" * (8 << 20)))
+    assert "more than 1000000" in check_aborted(offender.connection)
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_text_that_is_not_utf8_aborts_the_session(router: Router, transport: str) -> None:
     with router.session(transport, "json") as offender:

@@ -39,6 +39,7 @@ def test_the_index_finds_what_a_linear_scan_finds_in_the_fixed_order(steps: list
         if action == "match":
             expected = sorted((each for each in model if fits(*each, subject)), key=lambda each: rank(*each))
             assert list(index.match(subject)) == expected
+            assert index.first(subject) == next(iter(expected), None)
         elif subject in model:
             del model[subject]
             index.remove(*subject)

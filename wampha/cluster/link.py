@@ -287,7 +287,9 @@ class Link(Protocol):
         self.transport.abortConnection()
 
     def break_off(self, sentence: str) -> None:
-        """Close at once because of what the peer did."""
+        """Close at once because of what the peer did; nothing happens if it is closed already."""
+        if self.state is State.CLOSED:
+            return
         self._events.broken(self, sentence)
         self.abort()
 

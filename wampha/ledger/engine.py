@@ -419,12 +419,13 @@ class Engine:
         lib = self._lib
         try:
             (_, table), last, previous, _ = read()
-            entry, index, _ = last
+            entry, index, term = last
             if index > self.applied and isinstance(entry, bytes):
                 self._restore(table)
+                behind = self._verified_behind(index, term)
                 lib._SyncObj__raftLog.clear()
-                lib._SyncObj__raftLog.add(*previous)
-                lib._SyncObj__raftLog.add(*last)
+                for kept in (previous, last, *behind):
+                    lib._SyncObj__raftLog.add(*kept)
                 lib._SyncObj__raftLastApplied = index
                 lib._SyncObj__raftCommitIndex = max(index, self.committed)
                 self.installed += 1
@@ -435,6 +436,15 @@ class Engine:
             self._counters.add("snapshots_refused")
             self._log.failure("a snapshot could not be installed")
         self._certain = (self.applied + 1, True)
+
+    def _verified_behind(self, index: int, term: int) -> list[Any]:
+        """The entries behind a snapshot that ends at (index, term), if the log has that entry (Raft section 7).
+
+        They may have been acknowledged: the leader may count on them.
+        """
+        log = self.entries()
+        place = index - log[0][1]
+        return log[place + 1 :] if 0 <= place < len(log) and log[place][2] == term else []
 
     def _give_up_until(self, index: int) -> None:
         """Nobody will ever say what became of proposals that the snapshot jumped over (D7)."""

@@ -80,6 +80,10 @@ class PatternIndex(Generic[T]):
             self._remembered[uri] = matches
         return matches
 
+    def first(self, uri: str) -> T | None:
+        """The first of `match(uri)`; not remembered, for those who remember what they make of it."""
+        return next(self._search(uri), None)
+
     def _search(self, uri: str) -> Iterator[T]:
         exact = self._tables[EXACT].get(uri)
         if exact is not None:

@@ -58,8 +58,8 @@ class Permissions:
             )
 
     def _decide(self, action: str, uri: str) -> bool:
-        matches = self._index.match(uri)
-        allowed = bool(matches) and action in matches[0].allow
+        decisive = self._index.first(uri)
+        allowed = decisive is not None and action in decisive.allow
         verdicts = self._verdicts[action]
         if len(verdicts) >= _VERDICTS_MAX:
             verdicts.clear()

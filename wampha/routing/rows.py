@@ -152,11 +152,15 @@ class Rows:
     def want(self, key: RowKey, value: int, watcher: Watcher) -> None:
         """Local truth: `value` under `key`. `watcher.stands` follows, perhaps before this returns."""
         row = self._rows.get(key)
+        known = row is not None
         if row is None:
             row = self._rows[key] = _Row(key)
         row.want = value
         row.watcher = watcher
-        self._look(row)
+        if known:
+            self._look(row)
+        else:  # every own row that stands is known
+            self._propose(row, NOTHING)
 
     def withdraw(self, key: RowKey, farewell: Callable[[], None] | None = None) -> None:
         """Local truth: nothing under `key`; `farewell` is called once the removal has been applied."""

@@ -230,6 +230,21 @@ class TestSnapshots:
         assert (bench.engine.applied, bench.engine.committed) == (30, 30)
         assert bench.taken(Answer) == [Answer(2, 31, False, True)]
 
+    def test_what_was_acknowledged_behind_it_stays(self) -> None:
+        bench = Bench()
+        bench.append(1, (1, 0), *[(index, 1) for index in range(2, 36)], commit=5)
+        bench.engine.received("b", Piece(1, 30, (self.a_snapshot(30), True, False)), False)
+        bench.engine.received("b", Piece(1, 30, (b"", False, True)), False)
+        assert bench.log() == [(index, 1) for index in range(29, 36)]
+        assert (bench.engine.applied, bench.engine.committed) == (30, 30)
+
+    def test_a_log_that_contradicts_it_goes(self) -> None:
+        bench = Bench()
+        bench.append(2, (1, 0), *[(index, 2) for index in range(2, 36)])
+        bench.engine.received("b", Piece(3, 30, (self.a_snapshot(30), True, False)), False)
+        bench.engine.received("b", Piece(3, 30, (b"", False, True)), False)
+        assert bench.log() == [(29, 1), (30, 1)]
+
     def test_an_older_one_than_what_is_applied_is_not_installed(self) -> None:
         bench = Bench()
         bench.append(1, (1, 0), *[(index, 1) for index in range(2, 41)], commit=40)

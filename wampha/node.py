@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet import defer
@@ -22,6 +23,7 @@ from wampha.cluster.links import Links, configuration_hash
 from wampha.config.schema import ClusterSettings, Settings
 from wampha.counters import Counters
 from wampha.errors import StartError
+from wampha.ledger.certificate import DeathCertificate
 from wampha.ledger.constants import Timing
 from wampha.ledger.local import LocalLedger
 from wampha.ledger.raft import RaftLedger
@@ -60,6 +62,8 @@ class Node:
         self._listening = False
         self._stopping = False
 
+        run_dir = settings.node.run_dir if settings.cluster else None
+        self._certificate: Final = DeathCertificate(Path(run_dir), settings.node.name) if run_dir else None
         self.links: Final = self._make_links(settings.cluster) if settings.cluster else None
         self.delivery: Final = Delivery(
             forward=self.links.forward if self.links else _forward_nowhere,
@@ -119,6 +123,8 @@ class Node:
         self.ledger.stop()
         if self.links:
             yield self.links.stop()
+        if self._certificate:
+            self._certificate.close()  # this process never serves again
 
     # ---- parts
 
@@ -167,7 +173,13 @@ class Node:
             events=_Events(self),
             counters=self.counters,
             version=__version__,
+            predecessors=self._certificate.predecessors if self._certificate else (),
+            incarnated=self._incarnated,
         )
+
+    def _incarnated(self, incarnation: int) -> None:
+        if self._certificate:
+            self._certificate.add(incarnation)
 
     def _make_listeners(self) -> list[Listener]:
         limits = self.settings.limits

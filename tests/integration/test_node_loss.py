@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -93,6 +94,18 @@ def test_every_node_can_be_restarted_in_turn_and_then_the_leader_be_lost(
         killed = time.monotonic()
         assert subscribe_and_check(first, second, killed) < SUBSCRIBED_AGAIN_S
         assert subscribe_and_check(second, first, killed) < SUBSCRIBED_AGAIN_S
+
+
+def test_restarted_node_with_a_run_directory_writes_down_whom_it_succeeds(
+    fresh_cluster: Callable[[], Cluster], tmp_path: Path
+) -> None:
+    cluster = fresh_cluster()
+    node = cluster["a"]
+    node.settings["node"]["run_dir"] = str(tmp_path)
+    cluster.start()
+    restart(node)
+    lines = (tmp_path / "a.incarnations").read_text().split()
+    assert len(lines) == len(set(lines)) == 2
 
 
 def test_two_of_three_restarted_at_once_are_a_cluster_again_with_the_third(

@@ -44,8 +44,8 @@ def test_five_voters_and_two_observers(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_frequent_snapshots_and_small_messages(seed: int) -> None:
-    world = run(200 + seed, 3, 1, log_entries_max=60, batch_bytes_max=2000)
+def test_frequent_snapshots_small_messages_and_certificates(seed: int) -> None:
+    world = run(200 + seed, 3, 1, certified=True, log_entries_max=60, batch_bytes_max=2000)
     assert max(len(host.engine.entries()) for host in world.alive) < len(world.commands()) / 2
 
 

@@ -155,6 +155,32 @@ def until_founded_again(world: World, old: int | None, seconds: float = 20.0) ->
     return world.clock.time - began
 
 
+class TestCertificate:
+    """Rule 27."""
+
+    @pytest.mark.parametrize("certified", [True, False])
+    def test_nobody_waits_for_a_predecessor_that_is_proven_dead(self, certified: bool) -> None:
+        world = a_cluster(certified=certified)
+        old = world.kill(world.followers[0].name)
+        world.run(0.2)
+        world.start(old.name)
+        seconds = acknowledge(world, world.leader, "a.topic")
+        assert (seconds < 0.5) is certified
+        assert (old.ledger.owner.incarnation in world.leader.ledger.tables.dead) is certified
+
+    def test_it_names_every_incarnation_of_the_process(self) -> None:
+        world = a_cluster(certified=True)
+        host = world.followers[0]
+        host.stopped = True
+        world.run(12.0)
+        host.wake()
+        world.until_serving()
+        world.kill(host.name)
+        world.start(host.name)
+        world.until_serving()
+        assert set(world.incarnations[host.name][:-1]) <= set(world.leader.ledger.tables.dead)
+
+
 class TestFounding:
     """Rules 50-57, after a majority has lost its memory."""
 

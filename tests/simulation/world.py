@@ -77,6 +77,8 @@ class Host:
             events=self,
             counters=self.counters,
             version="1",
+            predecessors=tuple(world.incarnations.get(name, ())) if world.certified else (),
+            incarnated=lambda incarnation: world.incarnations.setdefault(name, []).append(incarnation),
             options=Options(**options),
         )
 
@@ -179,13 +181,15 @@ class Host:
 class World:
     """The nodes, their network and the checkers. Violations are noted: ledgers swallow exceptions of callbacks."""
 
-    def __init__(self, seed: int, voters: int = 3, observers: int = 0, **options: Any) -> None:
+    def __init__(self, seed: int, voters: int = 3, observers: int = 0, certified: bool = False, **options: Any) -> None:
         self.chance = random.Random(seed)
         self.clock = VirtualClock()
         self.network = Network(self.clock, self.chance)
         self.voters = tuple(f"v{number}" for number in range(voters))
         self.options = options
         self.hosts: dict[str, Host] = {}
+        self.certified = certified
+        self.incarnations: dict[str, list[int]] = {}  # by name, as a process finds them in its run directory
         self.violations: list[str] = []
         self.trace: list[str] = []
         self.acknowledged: dict[tuple[Owner, str], int] = {}

@@ -61,6 +61,12 @@ class NodeSettings(Section):
     """Who this process is."""
 
     name: Name = Field("wampha", description="name of this node; in a cluster no other node may have it")
+    run_dir: str | None = Field(
+        None,
+        min_length=1,
+        description="local folder for a file by which a restarted node proves that its former process is dead, so "
+        "that nobody waits until that one's lease is over",
+    )
 
 
 class Voter(Section):

@@ -7,9 +7,8 @@
            |      |                      (coalesced: after frames and proposals)
       Founding  Member: Engine, Election, LeaseBook, Machine
 
-Of protocol.md this has rules 1-17, 20-26, 28, 40-45 and 50-57; death certificates (27) are missing, so that a process
-that restarts is waited for until its former lease is over. A voter that restarts joins, follows and serves at once, but
-is *recovering*: it counts for nothing until the leader opens it, about 1.2 s after its start.
+A voter that restarts joins, follows and serves at once, but is *recovering*: it counts for nothing until the leader
+opens it, about 1.2 s after its start (rules 40-44).
 """
 
 from __future__ import annotations
@@ -50,6 +49,10 @@ from wampha.state.tables import Tables
 PREDECESSORS_MAX: Final = 20  # own dead incarnations that `up` names; older ones fall by rule 26
 
 
+def _nobody_asks(incarnation: int) -> None:
+    """No successor will want to know."""
+
+
 class RaftLedger:
     """One node's ledger. All methods are called in the reactor's thread."""
 
@@ -69,13 +72,17 @@ class RaftLedger:
         events: LedgerEvents,
         counters: Counters,
         version: str,
+        predecessors: tuple[int, ...] = (),
+        incarnated: Callable[[int], None] = _nobody_asks,
         timing: Timing | None = None,
         options: Options | None = None,
     ) -> None:
         """`send(peer, data)` queues a control frame (False: no link) and never calls back synchronously.
 
         `identity_changed()` asks the links to shake hands anew, with another life or incarnation. A node whose name is
-        not among the `voters` is an observer. Raises StartError if the installed pysyncobj is not the supported one.
+        not among the `voters` is an observer. `predecessors` are incarnations of this name that are known to be dead,
+        and `incarnated` is told each incarnation before it is used (rule 27). Raises StartError if the installed
+        pysyncobj is not the supported one.
         """
         check_library()
         self._name: Final = name
@@ -85,6 +92,7 @@ class RaftLedger:
         self._chance: Final = random
         self._send_bytes: Final = send
         self._identity_changed: Final = identity_changed
+        self._incarnated: Final = incarnated
         self._events: Final = events
         self._counters: Final = counters
         self._timing: Final = timing or Timing.of()
@@ -112,8 +120,8 @@ class RaftLedger:
         self._timers: Final[dict[str, Cancellable]] = {}
         self._nothing: Final = machine_factory()  # the tables of a node that is in no cluster
         self.life = random.getrandbits(63)
-        self._owner = Owner(name, random.getrandbits(63))
-        self._succeeds: list[int] = []
+        self._owner = self._new_owner()
+        self._succeeds = list(predecessors[-PREDECESSORS_MAX:])
         self._member: Member | None = None
         self._founding = self._new_founding() if name in voters else None
         self._running = False
@@ -343,7 +351,7 @@ class RaftLedger:
     def _fence(self, sentence: str) -> None:
         """Rule 4: this incarnation has ended; the next one begins to join."""
         self._succeeds = [*self._succeeds, self._owner.incarnation][-PREDECESSORS_MAX:]
-        self._owner = Owner(self._name, self._chance.getrandbits(63))
+        self._owner = self._new_owner()
         self._served_until = None
         if self._member:
             self._member.lease_end = -math.inf
@@ -352,6 +360,11 @@ class RaftLedger:
         self._log.warn("fenced: {sentence}", sentence=sentence)
         self._tell(self._events.fenced, sentence)
         self._identity_changed()
+
+    def _new_owner(self) -> Owner:
+        incarnation = self._chance.getrandbits(63)
+        self._incarnated(incarnation)
+        return Owner(self._name, incarnation)
 
     def _up_refused(self, owner: Owner) -> None:
         if owner == self._owner:

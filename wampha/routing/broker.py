@@ -9,17 +9,29 @@ from collections.abc import Iterable
 from typing import Final
 
 from wampha.counters import Counters
-from wampha.errors import InvalidArgument, NoSuchSubscription, Unavailable
+from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import Event, Options, Publish, Published, Subscribe, Subscribed, Unsubscribe, Unsubscribed
+from wampha.messages.model import (
+    NO_OPTIONS,
+    Event,
+    Options,
+    Publish,
+    Published,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+)
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import Forward
 from wampha.names.ids import Ids
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
+from wampha.routing.audience import Audience, check_lists
+from wampha.routing.details import event_details
 from wampha.routing.docket import Docket, Undecided
+from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Ledger, Outbox
-from wampha.routing.replies import carried
 from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.routing.session import Session
 from wampha.state.commands import Owner
@@ -88,13 +100,19 @@ class Broker:
         topic, options = publish.topic, publish.options
         self._uris.check(topic)
         check_not_reserved(topic)
-        publisher.permissions.require("publish", topic)
+        verdict = publisher.permissions.require("publish", topic)
+        details, audience = NO_OPTIONS, None
+        if options or verdict is not PLAIN:
+            _check_passthru(publisher, options)
+            check_lists(options, self._limits.publish_receivers_max)
+            details = event_details(options, verdict, publisher.originator)
+            audience = Audience.of(options)
         publication = self._ids.publication()
         self._counters.add("publications")
         excluded = None if options.get("exclude_me") is False else publisher
-        owners = self._deliver(topic, publication, carried(options), publish.payload, excluded)
+        owners = self._deliver(topic, publication, details, publish.payload, excluded=excluded, audience=audience)
         if owners:
-            forward = Forward(self._realm, topic, publication, publisher.originator, options, publish.payload)
+            forward = Forward(self._realm, topic, publication, publisher.originator, options, publish.payload, details)
             for owner in owners:
                 self._outbox.forward(owner, forward)
         if options.get("acknowledge") is True:
@@ -102,10 +120,20 @@ class Broker:
 
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
-        self._deliver(forward.topic, forward.publication, carried(forward.options), forward.payload, None)
+        audience = Audience.of(forward.options) if forward.options else None
+        self._deliver(
+            forward.topic, forward.publication, forward.details, forward.payload, excluded=None, audience=audience
+        )
 
     def _deliver(
-        self, topic: str, publication: int, details: Options, payload: Payload, excluded: Session | None
+        self,
+        topic: str,
+        publication: int,
+        details: Options,
+        payload: Payload,
+        *,
+        excluded: Session | None,
+        audience: Audience | None,
     ) -> Iterable[Owner]:
         """Deliver to this node's subscribers; returns the other nodes that have some, each once."""
         routes = self._ledger.tables.routes.get(self._realm)
@@ -121,6 +149,8 @@ class Broker:
                     receivers = subscription.receivers = tuple(subscription.members)
                 if excluded in subscription.members:
                     receivers = tuple(session for session in receivers if session is not excluded)
+                if audience is not None:
+                    receivers = tuple(filter(audience.admits, receivers))
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
                 shown = details if route.match == EXACT else {**details, "topic": topic}
                 if receivers:
@@ -201,6 +231,12 @@ class Broker:
         self._by_id.pop(subscription.id, None)
         del self._subscriptions[subscription.key.match, subscription.key.uri]
         self._rows.withdraw(subscription.key)
+
+
+def _check_passthru(publisher: Session, options: Options) -> None:
+    # Advanced profile, "Payload Passthru Mode": its use without its announcement is a protocol error.
+    if options.get("ppt_scheme") and not publisher.features.publisher_passthru:
+        raise ProtocolViolation("PUBLISH with ppt_scheme by a publisher that did not announce payload_passthru_mode.")
 
 
 def _match_of(options: Options) -> str:

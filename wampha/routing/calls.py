@@ -36,12 +36,11 @@ class Work:
 
     __slots__ = ("callee", "interrupted", "invocation", "registration", "shown")
 
-    def __init__(self) -> None:
-        self.callee: Session | None = None
-        self.invocation = 0  # the id of its INVOCATION, with that registration and those details:
-        self.registration = 0
-        self.shown: Options = NO_OPTIONS
-        self.interrupted = False  # its end was asked for by mode `kill`
+    callee: Session | None  # while it is worked on; then the rest is there, too
+    invocation: int  # the id of its INVOCATION
+    registration: int  # INVOCATION.Registration, likewise
+    shown: Options  # INVOCATION.Details, likewise
+    interrupted: bool  # its end was asked for by mode `kill`
 
 
 class PendingCall(Work):
@@ -50,12 +49,13 @@ class PendingCall(Work):
     __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "parts", "target", "timeout")
 
     def __init__(self, caller: Session, call: Call, details: Options = NO_OPTIONS) -> None:
-        super().__init__()
+        self.callee = None
+        self.interrupted = False
         self.caller: Final = caller
         self.call: Final = call  # its first part, if it is a progressive one
         self.details: Final = details  # of any INVOCATION for it
         self.ended = False
-        self.more = "progress" in details  # another part will follow
+        self.more = bool(details) and "progress" in details  # another part will follow
         self.parts = 1
         self.attempts = 0
         self.target: Registration | None = None  # whom it was sent to last
@@ -69,7 +69,8 @@ class Served(Work):
     __slots__ = ("number", "source")
 
     def __init__(self, source: Owner, number: int) -> None:
-        super().__init__()
+        self.callee = None
+        self.interrupted = False
         self.source: Final = source
         self.number: Final = number
 
@@ -90,7 +91,6 @@ class Calls:
 
     def open(self, caller: Session, call: Call, details: Options) -> PendingCall:
         """Remember a call; its request id is not in use."""
-        assert call.request not in caller.calls, "who continues a call does not open it"
         pending = caller.calls[call.request] = PendingCall(caller, call, details)
         self._counters.add("calls")
         return pending
@@ -221,10 +221,10 @@ class Calls:
 
         Raises ProtocolViolation if this INVOCATION was never sent to the session.
         """
-        work = self.working(callee, invocation)
-        if work is not None:
-            del callee.invocations[invocation]
-            self._released(work)
+        work = callee.invocations.pop(invocation, None)
+        if work is None:
+            return self.working(callee, invocation)
+        self._released(work)
         return work
 
     def working(self, callee: Session, invocation: int) -> PendingCall | Served | None:

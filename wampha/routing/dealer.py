@@ -187,15 +187,16 @@ class Dealer:
         procedure, options = call.procedure, call.options
         self._uris.check(procedure)
         verdict = caller.permissions.require("call", procedure)
-        details = NO_OPTIONS
+        details, timeout = NO_OPTIONS, 0
         if options or verdict is not PLAIN:
             details = call_details(caller, options, verdict)
+            timeout = options.get("timeout", 0)
         if len(caller.calls) >= self._limits.session_calls_max:
             self._counters.add("session_bounds_reached")
             raise Unavailable(f"A session may have {self._limits.session_calls_max} calls that wait for their end.")
         pending = self._calls.open(caller, call, details)
-        if options.get("timeout"):
-            self._calls.limit(pending, options["timeout"] * self._timeout_unit_s)
+        if timeout:
+            self._calls.limit(pending, timeout * self._timeout_unit_s)
         self._choose(pending)
 
     def _continue(self, caller: Session, call: Call) -> None:
@@ -372,8 +373,10 @@ class Dealer:
         work = self._calls.answered(callee, result.request)
         if isinstance(work, Served):
             self._reply(work, Reply(work.number, Answer.RESULT, "", options, result.payload))
-        elif work is not None:
+        elif options and work is not None:
             self._result(work, options, result.payload)
+        elif work is not None:
+            self._calls.result(work, NO_OPTIONS, result.payload)
 
     def _progressed(self, callee: Session, result: Yield) -> None:
         work = self._calls.working(callee, result.request)

@@ -39,6 +39,7 @@ from wampha.state.machine import Machine
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.slow import SlowClients
 
 LEAVE_TIMEOUT_S: Final = 3.0  # the ledger promises two seconds; then we stop without its word
 LISTEN_RETRY_S: Final = 1.0
@@ -196,6 +197,7 @@ class Node:
     def _make_listeners(self) -> list[Listener]:
         limits = self.settings.limits
         shared = serializers(limits, self.counters)
+        slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
         return [
             Listener(
                 endpoint_string=listener.endpoint,
@@ -204,6 +206,7 @@ class Node:
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
+                slow=slow,
                 limits=limits,
                 counters=self.counters,
                 serializers=shared,

@@ -29,6 +29,7 @@ from wampha.ledger.local import LocalLedger
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
+from wampha.observe.status import of_process, of_tables
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import LedgerEvents
 from wampha.routing.router import Router
@@ -125,6 +126,17 @@ class Node:
             yield self.links.stop()
         if self._certificate:
             self._certificate.close()  # this process never serves again
+
+    def status(self) -> dict[str, Any]:
+        """What an operator asks: the ledger's view, how much is held, and what was counted."""
+        counters = {name: count for name, count in self.counters.snapshot().items() if count}
+        return {
+            **self.ledger.status(),
+            **of_tables(self.ledger.tables),
+            "sessions": self.router.sessions(),
+            **of_process(),
+            "counters": counters,
+        }
 
     # ---- parts
 

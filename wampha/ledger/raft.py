@@ -522,6 +522,7 @@ class RaftLedger:
             "leading": bool(engine and engine.is_leader),
             "term": engine.term if engine else 0,
             "applied": engine.applied if engine else 0,
+            "log_entries": engine.log_length() if engine else 0,
             "safe": self.safe,
             "serving": self.serving(),
             "lease_left_s": round(max(0.0, member.lease_end - now), 3) if member else 0.0,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.ledger.certificate import DeathCertificate
 from wampha.ledger.constants import Timing
+from wampha.ledger.engine import Options
 from wampha.ledger.local import LocalLedger
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
@@ -52,13 +53,27 @@ class Node:
 
     _log = Logger(namespace="wampha.node")
 
-    def __init__(self, *, settings: Settings, reactor: Any, chance: random.Random | None = None) -> None:
-        """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source)."""
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        reactor: Any,
+        chance: random.Random | None = None,
+        machine: Callable[[Counters], Machine] = Machine,
+        options: Options | None = None,
+    ) -> None:
+        """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source).
+
+        `reactor` provides Twisted's IReactorTime, IReactorTCP and IReactorPluggableNameResolver, and has been made
+        `steady`: the node reads no other clock. `machine` and `options` are for tests.
+        """
         self.settings: Final = settings
         self.counters: Final = Counters()
         self._reactor: Final = reactor
         self._clock: Final = ReactorClock(reactor)
         self._chance: Final = chance or random.SystemRandom()
+        self._machine: Final = machine
+        self._options: Final = options
         self._listening = False
         self._stopping = False
 
@@ -150,13 +165,14 @@ class Node:
             on_down=lambda name: self._raft.peer_down(name),
             on_owner_lost=lambda owner: self.router.node_lost(owner),
             on_chunk_end=lambda: self.delivery.flush(),
+            chance=self._chance,
         )
 
     def _make_ledger(self, cluster: ClusterSettings | None) -> LocalLedger | RaftLedger:
         name = self.settings.node.name
         if cluster is None or self.links is None:
             return LocalLedger(
-                machine=Machine(self.counters),
+                machine=self._machine(self.counters),
                 owner=Owner(name, self._chance.getrandbits(63)),
                 clock=self._clock,
                 events=_Events(self),
@@ -165,7 +181,7 @@ class Node:
             name=name,
             voters=tuple(voter.name for voter in cluster.voters),
             address=cluster.advertise,
-            machine_factory=lambda: Machine(self.counters),
+            machine_factory=lambda: self._machine(self.counters),
             clock=self._clock,
             random=self._chance,
             send=self.links.send_control,
@@ -175,6 +191,7 @@ class Node:
             version=__version__,
             predecessors=self._certificate.predecessors if self._certificate else (),
             incarnated=self._incarnated,
+            options=self._options,
         )
 
     def _incarnated(self, incarnation: int) -> None:

@@ -31,7 +31,7 @@ from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
 from wampha.routing.permissions import RealmRules
-from wampha.routing.ports import LedgerEvents
+from wampha.routing.ports import Cancellable, LedgerEvents
 from wampha.routing.router import Router
 from wampha.state.changes import Change, LeaderChanged, NodeGone, NodeUp
 from wampha.state.commands import Owner
@@ -76,6 +76,7 @@ class Node:
         self._options: Final = options
         self._listening = False
         self._stopping = False
+        self._telling: Cancellable | None = None  # the timer that tells why this node does not serve
 
         run_dir = settings.node.run_dir if settings.cluster else None
         self._certificate: Final = DeathCertificate(Path(run_dir), settings.node.name) if run_dir else None
@@ -115,7 +116,7 @@ class Node:
                 listener.stop()
             _now(self.links.listen(self.settings.cluster.listen))
             self.links.start()
-            self._reactor.callLater(PATIENCE_S, self._tell_waiting)
+            self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
         else:
             self._listening = True
             self._tell_listening()
@@ -125,6 +126,8 @@ class Node:
     def stop(self) -> Any:
         """Stop accepting, say GOODBYE, leave through the log (rule 5), close the links; fires when all is closed."""
         self._stopping = True
+        if self._telling:
+            self._telling.cancel()
         yield defer.DeferredList([listener.stop() for listener in self.listeners])
         self.router.close("wamp.close.system_shutdown", "This node is being stopped; connect to another one.")
         yield defer.DeferredList([listener.drain() for listener in self.listeners])
@@ -233,8 +236,6 @@ class Node:
 
     def _tell_waiting(self) -> None:
         """Say what keeps this node from serving, as long as something does."""
-        if self._stopping:
-            return
         if not self.ledger.serving() and self.links and self.settings.cluster:
             voters = [voter.name for voter in self.settings.cluster.voters]
             missing = set(voters) - {self.settings.node.name, *self.links.connected()}
@@ -243,7 +244,7 @@ class Node:
                 name=self.settings.node.name,
                 reason=f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet",
             )
-        self._reactor.callLater(PATIENCE_S, self._tell_waiting)
+        self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
 
     def serving_changed(self, serving: bool) -> None:
         """Open or hold the gate; the first time, let clients in."""

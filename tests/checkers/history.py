@@ -13,13 +13,13 @@ All times are seconds of that clock; only differences mean something.
 
 Rules for those who record:
 
-* An operation whose answer never came is `unknown`: a client that gave up, or whose connection ended. An answer that was
-  an ERROR message is `error`. Nothing else is.
-* `number` is drawn per session and ascending: of PUBLISH in one series, of CALL in another. It travels as the first
-  elements of the payload, `[session, number, topic or procedure]`, so that whoever gets the message can tell whose it is.
-  A callee answers with `[caller's session, number, callee's session]`.
-* A fault that lasts ends when it was healed: SIGCONT, the cut's removal, the process's start. Whatever it broke may take
-  some seconds more: that is for the checkers to know.
+* An operation whose answer never came is `unknown`: a client that gave up, or whose connection ended. An answer that
+  was an ERROR message is `error`. Nothing else is.
+* `number` ascends within a session: of PUBLISH in one series, of CALL in another. The payload begins with
+  `[session, number, topic or procedure]`, so that whoever gets the message can tell whose it is. A callee answers with
+  `[caller's session, number, callee's session]`.
+* A fault that lasts ends when it was healed: SIGCONT, the cut's removal, the process's start. Whatever it broke may
+  take some seconds more: that is for the checkers to know.
 
 In a file each record is one line of JSON with its class's name under `record`, in any order.
 """
@@ -94,8 +94,8 @@ class Invocation:
 class Ending:
     """The end of a session, as its client saw or caused it.
 
-    `left`: by GOODBYE of its own; `goodbye`: by the router's; `lost`: the connection ended without; `vanished`: the client
-    stopped to exist or to read; `ended`: by the end of the test.
+    `left`: by GOODBYE of its own; `goodbye`: by the router's; `lost`: the connection ended without; `vanished`: the
+    client stopped to exist or to read; `ended`: by the end of the test.
     """
 
     client: str

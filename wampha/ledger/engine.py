@@ -278,6 +278,10 @@ class Engine:
         """A copy of the log in memory, for checks: (command, index, term)."""
         return list(self._lib._SyncObj__raftLog[:])
 
+    def log_length(self) -> int:
+        """How many entries the log in memory has."""
+        return len(self._lib._SyncObj__raftLog)
+
     # ---- what drives it
 
     def tick(self) -> None:

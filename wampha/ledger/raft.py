@@ -169,6 +169,10 @@ class RaftLedger:
         self._running = True
         self._tick()
 
+    def hand_over(self, done: Callable[[], None]) -> None:
+        """Nobody is asked to lead instead: the others elect a leader when this one has left."""
+        self._timers["hand over"] = self._clock.call_later(0, done)
+
     def leave(self, done: Callable[[], None]) -> None:
         """Rule 5, in its order: never serve again, hand the lease back, leave through the log; then `done()`."""
         self._leaving = True
@@ -502,6 +506,7 @@ class RaftLedger:
             "leading": bool(engine and engine.is_leader),
             "term": engine.term if engine else 0,
             "applied": engine.applied if engine else 0,
+            "log_entries": engine.log_length() if engine else 0,
             "safe": self.safe,
             "serving": self.serving(),
             "lease_left_s": round(max(0.0, member.lease_end - now), 3) if member else 0.0,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from wampha.auth import anonymous
 from wampha.counters import Counters
-from wampha.errors import SessionRefused
+from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.relayed import CancelInvoke, Forward, Invoke, Relayed, Reply
@@ -158,6 +158,12 @@ class Router:
             pass
         return drawn
 
+    def refuse_newcomers(self, reason: str, sentence: str) -> None:
+        """ABORT for every client that has not opened a session."""
+        for conversation in list(self._conversations):
+            if not conversation.established:
+                conversation.dismiss(reason, sentence)
+
     def _dismiss_all(self, reason: str, sentence: str) -> None:
         for conversation in list(self._conversations):
             conversation.dismiss(reason, sentence)
@@ -214,15 +220,17 @@ class Router:
         self._rows.claim()
 
     def serving_changed(self, serving: bool) -> None:
-        """The lease came or went."""
+        """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
+        else:
+            self.refuse_newcomers(Unavailable.uri, "This node does not serve at the moment; connect to another one.")
 
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._calls.clear()
-        self._dismiss_all(SYSTEM_SHUTDOWN, sentence)
+        self._dismiss_all(SYSTEM_SHUTDOWN, f"{sentence[:1].upper()}{sentence[1:]}; connect to another node.")
 
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""

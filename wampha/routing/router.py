@@ -10,6 +10,7 @@ from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
+from wampha.messages.payload import Payload
 from wampha.messages.relayed import CancelInvoke, Forward, Invoke, Relayed, Reply
 from wampha.names.ids import Ids
 from wampha.routing.calls import Calls
@@ -152,6 +153,26 @@ class Router:
     def hello_deadline(self, expired: Callable[[], None]) -> Cancellable:
         """Call `expired` when a client has had its time to open a session."""
         return self._clock.call_later(self._limits.hello_timeout_s, expired)
+
+    def announce(
+        self,
+        topic: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        realm: str | None = None,
+        everywhere: bool = False,
+    ) -> None:
+        """Publish an event of the router's own under a reserved URI, in one realm or (None) in every one.
+
+        It goes to the subscribers of this node, with `everywhere` also to those of the other nodes. It asks no lease:
+        what happens to a node is told to its own clients in any state. Values as `Payload.of` takes them.
+        """
+        assert topic.startswith(("wamp.", "wampha.")), f"{topic!r} belongs to the users"
+        payload = Payload.of(args, kwargs)
+        for each in self._realms.values():
+            if realm is None or each.name == realm:
+                each.broker.announce(topic, payload, everywhere)
 
     def _session_id(self) -> int:
         while (drawn := self._ids.session()) in self._sessions:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,13 +24,14 @@ from wampha.config.schema import ClusterSettings, Settings
 from wampha.counters import Counters
 from wampha.ledger.certificate import DeathCertificate
 from wampha.ledger.constants import Timing
+from wampha.ledger.engine import Options
 from wampha.ledger.local import LocalLedger
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
 from wampha.observe.status import of_process, of_tables
 from wampha.routing.permissions import RealmRules
-from wampha.routing.ports import LedgerEvents
+from wampha.routing.ports import Cancellable, LedgerEvents
 from wampha.routing.router import Router
 from wampha.stages import Event, Stage, after
 from wampha.state.changes import Change, LeaderChanged, NodeGone, NodeUp
@@ -52,14 +53,29 @@ class Node:
 
     _log = Logger(namespace="wampha.node")
 
-    def __init__(self, *, settings: Settings, reactor: Any, chance: random.Random | None = None) -> None:
-        """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source)."""
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        reactor: Any,
+        chance: random.Random | None = None,
+        machine: Callable[[Counters], Machine] = Machine,
+        options: Options | None = None,
+    ) -> None:
+        """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source).
+
+        `reactor` provides Twisted's IReactorTime, IReactorTCP and IReactorPluggableNameResolver, and has been made
+        `steady`: the node reads no other clock. `machine` and `options` are for tests.
+        """
         self.settings: Final = settings
         self.counters: Final = Counters()
         self._reactor: Final = reactor
         self._clock: Final = ReactorClock(reactor)
         self._chance: Final = chance or random.SystemRandom()
+        self._machine: Final = machine
+        self._options: Final = options
         self._stage = Stage.JOINING
+        self._telling: Cancellable | None = None  # the timer that tells why this node does not serve
 
         run_dir = settings.node.run_dir if settings.cluster else None
         self._certificate: Final = DeathCertificate(Path(run_dir), settings.node.name) if run_dir else None
@@ -97,13 +113,15 @@ class Node:
         if self.links and self.settings.cluster:
             now(self.links.listen(self.settings.cluster.listen))
             self.links.start()
-            self._reactor.callLater(PATIENCE_S, self._tell_waiting)
+            self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
         self.ledger.start()
 
     @defer.inlineCallbacks
     def stop(self) -> Any:
         """Stop accepting, say GOODBYE, leave through the log (rule 5), close the links; fires when all is closed."""
         self._stage = after(self._stage, Event.STOPPED)
+        if self._telling:
+            self._telling.cancel()
         yield self.doors.shut()
         self.router.close("wamp.close.system_shutdown", "This node is being stopped; connect to another one.")
         yield self.doors.drain()
@@ -155,13 +173,14 @@ class Node:
             on_down=lambda name: self._raft.peer_down(name),
             on_owner_lost=lambda owner: self.router.node_lost(owner),
             on_chunk_end=lambda: self.delivery.flush(),
+            chance=self._chance,
         )
 
     def _make_ledger(self, cluster: ClusterSettings | None) -> LocalLedger | RaftLedger:
         name = self.settings.node.name
         if cluster is None or self.links is None:
             return LocalLedger(
-                machine=Machine(self.counters),
+                machine=self._machine(self.counters),
                 owner=Owner(name, self._chance.getrandbits(63)),
                 clock=self._clock,
                 events=_Events(self),
@@ -170,7 +189,7 @@ class Node:
             name=name,
             voters=tuple(voter.name for voter in cluster.voters),
             address=cluster.advertise,
-            machine_factory=lambda: Machine(self.counters),
+            machine_factory=lambda: self._machine(self.counters),
             clock=self._clock,
             random=self._chance,
             send=self.links.send_control,
@@ -180,6 +199,7 @@ class Node:
             version=__version__,
             predecessors=self._certificate.predecessors if self._certificate else (),
             incarnated=self._incarnated,
+            options=self._options,
         )
 
     def _incarnated(self, incarnation: int) -> None:
@@ -223,8 +243,6 @@ class Node:
 
     def _tell_waiting(self) -> None:
         """Say what keeps this node from serving, as long as something does."""
-        if self._stopping:
-            return
         if not self.ledger.serving() and self.links and self.settings.cluster:
             voters = [voter.name for voter in self.settings.cluster.voters]
             missing = set(voters) - {self.settings.node.name, *self.links.connected()}
@@ -233,7 +251,7 @@ class Node:
                 name=self.settings.node.name,
                 reason=f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet",
             )
-        self._reactor.callLater(PATIENCE_S, self._tell_waiting)
+        self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
 
     @property
     def _stopping(self) -> bool:

@@ -164,6 +164,17 @@ class NodeProcess:
         line: str = found.group()
         return line
 
+    def status(self) -> dict[str, Any]:
+        """What the node tells about itself, asked by SIGUSR2."""
+        seen = len(self._statuses())
+        os.kill(self.pid, signal.SIGUSR2)
+        found = eventually(lambda: self._statuses()[seen:], START_S, f"the status of {self.name}", self.log)
+        status: dict[str, Any] = json.loads(found[0])
+        return status
+
+    def _statuses(self) -> list[str]:
+        return re.findall(r"^.* status (\{.*\})$", self.log(), re.MULTILINE)
+
     def expect_log(self, pattern: str) -> None:
         """From now on, error lines that match are no failure."""
         self._expected.append(re.compile(pattern))

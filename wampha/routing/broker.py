@@ -11,9 +11,19 @@ from typing import Final
 from wampha.counters import Counters
 from wampha.errors import InvalidArgument, NoSuchSubscription, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import Event, Options, Publish, Published, Subscribe, Subscribed, Unsubscribe, Unsubscribed
+from wampha.messages.model import (
+    NO_OPTIONS,
+    Event,
+    Options,
+    Publish,
+    Published,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+)
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import Forward
+from wampha.messages.relayed import THE_ROUTER, Forward
 from wampha.names.ids import Ids
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
@@ -22,6 +32,7 @@ from wampha.routing.ports import Ledger, Outbox
 from wampha.routing.replies import carried
 from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.routing.session import Session
+from wampha.routing.slow import ABOUT_SLOW
 from wampha.state.commands import Owner
 
 
@@ -100,12 +111,31 @@ class Broker:
         if options.get("acknowledge") is True:
             publisher.client.send(Published(publish.request, publication))
 
+    def announce(self, topic: str, payload: Payload, everywhere: bool) -> None:
+        """Send an event of the router's own to the subscribers of this node, and of all nodes if `everywhere`."""
+        publication = self._ids.publication()
+        owners = self._deliver(topic, publication, NO_OPTIONS, payload, spare_slow=topic in ABOUT_SLOW)
+        if everywhere and owners:
+            forward = Forward(self._realm, topic, publication, THE_ROUTER, NO_OPTIONS, payload)
+            for owner in owners:
+                self._outbox.forward(owner, forward)
+
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
-        self._deliver(forward.topic, forward.publication, carried(forward.options), forward.payload, None)
+        topic = forward.topic
+        self._deliver(
+            topic, forward.publication, carried(forward.options), forward.payload, spare_slow=topic in ABOUT_SLOW
+        )
 
     def _deliver(
-        self, topic: str, publication: int, details: Options, payload: Payload, excluded: Session | None
+        self,
+        topic: str,
+        publication: int,
+        details: Options,
+        payload: Payload,
+        excluded: Session | None = None,
+        *,
+        spare_slow: bool = False,
     ) -> Iterable[Owner]:
         """Deliver to this node's subscribers; returns the other nodes that have some, each once."""
         routes = self._ledger.tables.routes.get(self._realm)
@@ -121,6 +151,8 @@ class Broker:
                     receivers = subscription.receivers = tuple(subscription.members)
                 if excluded in subscription.members:
                     receivers = tuple(session for session in receivers if session is not excluded)
+                if spare_slow:
+                    receivers = tuple(session for session in receivers if not session.client.slow)
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
                 shown = details if route.match == EXACT else {**details, "topic": topic}
                 if receivers:

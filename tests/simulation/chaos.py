@@ -190,11 +190,16 @@ class Chaos:
             host.stopped = True
             self._later(0.2, 3.0, lambda: host.stopped and host.wake())
 
+    def _hand_over(self) -> None:
+        for host in self.world.alive:
+            if host.leads and not host.stopped:
+                host.ledger.hand_over(lambda: None)
+
     def _leave(self) -> None:
         """A clean stop, and the next process of that name."""
         host = self._chance.choice(self.world.alive)
         if not host.stopped and not host.ledger._leaving:
-            host.ledger.leave(lambda: self._left(host))
+            host.ledger.hand_over(lambda: host.ledger.leave(lambda: self._left(host)))
 
     def _left(self, host: Host) -> None:
         if self._active and host.alive:

@@ -10,7 +10,7 @@ from tests.simulation.world import World
 from wampha.ledger.constants import RHO
 
 LINKS = ("reset", "partition", "bridge", "one_way", "deaf", "flap", "slow", "slow_node", "stop", "stop_leader")
-NODES = ("restart_one", "restart_observer", "leave", "restart_in_turn", "restart_majority", "restart_all")
+NODES = ("restart_one", "restart_observer", "leave", "hand_over", "restart_in_turn", "restart_majority", "restart_all")
 SNAPSHOTS = {"log_entries_max": 60, "batch_bytes_max": 2000}
 
 

@@ -219,6 +219,11 @@ class Host:
     # ---- looking inside
 
     @property
+    def waiting(self) -> set[str]:
+        """What was asked for and is neither acknowledged nor refused."""
+        return {key.uri for key, want in self.wants.items() if not want.acknowledged}
+
+    @property
     def member(self) -> Any:
         return self.ledger._member
 

@@ -11,9 +11,19 @@ from typing import Final
 from wampha.counters import Counters
 from wampha.errors import InvalidArgument, NoSuchSubscription, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import Event, Options, Publish, Published, Subscribe, Subscribed, Unsubscribe, Unsubscribed
+from wampha.messages.model import (
+    NO_OPTIONS,
+    Event,
+    Options,
+    Publish,
+    Published,
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+)
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import Forward
+from wampha.messages.relayed import THE_ROUTER, Forward
 from wampha.names.ids import Ids
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
@@ -99,6 +109,15 @@ class Broker:
                 self._outbox.forward(owner, forward)
         if options.get("acknowledge") is True:
             publisher.client.send(Published(publish.request, publication))
+
+    def announce(self, topic: str, payload: Payload, everywhere: bool) -> None:
+        """Send an event of the router's own to the subscribers of this node, and of all nodes if `everywhere`."""
+        publication = self._ids.publication()
+        owners = self._deliver(topic, publication, NO_OPTIONS, payload, None)
+        if everywhere and owners:
+            forward = Forward(self._realm, topic, publication, THE_ROUTER, NO_OPTIONS, payload)
+            for owner in owners:
+                self._outbox.forward(owner, forward)
 
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""

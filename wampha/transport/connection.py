@@ -108,6 +108,11 @@ class ClientConnection:
 
     # ---- beginning
 
+    @property
+    def opening(self) -> bool:
+        """Whether the opening handshake is not complete."""
+        return self.phase is Phase.OPENING
+
     def begin(self, service: Service, age: int) -> None:
         """Take over a connected transport; `age`: ticks since it was accepted."""
         self.service = service

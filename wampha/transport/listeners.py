@@ -31,6 +31,7 @@ class Undecided(Protocol):
     """A connection of which nothing has been read: the first octet says what it is (advanced profile, "RawSocket")."""
 
     spoke = 0
+    opening = True
 
     def __init__(
         self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None
@@ -189,6 +190,18 @@ class Listener:
         port, self._port = self._port, None
         if port is not None:
             yield defer.maybeDeferred(port.stopListening)
+
+    def refuse_newcomers(self) -> None:
+        """Close every connection that has not completed its opening handshake: the client tries another address."""
+        for connection in self._service.deadlines:
+            if cast(Any, connection).opening:
+                self._service.counters.add("connections_refused_suspended")
+                cast(Any, connection).cut()
+
+    def cut(self) -> None:
+        """Drop every connection."""
+        for connection in self._service.deadlines:
+            cast(Any, connection).cut()
 
     def drain(self) -> defer.Deferred[None]:
         """Close every connection behind what waits for it; fires when all are gone, bounded by goodbye_timeout_s."""

@@ -283,6 +283,28 @@ def test_new_connections_are_refused_while_the_node_does_not_serve(serve: Serve)
     assert server.counters["connections_refused_suspended"] == 1
 
 
+def test_who_has_only_begun_to_connect_is_sent_away_and_open_connections_stay(serve: Serve) -> None:
+    server = serve()
+    with (
+        WebSocketClient(server.port) as web,
+        RawSocketClient(server.port) as raw,
+        RawClient(server.port) as silent,
+        RawClient(server.port) as half,
+    ):
+        web.shake_hands()
+        raw.shake_hands()
+        half.send(b"GET /ws HTT")
+        wait_for(lambda: in_reactor(lambda: len(server.listener._service.deadlines)) == 4)
+        in_reactor(server.listener.refuse_newcomers)
+        assert silent.at_end() and half.at_end()
+        web.send_json(1)
+        raw.send_json(2)
+        assert (web.read_json(), raw.read_json()) == ([1], [2])
+        in_reactor(server.listener.cut)
+        assert web.at_end() and raw.at_end()
+    assert server.counters["connections_refused_suspended"] == 2
+
+
 def test_a_port_in_use_is_a_start_error_with_a_sentence(serve: Serve) -> None:
     server = serve()
     with pytest.raises(StartError, match=rf"cannot listen on `tcp:{server.port}:interface=127.0.0.1`.*in use"):

@@ -5,7 +5,7 @@ Nothing here asserts how fast something was: two shared cores say nothing of tha
 
 from __future__ import annotations
 
-from tests.chaos import kills, partitions
+from tests.chaos import kills, partitions, pauses
 from tests.chaos.results import Report
 
 
@@ -26,3 +26,7 @@ def test_nodes_are_killed_whose_death_is_certain() -> None:
 def test_three_nodes_are_parted() -> None:
     cuts = tuple(cut for cut in partitions.CUTS if cut.name in ("leader alone", "follower deaf"))
     check(partitions.run("abc", cuts, 1))
+
+
+def test_nodes_stand_still() -> None:
+    check(pauses.run((0.3, 2.5, 6.0), 1))

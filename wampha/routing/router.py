@@ -174,6 +174,10 @@ class Router:
             if realm is None or each.name == realm:
                 each.broker.announce(topic, payload, everywhere)
 
+    def announce_slow(self, realm: str, session: int, topic: str, details: Mapping[str, Any]) -> None:
+        """Tell the realm's subscribers on every node of a session that does not read; `topic`: see `slow.py`."""
+        self.announce(topic, [session], details, realm=realm, everywhere=True)
+
     def _session_id(self) -> int:
         while (drawn := self._ids.session()) in self._sessions:
             pass

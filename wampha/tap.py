@@ -19,6 +19,7 @@ from wampha.config.load import development, load
 from wampha.config.schema import Settings
 from wampha.errors import ConfigError, StartError
 from wampha.observe.logs import show_from
+from wampha.observe.status import as_line
 
 
 class Options(usage.Options):
@@ -85,12 +86,16 @@ class NodeService(Service):
         steady(reactor)
         _tune_collector()
         self._node = Node(settings=self._settings, reactor=reactor)
+        signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
         try:
             self._node.start()
         except StartError as error:
             self._log.critical("wampha cannot start: {error}", error=error)
             sys.stderr.write(f"wampha cannot start: {error}\n")
             raise SystemExit(1) from None
+
+    def _tell_status(self) -> None:
+        self._log.info("status {status}", status=as_line(self._node.status()))
 
     def stopService(self) -> defer.Deferred[None]:  # noqa: N802 - Twisted's name
         """Leave the cluster, say GOODBYE to clients and close everything; fires when all is closed."""

@@ -67,6 +67,16 @@ def test_websocket_is_served_at_the_root_path_too(fresh_node: Callable[..., Node
             assert status in client.shake_hands(path).split(b"\r\n")[0], path
 
 
+def test_a_node_tells_its_status_when_asked(fresh_node: Callable[..., NodeProcess]) -> None:
+    node = fresh_node()
+    node.launch().wait_until_serving()
+    with node.session() as session:
+        session.subscribe("test.topic")
+        status = node.status()
+    assert status["serving"] and status["sessions"] == status["routes"] == 1
+    assert status["counters"]["sessions_opened"] == 2
+
+
 def test_wrong_configuration_ends_with_all_problems_at_once(fresh_node: Callable[..., NodeProcess]) -> None:
     node = fresh_node(listenrs=[], limits={"uri_bytes_max": "long"})
     node.launch()

@@ -29,6 +29,7 @@ from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
 from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
 from wampha.routing.router import Router
+from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
 from wampha.state.commands import Command, Lead, Outcome, Owner, Up
 from wampha.state.machine import Machine
@@ -180,6 +181,7 @@ class RecorderClient:
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.finished = False
+        self.slow = False
 
     def send(self, message: Any) -> None:
         assert not self.finished, f"{message} behind the end"
@@ -320,6 +322,7 @@ class Node:
         permissions: Iterable[Permission] = (ALL,),
         strict_uris: bool = False,
         timeout_unit_s: float = 0.001,
+        slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         up: bool = True,
     ) -> None:
         self.counters = Counters()
@@ -328,7 +331,13 @@ class Node:
         self.limits = limits or Limits()
         self.router = Router(
             realms=[
-                RealmRules("realm1", {"user": Permissions(permissions)}, strict_uris, timeout_unit_s),
+                RealmRules(
+                    "realm1",
+                    {"user": Permissions(permissions)},
+                    strict_uris,
+                    slow_clients,
+                    timeout_unit_s=timeout_unit_s,
+                ),
                 _open_realm("realm2"),
             ],
             limits=self.limits,

@@ -170,6 +170,11 @@ class Realm(Section):
     uri_check: Literal["loose", "strict"] = Field(
         "loose", description="WAMP's URI rule for requests; strict allows only lower-case letters, digits and '_'"
     )
+    slow_clients: Literal["disconnect", "drop_newest", "drop_oldest"] = Field(
+        "disconnect",
+        description="what happens to a client for which more than limits.client_queue_bytes_max waits: it is cut, or "
+        "loses events, never anything else, at either end of what waits",
+    )
     call_timeout_unit: Literal["ms", "s"] = Field(
         "ms", description="what the `timeout` of a CALL counts; s for clients that were written for Crossbar"
     )

@@ -66,6 +66,7 @@ _METHODS: Final = (
     "__setState",
     "__tryLogCompaction",
     "_applyCommand",
+    "_checkCommandsToApply",
     "_onTick",
 )
 _FIELDS: Final = (
@@ -158,6 +159,10 @@ class _Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
         entries: list[Any] = super()._SyncObj__getEntries(fromIDx, count, maxSizeBytes)
         return entries
 
+    def _checkCommandsToApply(self) -> None:  # noqa: N802  # the library's name
+        if not self._engine.holding:
+            super()._checkCommandsToApply()
+
     def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802  # the library's name
         super()._SyncObj__tryLogCompaction()
         if self._engine.repaired("compaction") and self._SyncObj__serializer._Serializer__pid:
@@ -205,6 +210,7 @@ class Engine:
         self.recovering = recovering
         self.may_cut = "known" not in options.repairs
         self.campaigning = False  # during `campaign`
+        self.holding = False  # commands wait in the library's queue
         self.installed = 0  # snapshots
         self.heard = -NEVER_S  # when the last append_entries of a leader came
         self._certain: tuple[int, bool] | None = None  # (next index, reset) to be answered instead of the library's
@@ -277,6 +283,10 @@ class Engine:
     def entries(self) -> list[tuple[bytes, int, int]]:
         """A copy of the log in memory, for checks: (command, index, term)."""
         return list(self._lib._SyncObj__raftLog[:])
+
+    def log_length(self) -> int:
+        """How many entries the log in memory has."""
+        return len(self._lib._SyncObj__raftLog)
 
     # ---- what drives it
 
@@ -362,6 +372,19 @@ class Engine:
         self._lib.doTick(0.0)
         self.campaigning = False
         self._flush()
+
+    def hold(self, holding: bool) -> None:
+        """Append no commands, or do so again; those that come wait meanwhile."""
+        self.holding = holding
+
+    def caught_up(self) -> list[str]:
+        """The connected voters that hold the whole log; nobody unless this node leads."""
+        if not self.is_leader:
+            return []
+        match, end = self._lib._SyncObj__raftMatchIndex, self.log_end[1]
+        return [
+            name for name, peer in self._others.items() if self._transport.is_connected(peer) and match[peer] == end
+        ]
 
     def step_down(self) -> None:
         """Stop being the leader (rule 17)."""

@@ -90,7 +90,13 @@ class PreVoted(Body, frozen=True, tag=9):
     term: Count
 
 
-RaftBody = Append | Piece | Answer | RequestVote | Vote | Forwarded | Placed | PreVote | PreVoted
+class TimeoutNow(Body, frozen=True, tag=10):
+    """Become the leader, in a term above this one of mine."""
+
+    term: Count
+
+
+RaftBody = Append | Piece | Answer | RequestVote | Vote | Forwarded | Placed | PreVote | PreVoted | TimeoutNow
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from wampha.routing.ports import Cancellable, Clock, LedgerEvents
 from wampha.state.commands import Command, Leave, Outcome, Owner, Up
@@ -57,6 +57,10 @@ class LocalLedger:
         self._events.serving_changed(True)
         self._tick()
 
+    def hand_over(self, done: Callable[[], None]) -> None:
+        """There is nobody to lead instead: call `done()` at once."""
+        done()
+
     def leave(self, done: Callable[[], None]) -> None:
         """Serve no longer, leave, call `done()`; all at once."""
         if self._serving:
@@ -69,6 +73,16 @@ class LocalLedger:
         self._serving = False
         if self._timer:
             self._timer.cancel()
+
+    def status(self) -> dict[str, Any]:
+        """What an operator or a test asks."""
+        return {
+            "name": self._owner.name,
+            "role": "single",
+            "applied": self._index,
+            "safe": self._index,
+            "serving": self._serving,
+        }
 
     def _tick(self) -> None:
         self._timer = self._clock.call_later(RECONCILE_S, self._tick)

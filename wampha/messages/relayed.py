@@ -7,6 +7,7 @@ A call is named by its number at the caller's home node; together with that node
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,9 @@ class Originator(msgspec.Struct, frozen=True, array_like=True):
     session: int
     authid: str
     authrole: str
+
+
+THE_ROUTER: Final = Originator(0, "", "")  # of events that no session published; session ids begin at 1
 
 
 class Forward(msgspec.Struct, frozen=True, array_like=True, tag=1):

@@ -14,7 +14,7 @@ MATCHES: Final = (EXACT, PREFIX, WILDCARD)
 
 _LOOSE: Final = r"[^\s.#]"
 _STRICT: Final = r"[0-9a-z_]"
-_RESERVED: Final = "wamp."
+_RESERVED: Final = {"wamp": "the protocol", "wampha": "the router"}  # first component -> to whom such names belong
 _KNOWN_MAX: Final = 10_000  # valid URIs remembered per realm; an unusual flood of names empties the memory
 
 
@@ -69,6 +69,10 @@ class UriRules:
 
 
 def check_not_reserved(uri: str) -> None:
-    """Refuse names below `wamp.`, which belong to the protocol (basic profile, "Reserved URIs"); raises InvalidUri."""
-    if uri.startswith(_RESERVED) or uri == "wamp":
-        raise InvalidUri(f"{uri!r} is reserved: names that begin with 'wamp' belong to the protocol.")
+    """Refuse names below `wamp.` (basic profile, "Reserved URIs") and below `wampha.`; raises InvalidUri."""
+    if not uri.startswith("wamp"):
+        return
+    head = uri.partition(".")[0]
+    keeper = _RESERVED.get(head)
+    if keeper is not None:
+        raise InvalidUri(f"{uri!r} is reserved: names that begin with {head!r} belong to {keeper}.")

@@ -23,7 +23,7 @@ from wampha.messages.model import (
     Unsubscribed,
 )
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import Forward
+from wampha.messages.relayed import THE_ROUTER, Forward
 from wampha.names.ids import Ids
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
@@ -34,6 +34,7 @@ from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Ledger, Outbox
 from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.routing.session import Session
+from wampha.routing.slow import ABOUT_SLOW
 from wampha.state.commands import Owner
 
 
@@ -110,7 +111,7 @@ class Broker:
         publication = self._ids.publication()
         self._counters.add("publications")
         excluded = None if options.get("exclude_me") is False else publisher
-        owners = self._deliver(topic, publication, details, publish.payload, excluded=excluded, audience=audience)
+        owners = self._deliver(topic, publication, details, publish.payload, excluded, audience=audience)
         if owners:
             forward = Forward(self._realm, topic, publication, publisher.originator, options, publish.payload, details)
             for owner in owners:
@@ -118,12 +119,20 @@ class Broker:
         if options.get("acknowledge") is True:
             publisher.client.send(Published(publish.request, publication))
 
+    def announce(self, topic: str, payload: Payload, everywhere: bool) -> None:
+        """Send an event of the router's own to the subscribers of this node, and of all nodes if `everywhere`."""
+        publication = self._ids.publication()
+        owners = self._deliver(topic, publication, NO_OPTIONS, payload, spare_slow=topic in ABOUT_SLOW)
+        if everywhere and owners:
+            forward = Forward(self._realm, topic, publication, THE_ROUTER, NO_OPTIONS, payload)
+            for owner in owners:
+                self._outbox.forward(owner, forward)
+
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
+        topic, publication, payload = forward.topic, forward.publication, forward.payload
         audience = Audience.of(forward.options) if forward.options else None
-        self._deliver(
-            forward.topic, forward.publication, forward.details, forward.payload, excluded=None, audience=audience
-        )
+        self._deliver(topic, publication, forward.details, payload, audience=audience, spare_slow=topic in ABOUT_SLOW)
 
     def _deliver(
         self,
@@ -131,9 +140,10 @@ class Broker:
         publication: int,
         details: Options,
         payload: Payload,
+        excluded: Session | None = None,
         *,
-        excluded: Session | None,
-        audience: Audience | None,
+        audience: Audience | None = None,
+        spare_slow: bool = False,
     ) -> Iterable[Owner]:
         """Deliver to this node's subscribers; returns the other nodes that have some, each once."""
         routes = self._ledger.tables.routes.get(self._realm)
@@ -151,6 +161,8 @@ class Broker:
                     receivers = tuple(session for session in receivers if session is not excluded)
                 if audience is not None:
                     receivers = tuple(filter(audience.admits, receivers))
+                if spare_slow:
+                    receivers = tuple(session for session in receivers if not session.client.slow)
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
                 shown = details if route.match == EXACT else {**details, "topic": topic}
                 if receivers:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from wampha.errors import NotAuthorized
 from wampha.names.patterns import PatternIndex
 from wampha.names.uri import EXACT, PREFIX
+from wampha.routing.slow import SlowPolicy
 
 ACTIONS: Final = ("call", "register", "publish", "subscribe")
 _DISCLOSED: Final = (("call", "caller"), ("publish", "publisher"))  # action -> who does it
@@ -161,11 +162,12 @@ class RealmRules:
     name: str
     roles: Mapping[str, Permissions]
     strict_uris: bool = False
+    slow_clients: SlowPolicy = SlowPolicy.DISCONNECT
     timeout_unit_s: float = 0.001
 
     @classmethod
     def of(cls, realm: Any) -> RealmRules:
-        """From the realm of the configuration (`config.schema.Realm`)."""
+        """From the configuration's `config.schema.Realm`."""
         roles = {
             role.name: Permissions(
                 Permission(
@@ -183,5 +185,6 @@ class RealmRules:
             name=realm.name,
             roles=roles,
             strict_uris=realm.uri_check == "strict",
+            slow_clients=SlowPolicy(realm.slow_clients),
             timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,
         )

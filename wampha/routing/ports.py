@@ -24,6 +24,10 @@ class Client(Protocol):
         core is told before `send` returns (`Conversation.undelivered`): the call has ended then.
         """
 
+    @property
+    def slow(self) -> bool:
+        """Whether the client reads more slowly than it is sent."""
+
     def finish(self) -> None:
         """Close the connection once all that is queued has been written. Idempotent."""
 

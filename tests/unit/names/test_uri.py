@@ -57,14 +57,14 @@ def test_exact_patterns_follow_the_rules_of_topics() -> None:
         LOOSE.check_pattern(EXACT, "a..b")
 
 
-@pytest.mark.parametrize("uri", ["wamp", "wamp.error.x", "wamp.session.on_join"])
-def test_names_below_wamp_are_reserved(uri: str) -> None:
+@pytest.mark.parametrize("uri", ["wamp", "wamp.error.x", "wamp.session.on_join", "wampha", "wampha.link.on_gap"])
+def test_names_below_wamp_and_wampha_are_reserved(uri: str) -> None:
     with pytest.raises(InvalidUri):
         check_not_reserved(uri)
 
 
 def test_names_that_only_begin_like_wamp_are_free() -> None:
-    check_not_reserved("wampha.test")
+    check_not_reserved("wampham.test")
 
 
 def test_memory_of_valid_uris_is_bounded() -> None:

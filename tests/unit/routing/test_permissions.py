@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from wampha.config import schema
+from wampha.config.schema import Realm
 from wampha.errors import NotAuthorized
 from wampha.routing.permissions import ACTIONS, PLAIN, Permission, Permissions, RealmRules, Verdict
+from wampha.routing.slow import SlowPolicy
 
 
 def permissions(*stated: tuple[str, str, str]) -> Permissions:
@@ -146,18 +147,23 @@ def test_memory_of_verdicts_is_bounded() -> None:
 
 
 def test_a_realm_of_the_configuration_becomes_rules() -> None:
-    permission = {"uri": "com.", "match": "prefix", "allow": {"call": True, "subscribe": True}}
-    realm = schema.Realm.model_validate({"name": "r", "roles": [{"name": "user", "permissions": [permission]}]})
-    rules = RealmRules.of(realm)
+    permission = {"uri": "com.*", "allow": {"call": True, "subscribe": True}}
+    realm = {"name": "r", "roles": [{"name": "user", "permissions": [permission]}]}
+    rules = RealmRules.of(Realm.model_validate(realm))
     assert (rules.name, list(rules.roles), rules.strict_uris, rules.timeout_unit_s) == ("r", ["user"], False, 0.001)
+    assert rules.slow_clients is SlowPolicy.DISCONNECT
     assert rules.roles["user"].require("call", "com.x") is PLAIN
     assert not may(rules.roles["user"], "register", "com.x")
 
 
-def test_a_realm_of_the_configuration_may_be_strict_and_count_seconds() -> None:
-    realm = schema.Realm.model_validate({"name": "r", "uri_check": "strict", "call_timeout_unit": "s"})
-    rules = RealmRules.of(realm)
-    assert (rules.strict_uris, rules.timeout_unit_s) == (True, 1.0)
+def test_what_a_realm_says_of_uris_and_slow_clients_is_obeyed() -> None:
+    rules = RealmRules.of(Realm.model_validate({"name": "r", "uri_check": "strict", "slow_clients": "drop_oldest"}))
+    assert rules.strict_uris
+    assert rules.slow_clients is SlowPolicy.DROP_OLDEST
+
+
+def test_a_realm_may_count_timeouts_in_seconds() -> None:
+    assert RealmRules.of(Realm.model_validate({"name": "r", "call_timeout_unit": "s"})).timeout_unit_s == 1.0
 
 
 def test_the_decisive_permission_says_what_is_disclosed_and_how_far_it_is_trusted() -> None:
@@ -167,7 +173,7 @@ def test_the_decisive_permission_says_what_is_disclosed_and_how_far_it_is_truste
         {"uri": "com.", "match": "prefix", "allow": everything, "trustlevel": 0},
         {"uri": "com.x", "allow": everything, "disclose": {"publisher": True}, "trustlevel": 3},
     ]
-    realm = schema.Realm.model_validate({"name": "r", "roles": [{"name": "user", "permissions": permissions}]})
+    realm = Realm.model_validate({"name": "r", "roles": [{"name": "user", "permissions": permissions}]})
     rules = RealmRules.of(realm).roles["user"]
     assert rules.require("call", "a") == Verdict(allowed=True, disclose=True)
     assert rules.require("publish", "a") is PLAIN

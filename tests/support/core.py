@@ -28,6 +28,7 @@ from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
 from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
 from wampha.routing.router import Router
+from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
 from wampha.state.commands import Command, Lead, Outcome, Owner, Up
 from wampha.state.machine import Machine
@@ -173,6 +174,7 @@ class RecorderClient:
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.finished = False
+        self.slow = False
 
     def send(self, message: Any) -> None:
         assert not self.finished, f"{message} behind the end"
@@ -301,6 +303,7 @@ class Node:
         limits: Limits | None = None,
         permissions: Iterable[Permission] = (ALL,),
         strict_uris: bool = False,
+        slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         up: bool = True,
     ) -> None:
         self.counters = Counters()
@@ -308,7 +311,10 @@ class Node:
         self.outbox = RecorderOutbox()
         self.limits = limits or Limits()
         self.router = Router(
-            realms=[RealmRules("realm1", {"user": Permissions(permissions)}, strict_uris), _open_realm("realm2")],
+            realms=[
+                RealmRules("realm1", {"user": Permissions(permissions)}, strict_uris, slow_clients),
+                _open_realm("realm2"),
+            ],
             limits=self.limits,
             counters=self.counters,
             ids=Ids(random.Random(name)),

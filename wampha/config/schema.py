@@ -174,6 +174,11 @@ class Realm(Section):
     uri_check: Literal["loose", "strict"] = Field(
         "loose", description="WAMP's URI rule for requests; strict allows only lower-case letters, digits and '_'"
     )
+    slow_clients: Literal["disconnect", "drop_newest", "drop_oldest"] = Field(
+        "disconnect",
+        description="what happens to a client for which more than limits.client_queue_bytes_max waits: it is cut, or "
+        "loses events, never anything else, at either end of what waits",
+    )
 
 
 class Anonymous(Section):

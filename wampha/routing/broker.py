@@ -32,6 +32,7 @@ from wampha.routing.ports import Ledger, Outbox
 from wampha.routing.replies import carried
 from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.routing.session import Session
+from wampha.routing.slow import ABOUT_SLOW
 from wampha.state.commands import Owner
 
 
@@ -113,7 +114,7 @@ class Broker:
     def announce(self, topic: str, payload: Payload, everywhere: bool) -> None:
         """Send an event of the router's own to the subscribers of this node, and of all nodes if `everywhere`."""
         publication = self._ids.publication()
-        owners = self._deliver(topic, publication, NO_OPTIONS, payload, None)
+        owners = self._deliver(topic, publication, NO_OPTIONS, payload, spare_slow=topic in ABOUT_SLOW)
         if everywhere and owners:
             forward = Forward(self._realm, topic, publication, THE_ROUTER, NO_OPTIONS, payload)
             for owner in owners:
@@ -121,10 +122,20 @@ class Broker:
 
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
-        self._deliver(forward.topic, forward.publication, carried(forward.options), forward.payload, None)
+        topic = forward.topic
+        self._deliver(
+            topic, forward.publication, carried(forward.options), forward.payload, spare_slow=topic in ABOUT_SLOW
+        )
 
     def _deliver(
-        self, topic: str, publication: int, details: Options, payload: Payload, excluded: Session | None
+        self,
+        topic: str,
+        publication: int,
+        details: Options,
+        payload: Payload,
+        excluded: Session | None = None,
+        *,
+        spare_slow: bool = False,
     ) -> Iterable[Owner]:
         """Deliver to this node's subscribers; returns the other nodes that have some, each once."""
         routes = self._ledger.tables.routes.get(self._realm)
@@ -140,6 +151,8 @@ class Broker:
                     receivers = subscription.receivers = tuple(subscription.members)
                 if excluded in subscription.members:
                     receivers = tuple(session for session in receivers if session is not excluded)
+                if spare_slow:
+                    receivers = tuple(session for session in receivers if not session.client.slow)
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
                 shown = details if route.match == EXACT else {**details, "topic": topic}
                 if receivers:

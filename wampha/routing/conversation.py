@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.wamp import message as autobahn
@@ -19,6 +20,7 @@ from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Welcome
 from wampha.routing.ports import Cancellable, Client
 from wampha.routing.realm import Realm
 from wampha.routing.session import Session
+from wampha.routing.slow import SlowPolicy
 
 if TYPE_CHECKING:
     from wampha.routing.router import Router
@@ -84,6 +86,16 @@ class Conversation:
     def lost(self) -> None:
         """The connection is gone."""
         self._end()
+
+    def slow_policy(self) -> SlowPolicy:
+        """What the realm does if this client does not read; without a session everything is owed."""
+        return SlowPolicy.DISCONNECT if self._realm is None else self._realm.slow_clients
+
+    def slow_teller(self) -> Callable[[str, Mapping[str, Any]], None] | None:
+        """Announces something about the session in its realm, even when it has ended meanwhile; None without one."""
+        if self._realm is None or self._session is None:
+            return None
+        return partial(self._router.announce_slow, self._realm.name, self._session.id)
 
     # ---- what the router tells
 

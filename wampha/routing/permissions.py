@@ -14,6 +14,7 @@ from typing import Any, Final
 from wampha.errors import NotAuthorized
 from wampha.names.patterns import PatternIndex
 from wampha.names.uri import EXACT, PREFIX
+from wampha.routing.slow import SlowPolicy
 
 ACTIONS: Final = ("call", "register", "publish", "subscribe")
 _VERDICTS_MAX: Final = 10_000  # verdicts remembered per role and action; more empty the memory
@@ -133,10 +134,11 @@ class RealmRules:
     name: str
     roles: Mapping[str, Permissions]
     strict_uris: bool = False
+    slow_clients: SlowPolicy = SlowPolicy.DISCONNECT
 
     @classmethod
     def of(cls, realm: Any) -> RealmRules:
-        """From the configuration's realm: `name`, `roles[].name`, `roles[].permissions[].uri/match/allow.<action>`."""
+        """From the configuration's `config.schema.Realm`."""
         roles = {
             role.name: Permissions(
                 Permission(
@@ -148,4 +150,9 @@ class RealmRules:
             )
             for role in realm.roles
         }
-        return cls(name=realm.name, roles=roles, strict_uris=getattr(realm, "strict_uris", False))
+        return cls(
+            name=realm.name,
+            roles=roles,
+            strict_uris=realm.uri_check == "strict",
+            slow_clients=SlowPolicy(realm.slow_clients),
+        )

@@ -23,6 +23,10 @@ class Client(Protocol):
         ERROR, an INVOCATION is answered in a later turn by an ERROR in the callee's place.
         """
 
+    @property
+    def slow(self) -> bool:
+        """Whether the client reads more slowly than it is sent."""
+
     def finish(self) -> None:
         """Close the connection once all that is queued has been written. Idempotent."""
 

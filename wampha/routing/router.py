@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from wampha.auth import anonymous
 from wampha.counters import Counters
-from wampha.errors import SessionRefused
+from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.payload import Payload
@@ -174,10 +174,20 @@ class Router:
             if realm is None or each.name == realm:
                 each.broker.announce(topic, payload, everywhere)
 
+    def announce_slow(self, realm: str, session: int, topic: str, details: Mapping[str, Any]) -> None:
+        """Tell the realm's subscribers on every node of a session that does not read; `topic`: see `slow.py`."""
+        self.announce(topic, [session], details, realm=realm, everywhere=True)
+
     def _session_id(self) -> int:
         while (drawn := self._ids.session()) in self._sessions:
             pass
         return drawn
+
+    def refuse_newcomers(self, reason: str, sentence: str) -> None:
+        """ABORT for every client that has not opened a session."""
+        for conversation in list(self._conversations):
+            if not conversation.established:
+                conversation.dismiss(reason, sentence)
 
     def _dismiss_all(self, reason: str, sentence: str) -> None:
         for conversation in list(self._conversations):
@@ -235,15 +245,17 @@ class Router:
         self._rows.claim()
 
     def serving_changed(self, serving: bool) -> None:
-        """The lease came or went."""
+        """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
+        else:
+            self.refuse_newcomers(Unavailable.uri, "This node does not serve at the moment; connect to another one.")
 
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._calls.clear()
-        self._dismiss_all(SYSTEM_SHUTDOWN, sentence)
+        self._dismiss_all(SYSTEM_SHUTDOWN, f"{sentence[:1].upper()}{sentence[1:]}; connect to another node.")
 
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""

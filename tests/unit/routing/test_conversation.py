@@ -209,6 +209,17 @@ def test_the_time_for_hello_begins_anew_while_the_node_reads_nothing(node: Node)
     assert node.clock.pending() == 0
 
 
+def test_who_has_no_session_when_the_node_is_suspended_is_sent_elsewhere(node: Node) -> None:
+    client, conversation = connect(node)
+    kept = node.join()
+    node.ledger.serve(False)
+    assert refused(client) == "wamp.error.unavailable"
+    conversation.receive(hello())
+    assert client.sent == [] and kept.take() == []
+    node.ledger.serve(True)
+    kept.subscribed("com.topic")
+
+
 def test_closing_the_router_says_goodbye_to_all(node: Node) -> None:
     ours, theirs = node.join(), node.join()
     waiting, _ = connect(node)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
+from wampha.config.schema import Realm
 from wampha.errors import NotAuthorized
 from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.slow import SlowPolicy
 
 
 def permissions(*stated: tuple[str, str, str]) -> Permissions:
@@ -147,10 +147,16 @@ def test_memory_of_verdicts_is_bounded() -> None:
 
 
 def test_a_realm_of_the_configuration_becomes_rules() -> None:
-    allow = SimpleNamespace(call=True, register=False, publish=False, subscribe=True)
-    permission = SimpleNamespace(uri="com.", match="prefix", allow=allow)
-    realm = SimpleNamespace(name="r", roles=[SimpleNamespace(name="user", permissions=[permission])])
-    rules = RealmRules.of(realm)
+    permission = {"uri": "com.*", "allow": {"call": True, "subscribe": True}}
+    realm = {"name": "r", "roles": [{"name": "user", "permissions": [permission]}]}
+    rules = RealmRules.of(Realm.model_validate(realm))
     assert (rules.name, list(rules.roles), rules.strict_uris) == ("r", ["user"], False)
+    assert rules.slow_clients is SlowPolicy.DISCONNECT
     assert may(rules.roles["user"], "call", "com.x")
     assert not may(rules.roles["user"], "register", "com.x")
+
+
+def test_what_a_realm_says_of_uris_and_slow_clients_is_obeyed() -> None:
+    rules = RealmRules.of(Realm.model_validate({"name": "r", "uri_check": "strict", "slow_clients": "drop_oldest"}))
+    assert rules.strict_uris
+    assert rules.slow_clients is SlowPolicy.DROP_OLDEST

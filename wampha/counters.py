@@ -54,6 +54,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "control_frames_refused": "control frames of a peer that could not be read or must not be sent",
     "log_conflicts": "times a leader contradicted what this node had committed; it was not followed",
     "snapshots_refused": "snapshots of a leader that could not be installed",
+    "log_cuts_forced": "times the log was cut although a connected node still needed it; that node gets a snapshot",
     "ledger_failures": "failures inside the ledger or a callback of it; logged, never raised",
     "leases_lost": "times this node was suspended",
     "fences": "times this node was fenced and drew a new incarnation",

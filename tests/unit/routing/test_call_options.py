@@ -556,6 +556,32 @@ def test_a_progressive_result_that_the_caller_cannot_be_sent_ends_the_call(place
 # ---- progressive call invocations
 
 
+def test_a_part_that_the_callee_cannot_be_sent_ends_the_call(place: Place) -> None:
+    place.register()
+    request = place.call(progress=True)
+    invocation = place.callee.one().request
+    place.caller.call_on(request, "p", part(1), progress=True)
+    place.cluster.settle()
+    place.callee.take()
+    place.callee.conversation.undelivered(Error(68, invocation, {}, "wamp.error.payload_size_exceeded", part(9)))
+    place.cluster.settle()
+    assert refused(place.caller.one(), request) == "wamp.error.payload_size_exceeded"
+    assert isinstance(place.callee.one(), Interrupt)
+    place.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_first_invocation_that_the_callee_cannot_be_sent_is_not_interrupted(place: Place, progress: bool) -> None:
+    place.register()
+    request = place.call(progress=progress)
+    invocation = place.callee.one().request
+    place.callee.conversation.undelivered(Error(68, invocation, {}, "wamp.error.payload_size_exceeded", part(9)))
+    place.cluster.settle()
+    assert refused(place.caller.one(), request) == "wamp.error.payload_size_exceeded"
+    assert place.callee.take() == []
+    place.check_nothing_is_left()
+
+
 def test_parts_of_a_call_go_to_one_invocation_in_order(place: Place) -> None:
     place.register()
     request = place.call(payload=part(0), progress=True, disclose_me=True, _own=1)

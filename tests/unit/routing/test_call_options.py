@@ -730,6 +730,40 @@ def test_the_caller_that_leaves_interrupts_its_progressive_call(place: Place) ->
     place.check_nothing_is_left()
 
 
+# ---- lenient realms
+
+
+@pytest.mark.parametrize("home", ["a", "b"])
+def test_a_lenient_realm_accepts_what_was_not_announced(home: str) -> None:
+    place = Place(home, lenient=True)
+    place.caller = place.a.join(features=NONE)
+    place.callee = place.home.join(features=NONE)
+    place.register()
+    request = place.call(receive_progress=True, **PASSTHRU)
+    invocation = place.callee.one()
+    assert invocation.details == {"receive_progress": True, **PASSTHRU}
+    place.callee.result(invocation.request, progress=True, **PASSTHRU)
+    place.callee.result(invocation.request, **PASSTHRU)
+    place.cluster.settle()
+    assert [message.details for message in place.caller.take()] == [{"progress": True, **PASSTHRU}, PASSTHRU]
+    assert refused(place.caller.one() if place.call(progress=True) else None, 2) == "wamp.error.feature_not_supported"
+    request = place.call()
+    place.caller.cancel(request)
+    place.cluster.settle()
+    assert [type(message) for message in place.callee.take()] == [Invocation], "nobody is sent what he may not know"
+
+
+def test_a_lenient_realm_lets_an_unannounced_caller_stream_to_who_can() -> None:
+    place = Place("b", lenient=True)
+    place.caller = place.a.join(features=NONE)
+    place.callee = place.home.join(features=only("progressive_call_invocations"))
+    place.register()
+    request = place.call(payload=part(0), progress=True)
+    place.caller.call_on(request, "p", part(1))
+    place.cluster.settle()
+    assert [message.payload for message in place.callee.take()] == [part(0), part(1)]
+
+
 # ---- all at once
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.chaos import Chaos
 from tests.simulation.scenes import a_cluster, acknowledge
-from tests.simulation.test_random import LINKS, RESTARTS
+from tests.simulation.runs import LINKS, NODES
 from tests.simulation.world import Host, World
 from wampha.ledger import transfer
 from wampha.ledger.engine import LOG_TIMES_MAX
@@ -177,6 +177,6 @@ def test_a_piece_that_gets_lost_is_sent_again() -> None:
 def test_under_random_faults(seed: int) -> None:
     world = World(300 + seed, 3, 2, log_entries_max=40, batch_bytes_max=2000)
     world.until_serving()
-    Chaos(world, kinds=2 * LINKS + RESTARTS).run(15.0)
+    Chaos(world, kinds=2 * LINKS + NODES).run(16.0)
     assert sum(host.counters["snapshots_refused"] + host.counters["ledger_failures"] for host in world.alive) == 0
     assert sum(host.installs for host in world.alive) > len(world.alive)

@@ -293,11 +293,6 @@ class Engine:
         """Whether this node may vote and be elected (rule 40)."""
         return self._me is not None and not (self.recovering and self.repaired("recovering"))
 
-    @property
-    def log_length(self) -> int:
-        """Entries in memory."""
-        return len(self._lib._SyncObj__raftLog)
-
     def heard_leader(self, within_s: float) -> bool:
         """Whether append_entries came lately (rules 10, 56). Who the library calls its leader may be long gone (H9)."""
         return self.is_leader or self._now() - self.heard < within_s

@@ -526,7 +526,6 @@ class RaftLedger:
             "applied": engine.applied if engine else 0,
             "log_entries": engine.log_length() if engine else 0,
             "safe": self.safe,
-            "log_entries": engine.log_length if engine else 0,
             "serving": self.serving(),
             "lease_left_s": round(max(0.0, member.lease_end - now), 3) if member else 0.0,
             "peers": sorted(self._peers),

@@ -41,6 +41,7 @@ from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.slow import SlowClients
 
 LEAVE_TIMEOUT_S: Final = 3.0  # the ledger promises two seconds; then we stop without its word
 PATIENCE_S: Final = 10.0  # between lines that say why this node does not serve
@@ -208,6 +209,7 @@ class Node:
     def _make_listeners(self) -> list[Listener]:
         limits = self.settings.limits
         shared = serializers(limits, self.counters)
+        slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
         return [
             Listener(
                 endpoint_string=listener.endpoint,
@@ -216,6 +218,7 @@ class Node:
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
+                slow=slow,
                 limits=limits,
                 counters=self.counters,
                 serializers=shared,

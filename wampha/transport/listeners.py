@@ -21,6 +21,7 @@ from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
 from wampha.transport.outbox import Delivery, over_tls
 from wampha.transport.rawsocket import MAGIC, RawSocketFactory
+from wampha.transport.slow import SlowClients
 from wampha.transport.websocket import WebSocketFactory
 
 WEBSOCKET: Final = "websocket"
@@ -132,6 +133,7 @@ class Listener:
         router: Router,
         gate: Gate,
         delivery: Delivery,
+        slow: SlowClients,
         limits: Limits,
         counters: Counters,
         serializers: Sequence[Serializer],
@@ -139,8 +141,8 @@ class Listener:
     ) -> None:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
-        `anonymous_role`: role of clients that do not authenticate, None to refuse them. `serializers`: the same list
-        for all listeners.
+        `anonymous_role`: role of clients that do not authenticate, None to refuse them. `serializers`, `slow`: the
+        same for all listeners.
         """
         self._endpoint_string: Final = endpoint_string
         self._reactor: Final = reactor
@@ -149,6 +151,7 @@ class Listener:
             anonymous_role=anonymous_role,
             gate=gate,
             flusher=delivery.flusher,
+            slow=slow,
             limits=limits,
             counters=counters,
             reactor=reactor,

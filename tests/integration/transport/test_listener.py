@@ -37,6 +37,7 @@ from wampha.messages.payload import Family, Payload
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import RAWSOCKET, WEBSOCKET, Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.slow import SlowClients
 
 pytestmark = pytest.mark.integration
 
@@ -68,6 +69,7 @@ class Server:
             router=self.router,
             gate=self.gate,
             delivery=self.delivery,
+            slow=SlowClients(limits=Limits(**limits), counters=self.counters, reactor=reactor),  # type: ignore[arg-type]
             limits=Limits(**limits),
             counters=self.counters,
             serializers=[JsonStandIn(), MsgpackStandIn()],

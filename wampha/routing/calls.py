@@ -121,6 +121,12 @@ class Calls:
         self.forget(pending)
         self.refuse(pending, Canceled("The caller canceled the call.", _UNKNOWN))
 
+    def caller_dismissed(self, session: Session) -> None:
+        """The router ends the caller's session: answer its calls first, so that each has ended."""
+        for pending in list(session.calls.values()):
+            self.forget(pending)
+            self.refuse(pending, Canceled("The caller's session was ended by the router.", _UNKNOWN))
+
     def caller_left(self, session: Session) -> None:
         """End the session's calls without a word."""
         for pending in list(session.calls.values()):

@@ -32,6 +32,7 @@ class Session:
         "permissions",
         "realm",
         "registrations",
+        "removals",
         "subscriptions",
         "undecided",
     )
@@ -47,6 +48,7 @@ class Session:
         self.open = True
         self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
+        self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away
         self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")

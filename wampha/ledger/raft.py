@@ -461,13 +461,18 @@ class RaftLedger:
     def _tell_serving(self) -> None:
         serving = self.serving()
         if serving and self._member:
-            self._served_until = self._member.lease_end
+            self._served_until = self._suspended_from(self._member)
         if serving == self._told_serving:
             return
         self._told_serving = serving
         if not serving and not self._leaving:
             self._counters.add("leases_lost")
         self._tell(self._events.serving_changed, serving)
+
+    def _suspended_from(self, member: Member) -> float:
+        """When S begins (rule 4): a leader's own lease is short (rule 16), and its sessions are worth as much."""
+        timing = self._timing
+        return member.lease_end + (timing.lease_s - timing.leader_lease_s if member.book else 0.0)
 
     def _fence_if_suspended_for_long(self, now: float) -> None:
         until = self._served_until

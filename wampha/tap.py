@@ -86,6 +86,7 @@ class NodeService(Service):
         steady(reactor)
         _tune_collector()
         self._node = Node(settings=self._settings, reactor=reactor)
+        self._node.turns.watch(reactor)
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
         try:
             self._node.start()

@@ -488,7 +488,9 @@ class Engine:
         if not self.is_leader:
             return self.applied
         next_index, first = self._lib._SyncObj__raftNextIndex, self._lib._SyncObj__raftLog[0][1]
-        following: list[int] = [next_index[peer] - 1 for peer in self._lib._SyncObj__connectedNodes if next_index[peer] > first]
+        following: list[int] = [
+            next_index[peer] - 1 for peer in self._lib._SyncObj__connectedNodes if next_index[peer] > first
+        ]
         return min([self.applied, self._sending.needed() or self.applied, *following])
 
     def behind(self) -> list[Peer]:

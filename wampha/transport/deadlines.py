@@ -9,8 +9,8 @@ from typing import Any, Final, Protocol
 from wampha.limits import Limits
 from wampha.transport.gate import Gate, Reactor
 
-_SPOKES: Final = 50  # connections are looked at in this many portions, so that no turn pings all of them
-_CUTS_MAX: Final = 50  # and this many are cut in one; others that are due are cut when they are looked at again
+_SPOKES: Final = 10  # connections are looked at in this many portions, so that no turn pings all of them
+_CUTS_MAX: Final = 200  # and this many are cut in one; others that are due are cut when they are looked at again
 _TICKS: Final = 5  # looks at a connection within the shortest deadline
 
 

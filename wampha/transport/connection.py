@@ -232,22 +232,21 @@ class ClientConnection:
             return
         counters.add("messages_unsendable")
         if isinstance(message, Result) and "progress" in message.details:
-            if self._conversation is not None:
-                self._conversation.undelivered(_refusal(_CALL, message.request, problem))
+            self._undelivered(_refusal(_CALL, message.request, problem))
         elif isinstance(message, Result):
             self.outbox.send(_refusal(_CALL, message.request, problem))
         elif isinstance(message, Invocation):
             # In a later turn: the dealer is in the middle of this call.
-            self.service.reactor.callLater(0, self._answer, _refusal(_INVOCATION, message.request, problem))
+            self.service.reactor.callLater(0, self._undelivered, _refusal(_INVOCATION, message.request, problem))
         elif isinstance(message, Error) and message.payload.count:
             self.outbox.send(Error(message.request_type, message.request, {}, message.error, NOTHING))
         else:
             self._log.warn("closed {client}: {problem}", client=self.describe(), problem=str(problem))
             self.finish()
 
-    def _answer(self, refusal: Error) -> None:
+    def _undelivered(self, refusal: Error) -> None:
         if self._conversation is not None and self.phase is Phase.OPEN:
-            self._conversation.receive(refusal)
+            self._conversation.undelivered(refusal)
 
     # ---- a client that does not read
 

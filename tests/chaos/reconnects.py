@@ -3,9 +3,9 @@
     python -m tests.chaos.reconnects --clients 5000
 
 Three voters. One follower has all the clients, each with a subscription to a topic of its own, and is killed (-9). Each
-client waits for a random time of up to one second, as client libraries do, and joins one of the other two; where that fails
-it tries the other one, after a pause that doubles from 0.1 to 2 s. It is back when it is subscribed again; then one event
-for each must come exactly once. Then all leave, the node is restarted, and all of it happens once more: memory of the
+client waits for a random time of up to one second, as client libraries do, and joins one of the other two; where that
+fails it tries the other one, after a pause that doubles from 0.1 to 2 s. It is back when it is subscribed again; then
+one event for each must come exactly once. Then all leave, the node is restarted, and all of it happens once more: memory of the
 survivors after the second time is compared with that after the first.
 """
 

@@ -3,8 +3,8 @@
     python -m tests.chaos.churn --operations 200000
 
 Three voters. Clients on all nodes join, subscribe, register, publish, call, unsubscribe, unregister and leave or
-vanish, over and over, until so many operations are done. Memory of each node is looked at all the time; in the end nobody is
-there, and so must nothing be.
+vanish, over and over, until so many operations are done. Memory of each node is looked at all the time; in the
+end nobody is there, and so must nothing be.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m tests.chaos.clocks --rounds 5
 
-Three voters under libfaketime, which changes the wall clock of one process and leaves the others alone: of the leader, of a
-follower, of all. Random clients on all nodes, sessions that stay, and 2,000 events a second.
+Three voters under libfaketime, which changes the wall clock of one process and leaves the others alone: of the leader,
+of a follower, of all. Random clients on all nodes, sessions that stay, and 2,000 events a second.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class WallClock:
         os.replace(new, self._file)
 
 
-def run(rounds: int) -> list[Report]:
-    """All steps on one cluster."""
+def run(rounds: int, after_s: float = AFTER_S) -> list[Report]:
+    """All steps on one cluster, with so much time after each."""
     report = Report("clocks")
     with tempfile.TemporaryDirectory() as folder, HostCluster(Path(folder)) as cluster:
         clocks = {node.name: WallClock(node, Path(folder)) for node in cluster}
@@ -81,8 +81,9 @@ def run(rounds: int) -> list[Report]:
                         for step_s in STEPS_S:
                             for node in whose:
                                 clocks[node.name].step(step_s)
+                                node.status()  # writes a line with the stamp of now
                             steps += len(whose)
-                            time.sleep(AFTER_S)
+                            time.sleep(after_s)
                 stall_s, paused_s = waiting.stall_s(began), stream.pause_s(began)
         crowd.record_into(nemesis.history)
         _check_that_clocks_were_stepped(cluster)
@@ -105,7 +106,6 @@ def run(rounds: int) -> list[Report]:
 def _check_that_clocks_were_stepped(cluster: HostCluster) -> None:
     """A log of stepped clocks is not in order: else nothing was tested."""
     for node in cluster:
-        node.status()  # a line with the stamp of now
         hours = {line[:13] for line in node.log().splitlines() if line[:2] == "20"}
         assert len(hours) > 1, f"the wall clock of {node.name} was not stepped"
 

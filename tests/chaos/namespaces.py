@@ -84,7 +84,7 @@ class Host:
             os.close(home)
 
     def write_names(self, lines: str) -> None:
-        """Let processes that `ip netns exec` starts here see `lines` in their /etc/hosts; they see later changes too."""
+        """Let processes that `ip netns exec` starts here see `lines` in their /etc/hosts, also when they change."""
         folder = _SETTINGS / self.namespace
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "hosts").write_text(f"127.0.0.1 localhost\n{lines}")

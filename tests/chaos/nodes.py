@@ -76,9 +76,10 @@ class HostCluster:
         limits: Mapping[str, Any] = _NOTHING,
         clients: str = "clients",
     ) -> None:
-        """A letter is a node's name; `certificates` gives each a run directory; with a `proxy`, voters dial through it; with
-        `named`, nodes know each other by host names, which `move` can give to another host;
-        `clients` is a host without a node.
+        """A letter is a node's name. `certificates` gives each a run directory; with a `proxy`, voters dial through it.
+
+        With `named`, nodes know each other by host names, which `move` gives to another host. `clients` is a host
+        without a node.
         """
         self.folder: Final = folder
         self.voters: Final = tuple(voters)

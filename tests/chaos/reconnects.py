@@ -2,11 +2,11 @@
 
     python -m tests.chaos.reconnects --clients 5000
 
-Three voters. One follower has all the clients, each with a subscription to a topic of its own, and is killed (-9). Each
-client waits for a random time of up to one second, as client libraries do, and joins one of the other two; where that
-fails it tries the other one, after a pause that doubles from 0.1 to 2 s. It is back when it is subscribed again; then
-one event for each must come exactly once. Then all leave, the node is restarted, and all of it happens once more: memory of the
-survivors after the second time is compared with that after the first.
+Three voters. One follower has all the clients, each with a subscription to a topic of its own, and is killed (-9).
+Each client waits for a random time of up to one second, as client libraries do, and joins one of the other two; where
+that fails it tries the other one, after a pause that doubles from 0.1 to 2 s. It is back when it is subscribed again;
+then one event for each must come exactly once. Then all leave, the node is restarted, and all of it happens once
+more: memory of the survivors after the second time is compared with that after the first.
 """
 
 from __future__ import annotations
@@ -183,6 +183,8 @@ def _report(found: Found, count: int) -> Report:
             goal=GROWTH_MAX,
         ),
     )
+    if found.missing:
+        report.violations.append(f"P5: {found.missing} clients found no way back")
     if found.wrong_events or found.stream_lost:
         report.violations.append(f"P4, P5: {found.wrong_events} clients, {found.stream_lost} events of the stream")
     return report

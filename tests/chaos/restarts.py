@@ -2,10 +2,10 @@
 
     python -m tests.chaos.restarts --times 100
 
-Three voters are killed (-9) in the same moment and restarted half a second later: how long it takes until a subscription is
-acknowledged again, and that nothing of before has returned. Then, under load, an observer is added, taken away, and
-replaced by one of the same name on another host with another address; and so is a voter, whose host name leads to the
-new address.
+Three voters are killed (-9) in the same moment and restarted half a second later: how long it takes until a
+subscription is acknowledged again, and that nothing of before has returned. Then, under load, an observer is added,
+taken away, and replaced by one of the same name on another host with another address; and so is a voter, whose host
+name leads to the new address.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import itertools
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -92,7 +91,10 @@ def reached(cluster: HostCluster, node: HostNode, since: float) -> float:
     other = cluster.others(node)[0]
     topic = f"test.reached{next(_topics)}"
     while True:
-        with contextlib.suppress(OSError, ConnectionEndedError, AnsweredError, TimeoutError), contextlib.ExitStack() as stack:
+        with (
+            contextlib.suppress(OSError, ConnectionEndedError, AnsweredError, TimeoutError),
+            contextlib.ExitStack() as stack,
+        ):
             one, two = (stack.enter_context(Listener(each)) for each in (node, other))
             for session in (one, two):
                 session.ask(SUBSCRIBE, {}, topic)

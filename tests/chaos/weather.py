@@ -2,10 +2,10 @@
 
     python -m tests.chaos.weather
 
-Three voters with random clients on all, and 2,000 events a second from one to another. Flapping: a pair is cut and healed,
-every 0.1 to 2 s. Loss: 1, 5 and 20 % of all packets between nodes. Delay: 50 and 200 ms round trip with as much jitter as half
-of it, and a line of 1 kB/s between two nodes, through a proxy. Half-open: a link that swallows everything, and how soon both
-ends notice.
+Three voters with random clients on all, and 2,000 events a second from one to another. Flapping: a pair is cut and
+healed, every 0.1 to 2 s. Loss: 1, 5 and 20 % of all packets between nodes. Delay: 50 and 200 ms round trip with as
+much jitter as half of it, and a line of 1 kB/s between two nodes, through a proxy. Half-open: a link that swallows
+everything, and how soon both ends notice.
 """
 
 from __future__ import annotations
@@ -172,23 +172,26 @@ class Sky:
 
 def run(seconds: float, kinds: tuple[str, ...] = ()) -> list[Report]:
     """All kinds of weather (or those named) on one cluster, `seconds` each."""
-    with tempfile.TemporaryDirectory() as folder, Proxy() as proxy:
-        with HostCluster(Path(folder), proxy=proxy) as cluster:
-            cluster.start().wait_until_whole()
-            sky = Sky(cluster, proxy)
-            all_kinds: dict[str, Callable[[], list[Report]]] = {
-                "flapping": lambda: [sky.flapping(seconds)],
-                "loss": lambda: [sky.loss(share, seconds) for share in GOODPUT_MIN],
-                "delay": lambda: [sky.delay(round_trip_s, seconds) for round_trip_s in ROUND_TRIPS_S],
-                "trickle": lambda: [sky.trickle(seconds)],
-                "half-open": lambda: [sky.half_open()],
-            }
-            reports = []
-            with Crowd(cluster, 1, load=_LOAD) as crowd:
-                for kind in kinds or all_kinds:
-                    reports += all_kinds[kind]()
-            crowd.record_into(sky.nemesis.history)
-            sky.nemesis.record_gaps()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Proxy() as proxy,
+        HostCluster(Path(folder), proxy=proxy) as cluster,
+    ):
+        cluster.start().wait_until_whole()
+        sky = Sky(cluster, proxy)
+        all_kinds: dict[str, Callable[[], list[Report]]] = {
+            "flapping": lambda: [sky.flapping(seconds)],
+            "loss": lambda: [sky.loss(share, seconds) for share in GOODPUT_MIN],
+            "delay": lambda: [sky.delay(round_trip_s, seconds) for round_trip_s in ROUND_TRIPS_S],
+            "trickle": lambda: [sky.trickle(seconds)],
+            "half-open": lambda: [sky.half_open()],
+        }
+        reports = []
+        with Crowd(cluster, 1, load=_LOAD) as crowd:
+            for kind in kinds or all_kinds:
+                reports += all_kinds[kind]()
+        crowd.record_into(sky.nemesis.history)
+        sky.nemesis.record_gaps()
     return [*reports, judge("weather", (9, 10, 11, 19), sky.nemesis.history, "random clients")]
 
 

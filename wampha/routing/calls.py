@@ -187,6 +187,12 @@ class Calls:
         pending.interrupted = self._outbox.forward(pending.target.owner, cancel)
         return pending.interrupted
 
+    def caller_dismissed(self, session: Session) -> None:
+        """The router ends the caller's session: answer its calls first, so that each has ended."""
+        for pending in list(session.calls.values()):
+            self.abandon(pending, KILLNOWAIT, Canceled.uri)
+            self.refuse(pending, Canceled("The caller's session was ended by the router.", _UNKNOWN))
+
     def caller_left(self, session: Session) -> None:
         """End the session's calls without a word (basic profile, "Caller Leaving During an RPC Invocation")."""
         for pending in list(session.calls.values()):

@@ -105,6 +105,10 @@ class Conversation:
 
     # ---- what the router tells
 
+    def settled(self) -> bool:
+        """Prepare the end from our side; whether nothing is in progress any more. Asked again until it is so."""
+        return self._realm is None or self._session is None or self._realm.settled(self._session)
+
     def dismiss(self, reason: str, sentence: str) -> None:
         """End the session from our side: GOODBYE, or ABORT before WELCOME, then the close."""
         if self._state is State.CLOSED:
@@ -112,6 +116,8 @@ class Conversation:
         if self._state is State.AWAITING_HELLO:
             self._abort(reason, sentence)
             return
+        assert self._session is not None, "an open conversation has a session"
+        self._router.caller_dismissed(self._session)
         self.client.send(Goodbye({"message": sentence}, reason))
         self._end()
         self.client.finish()

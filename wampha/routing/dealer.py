@@ -5,6 +5,7 @@ Who offers a procedure stands in the replicated registrations; here are only the
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
@@ -158,6 +159,14 @@ class Dealer:
         undecided = Undecided(session, replies.UNREGISTER, unregister.request, lambda _: None)
         self._rows.withdraw(offer.key, lambda: undecided.answer(Unregistered(undecided.request)))
         self._docket.enter(undecided)
+
+    def retire(self, session: Session) -> None:
+        """The session will be sent away: no call is delivered to it from here on, and its procedures become free."""
+        for offer in session.registrations.values():
+            self._forget(offer)
+            session.removals += 1
+            self._rows.withdraw(offer.key, partial(_removed, session))
+        session.registrations.clear()
 
     def leave(self, session: Session) -> None:
         """The session has ended: forget its offers; calls of it and to it end."""
@@ -416,6 +425,10 @@ class Dealer:
         """Tell the caller's home how the call ended. What no frame can hold becomes an ERROR: a CALL always ends."""
         if not self._outbox.forward(served.source, reply):
             self._calls.reply_error(served, _too_large_between_nodes())
+
+
+def _removed(session: Session) -> None:
+    session.removals -= 1
 
 
 def not_delivered(call: int, why: str = "") -> Reply:

@@ -104,6 +104,11 @@ class Realm:
         except WampError as error:
             self._refuse(session, message, error)
 
+    def settled(self, session: Session) -> bool:
+        """Take the session's procedures off the table; whether nothing of it is in progress any more."""
+        self.dealer.retire(session)
+        return not (session.removals or session.undecided or session.invocations or session.calls)
+
     def leave(self, session: Session) -> None:
         """The session has ended: nothing of it stays."""
         for undecided in list(session.undecided):

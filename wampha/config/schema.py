@@ -193,6 +193,11 @@ class Realm(Section):
         description="what happens to a client for which more than limits.client_queue_bytes_max waits: it is cut, or "
         "loses events, never anything else, at either end of what waits",
     )
+    undeclared_features: Literal["refused", "accepted"] = Field(
+        "refused",
+        description="whether a client may use features that it did not announce in HELLO; Autobahn|JS and wampy.js "
+        "need accepted for some progressive calls",
+    )
     call_timeout_unit: Literal["ms", "s"] = Field(
         "ms", description="what the `timeout` of a CALL counts; s for clients that were written for Crossbar"
     )

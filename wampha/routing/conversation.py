@@ -19,6 +19,7 @@ from wampha.errors import ProtocolViolation, SessionRefused
 from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Welcome
 from wampha.routing.ports import Cancellable, Client
 from wampha.routing.realm import Realm
+from wampha.routing.replies import CALL
 from wampha.routing.session import Session
 from wampha.routing.slow import SlowPolicy
 
@@ -84,10 +85,12 @@ class Conversation:
             self._abort(violation.uri, str(violation))
 
     def undelivered(self, error: Any) -> None:
-        """A progressive RESULT could not be sent to the client; `error` is the ERROR that ends the call instead."""
+        """A progressive RESULT, or an INVOCATION, could not be sent; `error` ends the call in place of an answer."""
         if self._state is State.OPEN:
             assert self._realm is not None and self._session is not None, "an open session has a realm"
-            self._realm.dealer.undelivered(self._session, error)
+            dealer = self._realm.dealer
+            tell = dealer.undelivered if error.request_type == CALL else dealer.uninvoked
+            tell(self._session, error)
 
     def lost(self) -> None:
         """The connection is gone."""

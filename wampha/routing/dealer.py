@@ -310,6 +310,13 @@ class Dealer:
             self._calls.abandon(pending, KILLNOWAIT, error.error)
             self._calls.error(pending, error.details, error.error, error.payload)
 
+    def uninvoked(self, callee: Session, error: Error) -> None:
+        """The callee could not be sent an INVOCATION: the call ends as if it had answered with this error."""
+        work = callee.invocations.get(error.request)
+        if work is not None and work.parts > 1:
+            self._calls.interrupt(work, error.error)
+        self.failed(callee, error)
+
     def _result(self, pending: PendingCall, options: Options, payload: Payload) -> None:
         if options.get("ppt_scheme") and not pending.caller.features.caller_passthru:
             self._calls.refuse(pending, _caller_lacks_passthru())
@@ -343,6 +350,7 @@ class Dealer:
 
     def invoke_more(self, served: Served, part: InvokeMore) -> None:
         """Another node's progressive call goes on; what cannot be delivered ends it (rule 2)."""
+        served.parts += 1
         if self._ledger.serving():
             self._send_part(served, part.more, part.payload)
         else:

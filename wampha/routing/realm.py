@@ -49,6 +49,7 @@ class Realm:
         calls: Calls,
     ) -> None:
         self.name: Final = rules.name
+        self.lenient: Final = rules.lenient
         self.slow_clients: Final = rules.slow_clients
         self._roles: Final[Mapping[str, Permissions]] = rules.roles
         self._counters: Final = counters

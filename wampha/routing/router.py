@@ -169,7 +169,7 @@ class Router:
             grant=grant,
             permissions=permissions,
             client=client,
-            features=ClientFeatures.of(hello.roles),
+            features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
         )
         self._sessions[session.id] = session
         self.counters.add("sessions_opened")

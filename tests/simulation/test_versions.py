@@ -53,6 +53,7 @@ def test_nothing_newer_is_proposed_than_every_node_that_is_up_can_read(old: set[
     old.add(name)
     world = a_cluster(observers=1)
     assert register(world, world.leader) is Outcome.REFUSED
+    assert {data[0] for data in world.commands()} == {1}
     assert not world.leader.ledger.tables.registrations
     world.kill(name)
     old.clear()

@@ -26,6 +26,7 @@ STOP_S: Final = 10.0
 POLL_S: Final = 0.02  # where there is no event to wait for: a port that opens, a line in a log
 SECRET: Final = "loopback only, and long enough"
 REALM: Final = "realm1"
+LENIENT_REALM: Final = "lenient"  # for clients that use what they do not announce
 
 # What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
 _BAD_LINE: Final = re.compile(
@@ -41,6 +42,11 @@ ALL_RIGHTS: Final[dict[str, Any]] = {
             "allow": {"call": True, "register": True, "publish": True, "subscribe": True},
         }
     ],
+}
+# The same, and callees learn who calls them.
+TELLING: Final = {
+    **ALL_RIGHTS,
+    "permissions": [{**permission, "disclose": {"caller": True}} for permission in ALL_RIGHTS["permissions"]],
 }
 
 
@@ -75,7 +81,10 @@ def twistd() -> str:
 def client_settings(port: int) -> dict[str, Any]:
     """A configuration without a cluster: one realm, and one listener in which anyone may do anything."""
     return {
-        "realms": [{"name": REALM, "roles": [ALL_RIGHTS]}],
+        "realms": [
+            {"name": REALM, "roles": [ALL_RIGHTS]},
+            {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted"},
+        ],
         "listeners": [
             {"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": {"anonymous": {"role": ALL_RIGHTS["name"]}}}
         ],

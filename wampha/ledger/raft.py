@@ -154,6 +154,11 @@ class RaftLedger:
     def safe(self) -> int:
         return self._member.safe if self._member else 0
 
+    @property
+    def recovering(self) -> bool:
+        """Rule 40: a voter that has not been opened; an observer never is one."""
+        return self._founding is not None and self._founding.recovering
+
     def serving(self) -> bool:
         """Rule 1: up, and the lease is not over at this instant."""
         member = self._member

@@ -31,6 +31,7 @@ from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
 from wampha.observe.status import of_process, of_tables
+from wampha.observe.turns import Turns
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, LedgerEvents
 from wampha.routing.router import Router
@@ -69,6 +70,7 @@ class Node:
         """
         self.settings: Final = settings
         self.counters: Final = Counters()
+        self.turns: Final = Turns(self.counters)
         self._reactor: Final = reactor
         self._clock: Final = ReactorClock(reactor)
         self._chance: Final = chance or random.SystemRandom()
@@ -148,6 +150,7 @@ class Node:
             **of_tables(self.ledger.tables),
             "sessions": self.router.sessions(),
             **of_process(),
+            "turns": self.turns.status(),
             "counters": counters,
         }
 

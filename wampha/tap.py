@@ -107,6 +107,7 @@ class NodeService(Service):
         steady(reactor)
         _tune_collector()
         self._node = Node(settings=self._settings, reactor=reactor)
+        self._node.turns.watch(reactor)
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
         try:

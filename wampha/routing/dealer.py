@@ -234,7 +234,7 @@ class Dealer:
             self._calls.abandon(pending, KILLNOWAIT, Canceled.uri)
             self._calls.refuse(pending, Canceled(sentence, {"outcome": "unknown"}))
 
-    def _best(self, procedure: str) -> Registration | None:
+    def _target(self, procedure: str) -> Registration | None:
         """The registration that a call goes to (advanced profile, "Calls matching multiple registrations")."""
         rows = self._ledger.tables.registrations.get(self._realm)
         if rows is None:
@@ -246,7 +246,7 @@ class Dealer:
         return matches[0] if matches else None
 
     def _choose(self, pending: PendingCall) -> None:
-        target = self._best(pending.call.procedure)
+        target = self._target(pending.call.procedure)
         if target is None:
             self._calls.refuse(pending, not_registered(pending.call.procedure))
             return
@@ -304,7 +304,7 @@ class Dealer:
 
     def _choose_again(self, pending: PendingCall, why: str) -> None:
         """Nothing has been sent to the callee, so another owner may be asked; the same would answer the same."""
-        target = self._best(pending.call.procedure)
+        target = self._target(pending.call.procedure)
         if pending.interrupted:
             self._calls.refuse(pending, canceled_by_caller())
         elif not self._ledger.serving():

@@ -750,7 +750,7 @@ def test_the_caller_that_leaves_interrupts_its_progressive_call(place: Place) ->
 
 # ---- pattern-based registration
 
-# The specification's own example, but for c44, which is c33 there: that begins with the prefix a1.b2.c3, and prefixes are
+# The example of the specification with c44 in place of c33: that one begins with the prefix a1.b2.c3, and prefixes are
 # compared by characters ("Prefix Matching": `com.myapp.myobject1` matches `com.myapp.myobject1-mysubobject1`).
 REGISTERED = (
     ("a1.b2.c3.d4.e55", "exact"),
@@ -784,9 +784,10 @@ def test_a_call_goes_to_the_most_specific_registration_and_is_told_its_procedure
         assert ids[invocation.registration] == number, procedure
         assert invocation.details == ({} if number == 1 else {"procedure": procedure})
         place.callee.result(invocation.request)
+        place.cluster.settle()
+        assert isinstance(place.caller.one(), Result)
     request = place.call("a2.b2.c2.d2.e2")
-    place.cluster.settle()
-    assert refused(place.caller.take()[-1], request) == "wamp.error.no_such_procedure"
+    assert refused(place.caller.one(), request) == "wamp.error.no_such_procedure"
     place.check_nothing_is_left()
 
 

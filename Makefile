@@ -7,7 +7,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint format bench wheel lock venv clean
+.PHONY: help run cluster test lint format bench wheel lock venv clean chaos-tools
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -18,7 +18,7 @@ run: $(READY) ## three nodes and a live demo: clients on different nodes, one no
 cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8083; Ctrl-C ends them
 	@$(BIN)/python -m examples.cluster
 
-test: lint js ## lint, types and all tests
+test: lint js chaos-tools ## lint, types and all tests
 	$(BIN)/python -m pytest
 
 lint: $(READY) ## style and types
@@ -59,6 +59,16 @@ $(READY): requirements-dev.lock setup.cfg pyproject.toml
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --no-deps --no-index --no-build-isolation \
 		--config-settings editable_mode=compat --editable .
 	touch $@
+
+# What the chaos tests break networks and clocks with. Without it, or without root, they are skipped (in CI: they fail).
+chaos-tools:
+	@for tool in ip nft faketime; do command -v $$tool >/dev/null || missing=yes; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends iproute2 nftables faketime >/dev/null; \
+	else \
+		echo "chaos tests will be skipped: they need root, and on Debian: apt-get install iproute2 nftables faketime"; \
+	fi
 
 # The JavaScript clients of the integration tests.
 .PHONY: js

@@ -38,14 +38,15 @@ class _Timer:
 
 
 class ReactorClock:
-    """`routing.ports.Clock` on a reactor that provides Twisted's IReactorTime."""
+    """`routing.ports.Clock` on a reactor that provides Twisted's IReactorTime; a real one has been made `steady`."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor: Final = reactor
 
     def now(self) -> float:
         """Seconds; only differences mean something."""
-        return boottime()
+        seconds: float = self._reactor.seconds()
+        return seconds
 
     def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> _Timer:
         """Run `call(*args)` in the reactor after `delay_s` seconds (0: in the next turn)."""

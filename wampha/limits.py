@@ -28,7 +28,13 @@ class Limits(BaseModel):
     uri_bytes_max: int = Field(1024, ge=64, le=65535, description="longest URI, in bytes of UTF-8")
     uri_components_max: int = Field(64, ge=4, le=1024, description="most components of a URI; bounds wildcard matching")
     client_queue_bytes_max: int = Field(
-        16 * MIB, ge=64 * KIB, description="bytes that wait for one client before it is cut as too slow"
+        16 * MIB, ge=64 * KIB, description="bytes that wait for one client before its realm's `slow_clients` applies"
+    )
+    clients_queue_bytes_max: int = Field(
+        512 * MIB,
+        ge=1 * MIB,
+        description="bytes that wait for all clients of a node that do not read; beyond it those with most are cut or "
+        "lose events. Room for 32 that are full, in a process that is meant to fit 1 GiB",
     )
     undecided_bytes_max: int = Field(
         8 * KIB, ge=1 * KIB, le=64 * KIB, description="bytes of an opening handshake, WebSocket's HTTP request included"
@@ -42,6 +48,11 @@ class Limits(BaseModel):
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
     session_subscriptions_max: int = Field(100_000, ge=1, description="subscriptions of one session")
     session_registrations_max: int = Field(10_000, ge=1, description="registrations of one session")
+    publish_receivers_max: int = Field(
+        10_000,
+        ge=1,
+        description="entries of all black and white lists of one publication; each node looks at them",
+    )
     session_calls_max: int = Field(10_000, ge=1, description="calls of one session that wait for their result")
     decide_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,29 +23,29 @@ from wampha.cluster.links import Links, configuration_hash
 from wampha.cluster.streams import Gap
 from wampha.config.schema import ClusterSettings, Settings
 from wampha.counters import Counters
-from wampha.errors import StartError
 from wampha.ledger.certificate import DeathCertificate
 from wampha.ledger.constants import Timing
+from wampha.ledger.engine import Options
 from wampha.ledger.local import LocalLedger
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
 from wampha.observe.status import of_process, of_tables
 from wampha.routing.permissions import RealmRules
-from wampha.routing.ports import LedgerEvents
+from wampha.routing.ports import Cancellable, LedgerEvents
 from wampha.routing.router import Router
+from wampha.stages import Event, Stage, after
 from wampha.state.changes import Change, LeaderChanged, NodeGone, NodeUp
 from wampha.state.commands import Owner
 from wampha.state.machine import Machine
+from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.slow import SlowClients
 
 LEAVE_TIMEOUT_S: Final = 3.0  # the ledger promises two seconds; then we stop without its word
-LISTEN_RETRY_S: Final = 1.0
 PATIENCE_S: Final = 10.0  # between lines that say why this node does not serve
-LINKS_TIMEOUT_S: Final = 3.0  # a member that cannot be reached by then keeps no clients out
-LINKS_LOOK_S: Final = 0.02
 AGENT: Final = f"wampha-{__version__}"
 
 
@@ -54,15 +54,29 @@ class Node:
 
     _log = Logger(namespace="wampha.node")
 
-    def __init__(self, *, settings: Settings, reactor: Any, chance: random.Random | None = None) -> None:
-        """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source)."""
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        reactor: Any,
+        chance: random.Random | None = None,
+        machine: Callable[[Counters], Machine] = Machine,
+        options: Options | None = None,
+    ) -> None:
+        """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source).
+
+        `reactor` provides Twisted's IReactorTime, IReactorTCP and IReactorPluggableNameResolver, and has been made
+        `steady`: the node reads no other clock. `machine` and `options` are for tests.
+        """
         self.settings: Final = settings
         self.counters: Final = Counters()
         self._reactor: Final = reactor
         self._clock: Final = ReactorClock(reactor)
         self._chance: Final = chance or random.SystemRandom()
-        self._listening = False
-        self._stopping = False
+        self._machine: Final = machine
+        self._options: Final = options
+        self._stage = Stage.JOINING
+        self._telling: Cancellable | None = None  # the timer that tells why this node does not serve
 
         run_dir = settings.node.run_dir if settings.cluster else None
         self._certificate: Final = DeathCertificate(Path(run_dir), settings.node.name) if run_dir else None
@@ -85,7 +99,9 @@ class Node:
         self.ledger: Final = self._make_ledger(settings.cluster)
         self.router.attach(self.ledger)
         self.gate: Final = Gate(serving=self.ledger.serving, reactor=reactor)
-        self.listeners: Final = self._make_listeners()
+        self.doors: Final = Doors(
+            doors=self._make_listeners(), linked=self._linked, opened=self._tell_listening, reactor=reactor
+        )
 
     # ---- start and stop
 
@@ -94,27 +110,22 @@ class Node:
 
         Raises StartError, with a sentence, when an address is taken.
         """
-        for listener in self.listeners:
-            _now(listener.listen())
+        self.doors.take_addresses(keep=self.links is None)
         if self.links and self.settings.cluster:
-            # An address that is taken is told now; clients are let in later.
-            for listener in self.listeners:
-                listener.stop()
-            _now(self.links.listen(self.settings.cluster.listen))
+            now(self.links.listen(self.settings.cluster.listen))
             self.links.start()
-            self._reactor.callLater(PATIENCE_S, self._tell_waiting)
-        else:
-            self._listening = True
-            self._tell_listening()
+            self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
         self.ledger.start()
 
     @defer.inlineCallbacks
     def stop(self) -> Any:
         """Stop accepting, say GOODBYE, leave through the log (rule 5), close the links; fires when all is closed."""
-        self._stopping = True
-        yield defer.DeferredList([listener.stop() for listener in self.listeners])
+        self._stage = after(self._stage, Event.STOPPED)
+        if self._telling:
+            self._telling.cancel()
+        yield self.doors.shut()
         self.router.close("wamp.close.system_shutdown", "This node is being stopped; connect to another one.")
-        yield defer.DeferredList([listener.drain() for listener in self.listeners])
+        yield self.doors.drain()
         left: defer.Deferred[None] = defer.Deferred()
         self.ledger.leave(lambda: None if left.called else left.callback(None))
         left.addTimeout(LEAVE_TIMEOUT_S, self._reactor)
@@ -164,6 +175,7 @@ class Node:
             on_owner_lost=lambda owner: self.router.node_lost(owner),
             on_gap=self._announce_gap,
             on_chunk_end=lambda: self.delivery.flush(),
+            chance=self._chance,
         )
 
     def _announce_gap(self, gap: Gap) -> None:
@@ -179,7 +191,7 @@ class Node:
         name = self.settings.node.name
         if cluster is None or self.links is None:
             return LocalLedger(
-                machine=Machine(self.counters),
+                machine=self._machine(self.counters),
                 owner=Owner(name, self._chance.getrandbits(63)),
                 clock=self._clock,
                 events=_Events(self),
@@ -188,7 +200,7 @@ class Node:
             name=name,
             voters=tuple(voter.name for voter in cluster.voters),
             address=cluster.advertise,
-            machine_factory=lambda: Machine(self.counters),
+            machine_factory=lambda: self._machine(self.counters),
             clock=self._clock,
             random=self._chance,
             send=self.links.send_control,
@@ -198,6 +210,7 @@ class Node:
             version=__version__,
             predecessors=self._certificate.predecessors if self._certificate else (),
             incarnated=self._incarnated,
+            options=self._options,
         )
 
     def _incarnated(self, incarnation: int) -> None:
@@ -207,6 +220,7 @@ class Node:
     def _make_listeners(self) -> list[Listener]:
         limits = self.settings.limits
         shared = serializers(limits, self.counters)
+        slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
         return [
             Listener(
                 endpoint_string=listener.endpoint,
@@ -215,6 +229,7 @@ class Node:
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
+                slow=slow,
                 limits=limits,
                 counters=self.counters,
                 serializers=shared,
@@ -239,8 +254,6 @@ class Node:
 
     def _tell_waiting(self) -> None:
         """Say what keeps this node from serving, as long as something does."""
-        if self._stopping:
-            return
         if not self.ledger.serving() and self.links and self.settings.cluster:
             voters = [voter.name for voter in self.settings.cluster.voters]
             missing = set(voters) - {self.settings.node.name, *self.links.connected()}
@@ -249,40 +262,31 @@ class Node:
                 name=self.settings.node.name,
                 reason=f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet",
             )
-        self._reactor.callLater(PATIENCE_S, self._tell_waiting)
+        self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stage in (Stage.DRAINING, Stage.LEAVING)
 
     def serving_changed(self, serving: bool) -> None:
-        """Open or hold the gate; the first time, let clients in."""
-        self._log.info("{name} {verb}", name=self.settings.node.name, verb="serves" if serving else "is suspended")
+        """Let clients in, or hold what they send and refuse new ones (rule 2)."""
+        self._stage = after(self._stage, Event.LEASED if serving else Event.LAPSED)
+        if self._stage is not Stage.LEAVING:
+            self._log.info("{name} {verb}", name=self.settings.node.name, verb="serves" if serving else "is suspended")
         self.gate.changed(serving)
-        if serving and not self._listening and not self._stopping:
-            self._listening = True
-            self._let_clients_in(self._clock.now() + LINKS_TIMEOUT_S)
+        if self._stage is Stage.SERVING:
+            self.doors.open()
+        else:
+            self.doors.refuse_newcomers()
 
-    def _let_clients_in(self, deadline: float) -> None:
-        """Listen once every member is linked: to serve takes a leader, but what clients publish must get through."""
-        if self._stopping:
-            return
+    def fenced(self) -> None:
+        """Nobody listens for clients until this node serves again (rule 4)."""
+        self._stage = after(self._stage, Event.FENCED)
+        self.doors.close()
+
+    def _linked(self) -> bool:
         members = {owner.name for owner in self.ledger.tables.up} - {self.settings.node.name}
-        linked = self.links is None or members.issubset(self.links.connected())
-        if linked or self._clock.now() >= deadline:
-            self._listen(list(self.listeners))
-        else:
-            self._reactor.callLater(LINKS_LOOK_S, self._let_clients_in, deadline)
-
-    @defer.inlineCallbacks
-    def _listen(self, listeners: list[Listener]) -> Any:
-        missed = []
-        for listener in listeners:
-            try:
-                yield listener.listen()
-            except StartError as error:
-                self._log.error("{error}; trying again in {delay} s", error=error, delay=LISTEN_RETRY_S)
-                missed.append(listener)
-        if missed and not self._stopping:
-            self._reactor.callLater(LISTEN_RETRY_S, self._listen, missed)
-        else:
-            self._tell_listening()
+        return self.links is None or members.issubset(self.links.connected())
 
     def _tell_listening(self) -> None:
         for listener in self.settings.listeners:
@@ -332,6 +336,7 @@ class _Events(LedgerEvents):
 
     def fenced(self, sentence: str) -> None:
         self._router.fenced(sentence)
+        self._node.fenced()
 
     def ticked(self) -> None:
         self._router.ticked()
@@ -350,14 +355,3 @@ def _forward_nowhere(owner: Owner, relayed: object) -> bool:
 
 def _nothing_to_flush() -> None:
     """And so it has no links to flush."""
-
-
-def _now(deferred: defer.Deferred[Any]) -> Any:
-    """The result of a Deferred that must have fired already: binding an address does not wait for anything."""
-    results: list[Any] = []
-    failures: list[Any] = []
-    deferred.addCallbacks(results.append, failures.append)
-    if failures:
-        failures[0].raiseException()
-    assert results, "an endpoint that binds later cannot be used here"
-    return results[0]

@@ -51,3 +51,16 @@ class VirtualClock:
                 return True
         self.time = max(self.time, end)
         return until is not None and until()
+
+
+class SkewedClock:
+    """A machine's clock: off by `offset` seconds, and running `rate` times as fast as time."""
+
+    def __init__(self, world: VirtualClock, rate: float = 1.0, offset: float = 0.0) -> None:
+        self._world, self._rate, self._offset = world, rate, offset
+
+    def now(self) -> float:
+        return self._world.now() * self._rate + self._offset
+
+    def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Timer:
+        return self._world.call_later(delay_s / self._rate, call, *args)

@@ -15,16 +15,16 @@ def a_cluster(seed: int = 1, voters: int = 3, observers: int = 0, settled: float
 
 
 def acknowledge(world: World, host: Host, topic: str, seconds: float = 5.0) -> float:
-    """Seconds until a new route of the host is acknowledged; a client that asks again every 50 ms."""
+    """Seconds until a new route of the host is acknowledged; a client that asks for another topic every 50 ms."""
     began, before = world.clock.time, world.acknowledgements
 
-    def again() -> None:
-        if world.acknowledgements == before and topic not in host.waiting:
-            host.add_route(topic)
-        if world.acknowledgements == before and world.clock.time - began < seconds:
-            world.clock.call_later(0.05, again)
+    def again(number: int) -> None:
+        if world.acknowledgements == before:
+            host.add_route(f"{topic}.{number}" if number else topic)
+            if world.clock.time - began < seconds:
+                world.clock.call_later(0.05, again, number + 1)
 
-    again()
+    again(0)
     assert world.run(seconds, lambda: world.acknowledgements > before), host.ledger.status()
     return world.clock.time - began
 

@@ -1,4 +1,4 @@
-"""Ledgers of several nodes in one process, on a virtual clock, over seeded links; and what must never happen.
+"""Ledgers and rows of several nodes in one process, on a virtual clock, over seeded links; and what must never happen.
 
 One seed gives one run, whatever PYTHONHASHSEED is.
 """
@@ -9,29 +9,39 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.simulation.clock import Timer, VirtualClock
+from tests.simulation.clock import SkewedClock, Timer, VirtualClock
+from tests.simulation.invariants import Invariants, Knowledge
 from tests.simulation.network import Network
 from wampha.counters import Counters
 from wampha.ledger.engine import Options
 from wampha.ledger.raft import RaftLedger
+from wampha.routing.rows import REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.state.changes import NodeGone
-from wampha.state.commands import AddRoute, Outcome, Owner, RemoveRoute
+from wampha.state.commands import Outcome, Owner
 from wampha.state.machine import Machine
 
 REALM = "realm1"
 
 
+def route(topic: str) -> RowKey:
+    return RowKey(ROUTES, REALM, "exact", topic)
+
+
+def registration(procedure: str) -> RowKey:
+    return RowKey(REGISTRATIONS, REALM, "exact", procedure)
+
+
 class HostClock:
     """A process's clock: while it is stopped its timers wait."""
 
-    def __init__(self, world: World, host: Host) -> None:
-        self._world, self._host = world, host
+    def __init__(self, host: Host, machine: SkewedClock) -> None:
+        self._host, self._machine = host, machine
 
     def now(self) -> float:
-        return self._world.clock.now()
+        return self._machine.now()
 
     def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Timer:
-        timer = self._world.clock.call_later(delay_s, lambda: None)
+        timer = self._machine.call_later(delay_s, lambda: None)
         timer.call, timer.args = self._host.run, (call, args, timer)
         return timer
 
@@ -45,13 +55,41 @@ class WatchedMachine(Machine):
         self._last = 0
 
     def apply(self, index: int, data: bytes) -> Outcome:
-        self._host.world.check_applied(self._host, self._last, index, data)
+        invariants = self._host.world.invariants
+        invariants.check_applied(self._host, self._last, index, data)
         self._last = index
-        return super().apply(index, data)
+        known = len(self._changes)
+        outcome = super().apply(index, data)
+        invariants.check_outcome(self._host, index, data, outcome)
+        invariants.bury(change.owner for change in self._changes[known:] if isinstance(change, NodeGone))
+        return outcome
+
+
+class Want:
+    """A client's wish: one row; `stands` and `taken` are the answers."""
+
+    def __init__(self, host: Host, key: RowKey, value: int) -> None:
+        self.host, self.key, self.value = host, key, value
+        self.owner = host.ledger.owner
+        self.acknowledged = False
+
+    def waits(self) -> bool:
+        return not self.acknowledged
+
+    def stands(self, row_id: int) -> None:
+        self.acknowledged = True
+        self.host.world.acknowledged(self)
+
+    def taken(self) -> None:
+        self.host.wants.pop(self.key)
+        self.host.refusals += 1
+        self.host.world.trace.append(f"{self.host.name} {self.key.uri} taken")
+        if self.acknowledged:
+            self.host.world.invariants.violated(f"{self.host.name}: the acknowledged {self.key.uri} was taken away")
 
 
 class Host:
-    """One process: a ledger, what it told, and whether it runs."""
+    """One process: a ledger, its rows, what it told, and whether it runs."""
 
     def __init__(self, world: World, name: str, options: dict[str, Any]) -> None:
         self.world, self.name = world, name
@@ -63,14 +101,16 @@ class Host:
         self.changes: list[Any] = []
         self.told: list[bool] = []
         self.installs = 0
-        self.number = 0
-        self.waiting: dict[str, Owner] = {}  # topic whose row is to be acknowledged -> owner
+        self.refusals = 0
+        self.wants: dict[RowKey, Want] = {}
+        self.knowledge = Knowledge()
+        self.on_wake: Callable[[Host], None] | None = None  # clients, between whatever else waited
         self.ledger = RaftLedger(
             name=name,
             voters=world.voters,
             address=f"{name}:9000",
             machine_factory=lambda: WatchedMachine(self),
-            clock=HostClock(world, self),
+            clock=HostClock(self, world.machine_clock(name)),
             random=random.Random(world.chance.getrandbits(64)),
             send=lambda peer, data: world.network.send(self, peer, data),
             identity_changed=lambda: world.network.drop_all_of(self),
@@ -81,6 +121,7 @@ class Host:
             incarnated=lambda incarnation: world.incarnations.setdefault(name, []).append(incarnation),
             options=Options(**options),
         )
+        self.rows = Rows(ledger=self.ledger, counters=self.counters)
 
     # ---- the process
 
@@ -93,70 +134,94 @@ class Host:
             call(*args)
 
     def wake(self) -> None:
-        """SIGCONT. What came meanwhile, timers first, is handled at once."""
+        """SIGCONT. Timers, clients and what peers sent meanwhile come in any order; that of one peer in its own."""
         self.stopped = False
         held, self._held = self._held, []
-        for call, args, timer in sorted(held, key=lambda item: item[2] is None):
-            self.run(call, args, timer)
+        chance = self.world.chance
+        lanes: dict[Any, list[tuple[Callable[..., None], tuple[Any, ...], Timer | None]]] = {}
+        for place, item in enumerate(held):
+            peer = item[1][0] if item[2] is None and item[1] else None
+            lanes.setdefault(place if peer is None else id(peer), []).append(item)
+        waiting = list(lanes.values())
+        while waiting:
+            if self.on_wake and chance.random() < 0.3:
+                self.on_wake(self)
+            lane = chance.randrange(len(waiting))
+            self.run(*waiting[lane].pop(0))
+            if not waiting[lane]:
+                waiting.pop(lane)
 
-    # ---- a client: routes, acknowledged as rule 22 says
+    # ---- clients
+
+    def want(self, key: RowKey) -> None:
+        """SUBSCRIBE or REGISTER, unless this node has it already."""
+        if key not in self.wants:
+            self.world.sessions += 1
+            want = self.wants[key] = Want(self, key, SUBSCRIBERS if key.table == ROUTES else self.world.sessions)
+            self.rows.want(key, want.value, want)
+
+    def withdraw(self, key: RowKey) -> None:
+        """UNSUBSCRIBE or UNREGISTER."""
+        want = self.wants.pop(key, None)
+        if want:
+            self.world.invariants.forget(want)
+            self.rows.withdraw(key)
+
+    def join(self, key: RowKey) -> None:
+        """A later subscriber is answered at once if the row stands (rule 23)."""
+        want = self.wants.get(key)
+        if want and want.acknowledged and self.rows.standing(key):
+            self.world.invariants.check_rows(key)
+
+    def publish(self) -> None:
+        """Something is routed by this node's tables at this instant."""
+        self.world.invariants.check_host(self)
 
     def add_route(self, topic: str) -> None:
-        """Propose the row and note its acknowledgement when it is safe."""
-        self.number += 1
-        owner = self.ledger.owner
-
-        def told(outcome: Outcome) -> None:
-            self.world.trace.append(f"{self.name} {topic} {outcome.value}")
-            if outcome is Outcome.OK and owner == self.ledger.owner:
-                self.waiting[topic] = owner
-                self._acknowledge()
-
-        self.ledger.propose(AddRoute(owner, self.number, REALM, "exact", topic), told)
+        self.want(route(topic))
 
     def remove_route(self, topic: str) -> None:
-        """Remove an acknowledged row; any other has a proposal in flight, and one at a time is the rule (31)."""
-        if self.world.acknowledged.pop((self.ledger.owner, topic), None) is None:
-            return
-        self.number += 1
-        self.ledger.propose(RemoveRoute(self.ledger.owner, self.number, REALM, "exact", topic), lambda outcome: None)
-
-    def _acknowledge(self) -> None:
-        for topic, owner in list(self.waiting.items()):
-            route = self.ledger.tables.route(REALM, "exact", topic)
-            if route and route.owners.get(owner, self.ledger.safe + 1) <= self.ledger.safe and self.ledger.serving():
-                del self.waiting[topic]
-                self.world.acknowledged[owner, topic] = route.owners[owner]
-                self.world.acknowledgements += 1
-                self.world.check_rows()
+        self.withdraw(route(topic))
 
     # ---- LedgerEvents
 
     def applied(self, changes: Iterable[Any]) -> None:
+        changes = list(changes)
         self.changes.extend(changes)
-        self.world.buried.update(change.owner for change in changes if isinstance(change, NodeGone))
+        self.rows.applied(changes)
 
     def installed(self) -> None:
         self.installs += 1
+        self.rows.installed()
 
     def safe_moved(self) -> None:
-        self.world.check_claim(self)
-        self._acknowledge()
+        self.world.invariants.check_claim(self)
+        self.rows.claim()
 
     def serving_changed(self, serving: bool) -> None:
         self.told.append(serving)
         self.world.trace.append(f"{self.world.clock.time:.4f} {self.name} serves {serving}")
+        if serving:
+            self.rows.claim()
 
     def fenced(self, sentence: str) -> None:
         self.fences.append(sentence)
-        self.waiting.clear()
+        for want in self.wants.values():
+            self.world.invariants.forget(want)
+        self.wants.clear()
+        self.rows.reset()
         self.world.trace.append(f"{self.world.clock.time:.4f} {self.name} fenced")
 
     def ticked(self) -> None:
-        self.world.look()
-        self._acknowledge()
+        self.world.invariants.look()
+        self.rows.ticked()
 
     # ---- looking inside
+
+    @property
+    def waiting(self) -> set[str]:
+        """What was asked for and is neither acknowledged nor refused."""
+        return {key.uri for key, want in self.wants.items() if not want.acknowledged}
 
     @property
     def member(self) -> Any:
@@ -174,34 +239,68 @@ class Host:
     def leads(self) -> bool:
         return self.alive and self.engine is not None and self.engine.is_leader
 
+    @property
+    def remembers(self) -> bool:
+        """Whether it counts for a majority of its cluster."""
+        return self.alive and self.member is not None and self.name in self.world.voters and not self.engine.recovering
+
+    def is_bound_to(self, cluster: int) -> bool:
+        """Whether it counts for a majority of this cluster, or will when it hears that it was founded."""
+        founding = self.ledger._founding
+        pledged = founding is not None and founding.recovering and founding.pledge == cluster
+        return pledged or (self.remembers and self.cluster == cluster)
+
     def gone(self) -> list[Owner]:
         return [change.owner for change in self.changes if isinstance(change, NodeGone)]
+
+    def knows(self) -> Any:
+        """What it tells with a message, unasked: who lived when (invariant 8)."""
+        return self.knowledge.told(self)
+
+    def learn(self, knowledge: Any) -> None:
+        self.knowledge.learned(self, knowledge)
 
 
 class World:
     """The nodes, their network and the checkers. Violations are noted: ledgers swallow exceptions of callbacks."""
 
-    def __init__(self, seed: int, voters: int = 3, observers: int = 0, certified: bool = False, **options: Any) -> None:
+    def __init__(
+        self,
+        seed: int,
+        voters: int = 3,
+        observers: int = 0,
+        *,
+        certified: bool = False,
+        drift: float = 0.0,
+        **options: Any,
+    ) -> None:
+        """`drift`: how far clocks may differ from time in their rate; then they also differ in what they show."""
         self.chance = random.Random(seed)
         self.clock = VirtualClock()
         self.network = Network(self.clock, self.chance)
         self.voters = tuple(f"v{number}" for number in range(voters))
         self.options = options
+        self.drift = drift
+        self.clocks: dict[str, SkewedClock] = {}  # by machine: it outlives processes
         self.hosts: dict[str, Host] = {}
         self.certified = certified
         self.incarnations: dict[str, list[int]] = {}  # by name, as a process finds them in its run directory
-        self.violations: list[str] = []
+        self.invariants = Invariants(self)
         self.trace: list[str] = []
-        self.acknowledged: dict[tuple[Owner, str], int] = {}
+        self.settled: list[tuple[bool, float]] = []  # see `Chaos.settled`
         self.acknowledgements = 0
-        self._log: dict[tuple[int, int], bytes] = {}  # (cluster, index) -> command
-        self._leaders: dict[tuple[int, int], str] = {}  # (cluster, term) -> name
-        self._claims: dict[int, int] = {}  # cluster -> highest claim
-        self.buried: set[Owner] = set()  # incarnations whose end was applied anywhere
+        self.sessions = 0
         for name in [*self.voters, *(f"w{number}" for number in range(observers))]:
             self.start(name)
 
     # ---- processes
+
+    def machine_clock(self, name: str) -> SkewedClock:
+        if name not in self.clocks:
+            error = self.chance.choice([-1.0, 1.0, self.chance.uniform(-1.0, 1.0)]) * self.drift
+            offset = self.chance.uniform(0.0, 1e6) if self.drift else 0.0
+            self.clocks[name] = SkewedClock(self.clock, 1.0 + error, offset)
+        return self.clocks[name]
 
     def start(self, name: str) -> Host:
         host = self.hosts[name] = Host(self, name, self.options)
@@ -230,6 +329,10 @@ class World:
         return self.clock.time - began
 
     @property
+    def violations(self) -> list[str]:
+        return self.invariants.violations
+
+    @property
     def alive(self) -> list[Host]:
         return [host for host in self.hosts.values() if host.alive]
 
@@ -242,65 +345,33 @@ class World:
     def followers(self) -> list[Host]:
         return [host for host in self.alive if host is not self.leader]
 
+    def has_memory(self) -> bool:
+        """Whether a majority of the voters remembers one cluster: then nothing has to be founded."""
+        clusters = [host.cluster for host in self.alive if host.remembers]
+        return any(2 * clusters.count(cluster) > len(self.voters) for cluster in clusters)
+
     def commands(self) -> list[bytes]:
         """All commands that anybody applied, by index."""
-        return [self._log[place] for place in sorted(self._log)]
+        return self.invariants.commands()
 
-    # ---- invariants (protocol section 4)
-
-    def check_applied(self, host: Host, last: int, index: int, data: bytes) -> None:
-        """Invariant 1."""
-        cluster = host.cluster
-        assert cluster is not None
-        if index <= last:
-            self.violated(f"{host.name}: applied index fell from {last} to {index}")
-        if self._log.setdefault((cluster, index), data) != data:
-            self.violated(f"{host.name}: another command at {index}")
-
-    def check_claim(self, host: Host) -> None:
-        """Invariant 2 at the moment when a claim is made or heard."""
-        assert host.cluster is not None
-        self._claims[host.cluster] = max(self._claims.get(host.cluster, 0), host.ledger.safe)
-        self.look()
-
-    def look(self) -> None:
-        """Invariants 1-3 over all that live; and one cluster at a time is served (rule 54)."""
-        served = {host.cluster for host in self.alive if not host.stopped and host.ledger.serving()}
-        if len(served) > 1:
-            self.violated(f"{len(served)} clusters are served at once")
-        for host in self.alive:
-            if host.stopped or host.cluster is None:
-                continue
-            if host.leads:
-                name = self._leaders.setdefault((host.cluster, host.engine.term), host.name)
-                if name != host.name:
-                    self.violated(f"two leaders in term {host.engine.term}: {name}, {host.name}")
-            if not host.ledger.serving():
-                continue
-            claim = self._claims.get(host.cluster, 0)
-            if host.engine.applied < claim:
-                self.violated(f"{host.name} serves, has applied {host.engine.applied}, but {claim} was claimed")
-            if host.ledger.owner in self.buried:
-                self.violated(f"{host.name} serves as a dead incarnation")
-
-    def check_rows(self) -> None:
-        """Invariant 5: what was acknowledged is in the table of whoever serves, unless its incarnation ended."""
-        for host in self.alive:
-            if host.stopped or not host.ledger.serving():
-                continue
-            for (owner, topic), index in self.acknowledged.items():
-                if owner in self.buried or owner not in host.ledger.tables.up:
-                    continue
-                route = host.ledger.tables.route(REALM, "exact", topic)
-                if route is None or route.owners.get(owner) != index:
-                    self.violated(f"{host.name} serves without the acknowledged {topic} of {owner.name}")
-
-    def violated(self, sentence: str) -> None:
-        self.violations.append(f"{self.clock.time:.4f} {sentence}")
+    def acknowledged(self, want: Want) -> None:
+        """SUBSCRIBED or REGISTERED is sent."""
+        self.acknowledgements += 1
+        self.trace.append(f"{self.clock.time:.4f} {want.host.name} {want.key.uri} stands")
+        self.invariants.acknowledged(want)
 
     def check_equal_tables(self) -> None:
         """After healing: everybody in the same state."""
         states = {host.member.machine.digest() for host in self.alive}
         assert len(states) == 1, [host.ledger.status() for host in self.alive]
-        self.check_rows()
+        self.invariants.check_rows()
         assert not self.violations, "\n".join(self.violations)
+
+    def check_rest(self) -> None:
+        """A while after healing: each node's rows in the tables are those that it wants, and it was told so."""
+        for host in self.alive:
+            owner, tables = host.ledger.owner, host.ledger.tables
+            have = {route(row.topic) for _, row in tables.routes_of(owner)}
+            have |= {registration(row.procedure) for _, row in tables.registrations_of(owner)}
+            assert have == set(host.wants), f"{host.name} wants {sorted(host.wants)} and has {sorted(have)}"
+            assert all(want.acknowledged for want in host.wants.values()), f"{host.name} waits for an acknowledgement"

@@ -8,6 +8,7 @@ from typing import Any
 
 from wampha.errors import ProtocolViolation, WamphaError
 from wampha.messages.model import Abort, Event
+from wampha.routing.slow import SlowPolicy
 
 
 class UnwritableError(WamphaError):
@@ -63,7 +64,14 @@ class FakeConversation:
         self.received: list[Any] = []
         self.violations: list[str] = []
         self.losses = 0
+        self.told: list[tuple[str, Any]] = []
         self._router = router
+
+    def slow_policy(self) -> SlowPolicy:
+        return self._router.slow_clients
+
+    def slow_teller(self) -> Callable[[str, Any], None]:
+        return lambda topic, what: self.told.append((topic, what))
 
     def receive(self, message: Any) -> None:
         self.received.append(message)
@@ -86,6 +94,7 @@ class FakeRouter:
     ) -> None:
         self.conversations: list[FakeConversation] = []
         self.roles: list[str | None] = []
+        self.slow_clients = SlowPolicy.DISCONNECT
         self.on_message = on_message
 
     def connected(self, client: Any, anonymous_role: str | None) -> FakeConversation:

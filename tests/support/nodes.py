@@ -95,6 +95,7 @@ class NodeProcess:
         self._folder: Final = folder
         self._expected: Final[list[re.Pattern[str]]] = []
         self._checked = 0  # characters of the log that have been looked at
+        self._launched = 0  # those that were there when the process was started
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -107,6 +108,7 @@ class NodeProcess:
         """Start the process and return at once."""
         config = self._folder / f"{self.name}.yaml"
         config.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
+        self._launched = len(self.log())
         with self.log_path.open("ab") as log:
             self._process = spawn([twistd(), "-n", "--pidfile=", "wampha", "-c", str(config)], self._folder, log)
         return self
@@ -165,7 +167,8 @@ class NodeProcess:
         return line
 
     def status(self) -> dict[str, Any]:
-        """What the node tells about itself, asked by SIGUSR2."""
+        """What the node tells about itself, asked by SIGUSR2 as soon as it starts to listen."""
+        eventually(lambda: " is starting on " in self.log()[self._launched :], START_S, f"{self.name} starts", self.log)
         seen = len(self._statuses())
         os.kill(self.pid, signal.SIGUSR2)
         found = eventually(lambda: self._statuses()[seen:], START_S, f"the status of {self.name}", self.log)

@@ -17,6 +17,7 @@ from wampha.transport.connection import Service
 from wampha.transport.gate import Gate
 from wampha.transport.outbox import Delivery
 from wampha.transport.rawsocket import RawSocketFactory
+from wampha.transport.slow import SlowClients
 from wampha.transport.websocket import WebSocketFactory
 
 
@@ -81,11 +82,13 @@ class Bench:
         self.serving = True
         self.gate = Gate(serving=lambda: self.serving, reactor=self.clock)
         self.delivery = Delivery(forward=lambda owner, relayed: False, counters=self.counters, reactor=self.clock)
+        self.slow = SlowClients(limits=self.limits, counters=self.counters, reactor=self.clock)
         self.service = Service(
             router=self.router,
             anonymous_role="anonymous",
             gate=self.gate,
             flusher=self.delivery.flusher,
+            slow=self.slow,
             limits=self.limits,
             counters=self.counters,
             reactor=self.clock,
@@ -120,6 +123,13 @@ class Bench:
     def counted(self) -> dict[str, int]:
         """The counters that are not zero."""
         return {name: count for name, count in self.counters.snapshot().items() if count}
+
+    def turn(self) -> None:
+        """One turn of a reactor: what is due at its beginning. `Clock.advance` would go on to what that schedules."""
+        for call in [each for each in self.clock.getDelayedCalls() if each.getTime() <= self.clock.seconds()]:
+            self.clock.calls.remove(call)  # type: ignore[arg-type]  # Twisted's interface hides its own class
+            call.called = 1  # type: ignore[attr-defined]
+            call.func(*call.args, **call.kw)  # type: ignore[attr-defined]
 
     def pass_time(self, seconds: float) -> None:
         """Let the clock run in steps that no timer notices."""

@@ -154,6 +154,8 @@ def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
     frame, link_queue = _limit(data, "link_frame_bytes_max"), _limit(data, "link_queue_bytes_max")
     if queue < message:
         yield ("limits", "client_queue_bytes_max"), f"should be at least message_bytes_max ({message})"
+    if _limit(data, "clients_queue_bytes_max") < queue:
+        yield ("limits", "clients_queue_bytes_max"), f"should be at least client_queue_bytes_max ({queue})"
     if frame < message + FRAME_HEADER_BYTES:
         yield (
             ("limits", "link_frame_bytes_max"),

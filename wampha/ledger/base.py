@@ -14,6 +14,12 @@ class NodeLedger(Ledger, Protocol):
     def start(self) -> None:
         """Begin to work; `LedgerEvents.serving_changed(True)` follows when this node may serve."""
 
+    def hand_over(self, done: Callable[[], None]) -> None:
+        """Let another node lead, then call `done()`: in a later turn, within `Timing.hand_over_s`, led or not.
+
+        For a node that leads and is to stop, before `leave`. `stop` forgets `done`.
+        """
+
     def leave(self, done: Callable[[], None]) -> None:
         """Stop for good (rule 5): serve no longer, leave through the log, then call `done()`; within two seconds."""
 

@@ -30,6 +30,8 @@ class Timing:
     grace_s: float = 5.0  # G, before a cluster is founded without some of its voters
     pledge_s: float = 3.0  # a pledge without `go` ends the life (rule 52)
     proposal_s: float = 1.0  # an outcome that is not known by then is UNKNOWN
+    hand_over_s: float = 1.0  # a leader that could not hand over by then leads on
+    hand_over_step_s: float = 0.2  # without effect by then, another voter is told to campaign
     leave_s: float = 2.0  # a clean stop that is not through by then happens without it
     failover_s: tuple[float, float] = (0.02, 0.15)  # a candidacy after the connection to the leader broke
     pre_vote_s: tuple[float, float] = (0.1, 0.3)  # between pre-vote rounds; postponement of rule 45

@@ -12,7 +12,7 @@ from typing import Final
 
 from wampha.ledger.constants import Timing
 from wampha.ledger.engine import Engine
-from wampha.ledger.frames import PreVote, PreVoted, RaftBody
+from wampha.ledger.frames import PreVote, PreVoted, RaftBody, TimeoutNow
 
 
 class Election:
@@ -72,6 +72,13 @@ class Election:
         if peer in self._voters and answer.round == self._round and self._asking():
             self._yes[peer] = answer.term
             self._count()
+
+    def told(self, peer: str, told: TimeoutNow) -> None:
+        """The leader of this very term hands over: campaign without asking whether anybody misses it."""
+        engine = self._engine
+        if told.term == engine.term and engine.leader == peer:
+            self._began = None
+            engine.campaign(told.term)
 
     def _asking(self) -> bool:
         return self._began is not None and self._now() - self._began < self._timing.pre_vote_s[1]

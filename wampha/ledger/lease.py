@@ -52,11 +52,13 @@ class LeaseBook:
         if voter in self._voters and stamp <= now:
             self._echoes[voter] = max(stamp, self._echoes.get(voter, -math.inf))
 
+    def echo(self, voter: str) -> float:
+        """The latest stamp that the voter echoed in this term; minus infinity if none."""
+        return self._echoes.get(voter, -math.inf)
+
     def quorum_time(self, now: float) -> float:
         """Tq: a majority of the voters followed this leader at that time or later."""
-        times = sorted(
-            (self._echoes.get(voter, -math.inf) for voter in self._voters if voter != self._name), reverse=True
-        )
+        times = sorted((self.echo(voter) for voter in self._voters if voter != self._name), reverse=True)
         return [now, *times][len(self._voters) // 2]
 
     def quorate(self, now: float) -> bool:

@@ -57,6 +57,10 @@ class LocalLedger:
         self._events.serving_changed(True)
         self._tick()
 
+    def hand_over(self, done: Callable[[], None]) -> None:
+        """There is nobody to lead instead: call `done()` at once."""
+        done()
+
     def leave(self, done: Callable[[], None]) -> None:
         """Serve no longer, leave, call `done()`; all at once."""
         if self._serving:

@@ -11,11 +11,12 @@ from wampha.counters import Counters
 from wampha.ledger.constants import Timing
 from wampha.ledger.election import Election
 from wampha.ledger.engine import Engine, Options, Settled
-from wampha.ledger.frames import Ping, PreVote, PreVoted, RaftBody, Reply
+from wampha.ledger.frames import Ping, PreVote, PreVoted, RaftBody, Reply, TimeoutNow
+from wampha.ledger.handover import HandOver
 from wampha.ledger.lease import LeaseBook
 from wampha.state.codec import encode
 from wampha.state.commands import Command, Lead, Owner
-from wampha.state.machine import Machine
+from wampha.state.machine import Machine, Restoring
 from wampha.state.tables import Tables
 
 
@@ -46,6 +47,7 @@ class Member:
         self._timing: Final = timing
         self._now: Final = now
         self._counters: Final = counters
+        self._send: Final = send
         self._held_until: Final = held_until
         self.engine: Final = Engine(
             name=name,
@@ -55,8 +57,8 @@ class Member:
             chance=chance,
             send=send,
             apply=machine.apply,
-            snapshot=machine.snapshot,
-            restore=machine.restore,
+            snapshot=machine.begin_snapshot,
+            restore=lambda: Restoring(machine),
             counters=counters,
             recovering=recovering,
             options=options,
@@ -92,6 +94,8 @@ class Member:
         elif isinstance(body, PreVoted):
             if not recovering:
                 self._election.answered(peer, body)
+        elif isinstance(body, TimeoutNow):
+            self._election.told(peer, body)
         else:
             self.engine.received(peer, body, recovering)
         self.take_office()
@@ -102,6 +106,16 @@ class Member:
 
     def propose(self, command: Command, settled: Settled) -> None:
         self.engine.propose(encode(command), settled)
+
+    def hand_over(self) -> HandOver:
+        """Begin to make another voter lead; `HandOver.go_on` carries it out."""
+        return HandOver(
+            engine=self.engine,
+            timing=self._timing,
+            now=self._now(),
+            send=self._send,
+            others=len(self._voters) - 1,
+        )
 
     def take_office(self) -> None:
         """Begin or end to keep a book, as the engine became or ceased to be leader (rule 12)."""

@@ -38,6 +38,7 @@ from wampha.ledger.frames import (
     decode,
     encode,
 )
+from wampha.ledger.handover import HandOver
 from wampha.ledger.member import Member
 from wampha.ledger.membership import Membership
 from wampha.ledger.proposals import Proposals
@@ -126,6 +127,8 @@ class RaftLedger:
         self._founding = self._new_founding() if name in voters else None
         self._running = False
         self._leaving = False
+        self._hand_over: HandOver | None = None  # under way
+        self._handed_over: list[Callable[[], None]] = []  # to be told when it is over
         self._told_serving = False
         self._served_until: float | None = None  # end of the last lease under which this incarnation served
         self._installed = 0
@@ -168,6 +171,13 @@ class RaftLedger:
     def start(self) -> None:
         self._running = True
         self._tick()
+
+    def hand_over(self, done: Callable[[], None]) -> None:
+        """Let another voter lead; `done()` once this node leads no longer, or after a bound."""
+        self._handed_over.append(done)
+        if self._hand_over is None and self._member and self._member.engine.is_leader:
+            self._hand_over = self._member.hand_over()
+        self._kick()
 
     def leave(self, done: Callable[[], None]) -> None:
         """Rule 5, in its order: never serve again, hand the lease back, leave through the log; then `done()`."""
@@ -345,6 +355,7 @@ class RaftLedger:
         if self._member:
             self._member.stop()
             self._member = None
+            self._hand_over = None
             self._proposals.abandon()
             self._fence("this node's cluster was superseded")
 
@@ -409,8 +420,11 @@ class RaftLedger:
         member = self._member
         if member is None:
             self._proposals.tell()
+            self._tell_handed_over()
             return
         member.tick()
+        if self._hand_over is None or not self._hand_over.go_on(member.book, self._clock.now()):
+            self._tell_handed_over()
         self._proposals.tell()
         if member.engine.installed != self._installed:
             self._installed = member.engine.installed
@@ -425,6 +439,14 @@ class RaftLedger:
         if member.engine.applied != self._reported:
             self._report(member)
         self._tell_serving()
+        if member.engine.busy:
+            self._kick()
+
+    def _tell_handed_over(self) -> None:
+        self._hand_over = None
+        over, self._handed_over = self._handed_over, []
+        for done in over:
+            self._tell(done)
 
     def _claim(self, member: Member) -> None:
         for peer in sorted(self._peers):

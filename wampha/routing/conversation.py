@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.wamp import message as autobahn
@@ -19,6 +20,7 @@ from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Welcome
 from wampha.routing.ports import Cancellable, Client
 from wampha.routing.realm import Realm
 from wampha.routing.session import Session
+from wampha.routing.slow import SlowPolicy
 
 if TYPE_CHECKING:
     from wampha.routing.router import Router
@@ -81,9 +83,25 @@ class Conversation:
             self._router.counters.add("protocol_violations")
             self._abort(violation.uri, str(violation))
 
+    def undelivered(self, error: Any) -> None:
+        """A progressive RESULT could not be sent to the client; `error` is the ERROR that ends the call instead."""
+        if self._state is State.OPEN:
+            assert self._realm is not None and self._session is not None, "an open session has a realm"
+            self._realm.dealer.undelivered(self._session, error)
+
     def lost(self) -> None:
         """The connection is gone."""
         self._end()
+
+    def slow_policy(self) -> SlowPolicy:
+        """What the realm does if this client does not read; without a session everything is owed."""
+        return SlowPolicy.DISCONNECT if self._realm is None else self._realm.slow_clients
+
+    def slow_teller(self) -> Callable[[str, Mapping[str, Any]], None] | None:
+        """Announces something about the session in its realm, even when it has ended meanwhile; None without one."""
+        if self._realm is None or self._session is None:
+            return None
+        return partial(self._router.announce_slow, self._realm.name, self._session.id)
 
     # ---- what the router tells
 

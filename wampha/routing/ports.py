@@ -20,8 +20,13 @@ class Client(Protocol):
         """Queue one message of `messages.model`; messages leave in the order of these calls. Never raises.
 
         What the client's serializer or size limit cannot express is answered by the transport: a RESULT becomes an
-        ERROR, an INVOCATION is answered in a later turn by an ERROR in the callee's place.
+        ERROR, an INVOCATION is answered in a later turn by an ERROR in the callee's place. Of a progressive RESULT the
+        core is told before `send` returns (`Conversation.undelivered`): the call has ended then.
         """
+
+    @property
+    def slow(self) -> bool:
+        """Whether the client reads more slowly than it is sent."""
 
     def finish(self) -> None:
         """Close the connection once all that is queued has been written. Idempotent."""

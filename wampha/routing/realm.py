@@ -49,6 +49,7 @@ class Realm:
         calls: Calls,
     ) -> None:
         self.name: Final = rules.name
+        self.slow_clients: Final = rules.slow_clients
         self._roles: Final[Mapping[str, Permissions]] = rules.roles
         self._counters: Final = counters
         uris = UriRules(
@@ -75,6 +76,7 @@ class Realm:
             rows=rows,
             docket=docket,
             calls=calls,
+            timeout_unit_s=rules.timeout_unit_s,
         )
         self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
             Publish: self.broker.publish,

@@ -7,16 +7,17 @@ from typing import Any, Final
 
 from wampha.auth import anonymous
 from wampha.counters import Counters
-from wampha.errors import SessionRefused
+from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import CancelInvoke, Forward, Invoke, Relayed, Reply
+from wampha.messages.relayed import Answer, CancelInvoke, Forward, Invoke, InvokeMore, Relayed, Reply
 from wampha.names.ids import Ids
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
 from wampha.routing.dealer import not_delivered
 from wampha.routing.docket import Docket
+from wampha.routing.features import ClientFeatures
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
 from wampha.routing.realm import Realm
@@ -28,9 +29,26 @@ from wampha.state.commands import Owner
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 
 # WELCOME.Details.roles: only what a test proves is announced.
+_BROKER_FEATURES: Final = (
+    "pattern_based_subscription",
+    "payload_passthru_mode",
+    "publication_trustlevels",
+    "publisher_exclusion",
+    "publisher_identification",
+    "subscriber_blackwhite_listing",
+)
+_DEALER_FEATURES: Final = (
+    "call_canceling",
+    "call_timeout",
+    "call_trustlevels",
+    "caller_identification",
+    "payload_passthru_mode",
+    "progressive_call_invocations",
+    "progressive_call_results",
+)
 _ROLES: Final[Options] = {
-    "broker": {"features": {"pattern_based_subscription": True, "publisher_exclusion": True}},
-    "dealer": {"features": {}},
+    "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
+    "dealer": {"features": dict.fromkeys(_DEALER_FEATURES, True)},
 }
 
 
@@ -56,7 +74,7 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
-        self._calls: Final = Calls(counters=counters, outbox=outbox)
+        self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
@@ -66,6 +84,7 @@ class Router:
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
             Invoke: self._invoked,
+            InvokeMore: self._invoked_more,
             Reply: self._replied,
             CancelInvoke: self._canceled,
         }
@@ -122,7 +141,12 @@ class Router:
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
         grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
         session = Session(
-            session_id=self._session_id(), realm=realm.name, grant=grant, permissions=permissions, client=client
+            session_id=self._session_id(),
+            realm=realm.name,
+            grant=grant,
+            permissions=permissions,
+            client=client,
+            features=ClientFeatures.of(hello.roles),
         )
         self._sessions[session.id] = session
         self.counters.add("sessions_opened")
@@ -174,10 +198,20 @@ class Router:
             if realm is None or each.name == realm:
                 each.broker.announce(topic, payload, everywhere)
 
+    def announce_slow(self, realm: str, session: int, topic: str, details: Mapping[str, Any]) -> None:
+        """Tell the realm's subscribers on every node of a session that does not read; `topic`: see `slow.py`."""
+        self.announce(topic, [session], details, realm=realm, everywhere=True)
+
     def _session_id(self) -> int:
         while (drawn := self._ids.session()) in self._sessions:
             pass
         return drawn
+
+    def refuse_newcomers(self, reason: str, sentence: str) -> None:
+        """ABORT for every client that has not opened a session."""
+        for conversation in list(self._conversations):
+            if not conversation.established:
+                conversation.dismiss(reason, sentence)
 
     def _dismiss_all(self, reason: str, sentence: str) -> None:
         for conversation in list(self._conversations):
@@ -205,13 +239,20 @@ class Router:
         else:
             realm.dealer.invoke(source, invoke)
 
+    def _invoked_more(self, source: Owner, part: InvokeMore) -> None:
+        served = self._calls.served(source, part.call)
+        if served is not None:
+            assert served.callee is not None, "a callee works on what is served"
+            self._realms[served.callee.realm].dealer.invoke_more(served, part)
+
     def _replied(self, source: Owner, reply: Reply) -> None:
-        pending = self._calls.replied(source, reply.call)
+        find = self._calls.awaited if reply.answer is Answer.PROGRESS else self._calls.replied
+        pending = find(source, reply.call)
         if pending is not None:
             self._realms[pending.caller.realm].dealer.replied(pending, reply)
 
     def _canceled(self, source: Owner, cancel: CancelInvoke) -> None:
-        self._calls.canceled_by_caller(source, cancel.call)
+        self._calls.canceled_there(source, cancel)
 
     # ---- the ledger
 
@@ -235,15 +276,17 @@ class Router:
         self._rows.claim()
 
     def serving_changed(self, serving: bool) -> None:
-        """The lease came or went."""
+        """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
+        else:
+            self.refuse_newcomers(Unavailable.uri, "This node does not serve at the moment; connect to another one.")
 
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._calls.clear()
-        self._dismiss_all(SYSTEM_SHUTDOWN, sentence)
+        self._dismiss_all(SYSTEM_SHUTDOWN, f"{sentence[:1].upper()}{sentence[1:]}; connect to another node.")
 
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""

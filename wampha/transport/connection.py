@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -14,10 +14,13 @@ from wampha.errors import InvalidArgument, PayloadSizeExceeded, ProtocolViolatio
 from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Invocation, Result
 from wampha.messages.payload import NOTHING, Payload
+from wampha.routing.slow import SlowPolicy
 from wampha.transport.deadlines import Deadlines
+from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroups, Serializer, TooLarge
 from wampha.transport.gate import Gate, Reactor
-from wampha.transport.outbox import ClientOutbox, Flusher
+from wampha.transport.outbox import ClientOutbox
+from wampha.transport.slow import SlowClients
 
 _CALL: Final = 48  # WAMP message codes, for ERROR.Type
 _INVOCATION: Final = 68
@@ -30,7 +33,13 @@ class Conversation(Protocol):
 
     def violated(self, violation: ProtocolViolation) -> None: ...
 
+    def undelivered(self, error: Any) -> None: ...
+
     def lost(self) -> None: ...
+
+    def slow_policy(self) -> SlowPolicy: ...
+
+    def slow_teller(self) -> Callable[[str, Mapping[str, Any]], None] | None: ...
 
 
 class Router(Protocol):
@@ -49,6 +58,7 @@ class Service:
         anonymous_role: str | None,
         gate: Gate,
         flusher: Flusher,
+        slow: SlowClients,
         limits: Limits,
         counters: Counters,
         reactor: Reactor,
@@ -57,6 +67,7 @@ class Service:
         self.anonymous_role: Final = anonymous_role
         self.gate: Final = gate
         self.flusher: Final = flusher
+        self.slow: Final = slow
         self.limits: Final = limits
         self.counters: Final = counters
         self.reactor: Final = reactor
@@ -108,6 +119,11 @@ class ClientConnection:
 
     # ---- beginning
 
+    @property
+    def opening(self) -> bool:
+        """Whether the opening handshake is not complete."""
+        return self.phase is Phase.OPENING
+
     def begin(self, service: Service, age: int) -> None:
         """Take over a connected transport; `age`: ticks since it was accepted."""
         self.service = service
@@ -116,8 +132,7 @@ class ClientConnection:
             connection=self,
             transport=self.transport,
             flusher=service.flusher,
-            counters=service.counters,
-            bytes_max=service.limits.client_queue_bytes_max,
+            slow=service.slow,
         )
         service.deadlines.add(self)
 
@@ -190,15 +205,19 @@ class ClientConnection:
     def unsendable(self, message: Any, problem: WamphaError) -> None:
         """A message that this client cannot be sent: the session goes on where WAMP has an answer for it.
 
-        EVENT: left out. RESULT: the caller gets an ERROR instead. INVOCATION: the dealer is told as if the callee had
-        answered with an ERROR. ERROR: sent without its payload. Anything else is owed: the connection is closed.
+        EVENT: left out. RESULT: the caller gets an ERROR instead; the dealer is told if it was not the last one.
+        INVOCATION: the dealer is told as if the callee had answered with an ERROR. ERROR: sent without its payload.
+        Anything else is owed: the connection is closed.
         """
         counters = self.service.counters
         if isinstance(message, Event):
             counters.add("events_undeliverable")
             return
         counters.add("messages_unsendable")
-        if isinstance(message, Result):
+        if isinstance(message, Result) and "progress" in message.details:
+            if self._conversation is not None:
+                self._conversation.undelivered(_refusal(_CALL, message.request, problem))
+        elif isinstance(message, Result):
             self.outbox.send(_refusal(_CALL, message.request, problem))
         elif isinstance(message, Invocation):
             # In a later turn: the dealer is in the middle of this call.
@@ -213,11 +232,26 @@ class ClientConnection:
         if self._conversation is not None and self.phase is Phase.OPEN:
             self._conversation.receive(refusal)
 
+    # ---- a client that does not read
+
+    def slow_policy(self) -> SlowPolicy:
+        """That of the session's realm; who has no session is owed all that waits."""
+        return SlowPolicy.DISCONNECT if self._conversation is None else self._conversation.slow_policy()
+
+    def slow_teller(self) -> Callable[[str, Mapping[str, Any]], None] | None:
+        """Announces something about the session, if there is one."""
+        return None if self._conversation is None else self._conversation.slow_teller()
+
+    def moved(self) -> None:
+        """The client reads, if slowly: our ping may lie behind megabytes."""
+        if self.phase is Phase.OPEN:
+            self._age = 0
+
     # ---- deadlines
 
     def tick(self, frozen: bool) -> None:
         """Count the age of this phase, and act when it is too old. Time does not count while nothing is read."""
-        if frozen and self.phase is not Phase.CLOSING:
+        if (frozen or self._held) and self.phase is not Phase.CLOSING:
             return
         self._age += 1
         deadlines = self.service.deadlines

@@ -21,6 +21,7 @@ from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
 from wampha.transport.outbox import Delivery, over_tls
 from wampha.transport.rawsocket import MAGIC, RawSocketFactory
+from wampha.transport.slow import SlowClients
 from wampha.transport.websocket import WebSocketFactory
 
 WEBSOCKET: Final = "websocket"
@@ -31,6 +32,7 @@ class Undecided(Protocol):
     """A connection of which nothing has been read: the first octet says what it is (advanced profile, "RawSocket")."""
 
     spoke = 0
+    opening = True
 
     def __init__(
         self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None
@@ -131,6 +133,7 @@ class Listener:
         router: Router,
         gate: Gate,
         delivery: Delivery,
+        slow: SlowClients,
         limits: Limits,
         counters: Counters,
         serializers: Sequence[Serializer],
@@ -138,8 +141,8 @@ class Listener:
     ) -> None:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
-        `anonymous_role`: role of clients that do not authenticate, None to refuse them. `serializers`: the same list
-        for all listeners.
+        `anonymous_role`: role of clients that do not authenticate, None to refuse them. `serializers`, `slow`: the
+        same for all listeners.
         """
         self._endpoint_string: Final = endpoint_string
         self._reactor: Final = reactor
@@ -148,6 +151,7 @@ class Listener:
             anonymous_role=anonymous_role,
             gate=gate,
             flusher=delivery.flusher,
+            slow=slow,
             limits=limits,
             counters=counters,
             reactor=reactor,
@@ -189,6 +193,18 @@ class Listener:
         port, self._port = self._port, None
         if port is not None:
             yield defer.maybeDeferred(port.stopListening)
+
+    def refuse_newcomers(self) -> None:
+        """Close every connection that has not completed its opening handshake: the client tries another address."""
+        for connection in self._service.deadlines:
+            if cast(Any, connection).opening:
+                self._service.counters.add("connections_refused_suspended")
+                cast(Any, connection).cut()
+
+    def cut(self) -> None:
+        """Drop every connection."""
+        for connection in self._service.deadlines:
+            cast(Any, connection).cut()
 
     def drain(self) -> defer.Deferred[None]:
         """Close every connection behind what waits for it; fires when all are gone, bounded by goodbye_timeout_s."""

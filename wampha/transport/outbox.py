@@ -4,13 +4,13 @@ send(message), deliver(receivers, event), Autobahn's own frames
     -> ClientOutbox.queue      this turn's frames of one client, in order
     -> Flusher.flush()         at the end of the chunk that caused them
     -> one write per client    to the socket if nothing is waiting, else to Twisted's transport,
-                               else (the transport is full) to ClientOutbox's held bytes, which are bounded
+                               else (the transport is full) to the client's Backlog, which is bounded (`slow.py`)
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from twisted.internet import tcp, unix
@@ -23,9 +23,13 @@ from zope.interface import implementer
 from wampha.counters import Counters
 from wampha.errors import WamphaError
 from wampha.messages.relayed import Relayed
+from wampha.routing.slow import ON_EVENTS_DROPPED, ON_SLOW, SlowPolicy
 from wampha.state.commands import Owner
+from wampha.transport.backlog import FRAME_OVERHEAD_BYTES, Backlog
+from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroup
 from wampha.transport.gate import Reactor
+from wampha.transport.slow import SlowClients
 
 if TYPE_CHECKING:
     from wampha.routing.session import Session
@@ -60,43 +64,6 @@ def over_tls(transport: Any) -> bool:
     return isinstance(transport, TLSMemoryBIOProtocol)
 
 
-class Flusher:
-    """Writes what was queued for clients, and for other nodes, during a turn."""
-
-    def __init__(self, reactor: Reactor, flush_links: Callable[[], None]) -> None:
-        self._reactor: Final = reactor
-        self._flush_links: Final = flush_links
-        self._dirty: list[ClientOutbox] = []
-        self._call: Any = None
-        self._chunk_in_hand = False
-
-    def begin(self) -> None:
-        """A chunk is being handled, and `flush()` will be called behind it: no timer is needed."""
-        self._chunk_in_hand = True
-
-    def mark(self, client: ClientOutbox) -> None:
-        """The client's queue is no longer empty."""
-        self._dirty.append(client)
-        if not self._chunk_in_hand and self._call is None:
-            self._call = self._reactor.callLater(0, self._late)
-
-    def flush(self) -> None:
-        """Write what waits for every client, once each. Call it behind every received chunk, of clients and links."""
-        self._chunk_in_hand = False
-        while self._dirty:
-            dirty, self._dirty = self._dirty, []
-            for client in dirty:
-                try:
-                    client.flush()
-                except Exception:  # one client must not keep the others from their messages
-                    client.failed()
-        self._flush_links()
-
-    def _late(self) -> None:
-        self._call = None
-        self.flush()
-
-
 class Connection(Protocol):
     """The protocol instance below a `ClientOutbox`."""
 
@@ -111,22 +78,29 @@ class Connection(Protocol):
     def cut(self) -> None:
         """Drop the connection at once."""
 
+    def moved(self) -> None:
+        """The client has read much, though it may not have come to our ping yet."""
+
+    def slow_policy(self) -> SlowPolicy:
+        """What the client's realm does about clients that do not read."""
+
+    def slow_teller(self) -> Callable[[str, Mapping[str, Any]], None] | None:
+        """Announces something about the client's session; None if it has none. Lasts longer than the session."""
+
 
 @implementer(IPushProducer)
 class ClientOutbox:
     """One client's way out; what the core knows as `routing.ports.Client`."""
 
     __slots__ = (
-        "_bytes_max",
+        "_backlog",
         "_connection",
-        "_counters",
         "_direct",
         "_flusher",
-        "_held",
-        "_held_bytes",
         "_open",
         "_paused",
         "_shut_when_empty",
+        "_slow",
         "_transport",
         "group",
         "queue",
@@ -138,20 +112,17 @@ class ClientOutbox:
         connection: Connection,
         transport: Any,
         flusher: Flusher,
-        counters: Counters,
-        bytes_max: int,
+        slow: SlowClients,
     ) -> None:
-        """`bytes_max`: when more than this waits and more comes, the client is cut."""
+        """`slow` bounds what waits, for this client and for all."""
         self.group: FrameGroup | None = None  # None: no messages, either not yet or no more
         self.queue: Final[list[bytes]] = []
         self._connection: Final = connection
         self._transport: Final = transport
         self._flusher: Final = flusher
-        self._counters: Final = counters
-        self._bytes_max: Final = bytes_max
+        self._slow: Final = slow
         self._direct: Final = _is_direct(transport)
-        self._held: deque[bytes] | None = None
-        self._held_bytes = 0
+        self._backlog: Backlog | None = None  # None: the client reads
         self._open = True
         self._paused = False
         self._shut_when_empty = False
@@ -185,6 +156,9 @@ class ClientOutbox:
 
     def write(self, data: bytes) -> None:
         """Queue bytes that are framed already, in the order of the calls."""
+        if self._backlog is not None:
+            self._owe(data)
+            return
         if not self.queue:
             self._flusher.mark(self)
         self.queue.append(data)
@@ -194,12 +168,12 @@ class ClientOutbox:
         queue = self.queue
         if not queue:
             return
+        if self._backlog is not None:
+            self._hold(self._backlog)
+            return
         data = queue[0] if len(queue) == 1 else b"".join(queue)
         queue.clear()
         if not self._open:
-            return
-        if self._paused:
-            self._hold(data)
             return
         transport = self._transport
         # Most clients wait for nothing: then the socket takes the bytes at once, without the reactor's detour.
@@ -215,26 +189,116 @@ class ClientOutbox:
 
     def waiting(self) -> int:
         """Bytes that the operating system has not taken yet; with TLS those that the transport has not taken."""
+        return self._unsent() + (self._backlog.frame_bytes if self._backlog is not None else 0)
+
+    def _unsent(self) -> int:
         if not self._direct:
-            return self._held_bytes
+            return 0
         transport = self._transport
         unsent: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
-        return self._held_bytes + unsent
+        return unsent
 
-    def _hold(self, data: bytes) -> None:
-        if self.waiting() > self._bytes_max:
-            self._counters.add("clients_cut_slow")
-            _log.warn(
-                "cut {client}: it does not read, and {waiting} bytes wait for it",
-                client=self.describe(),
-                waiting=self.waiting(),
-            )
-            self._connection.cut()
+    # ---- a client that does not read (`slow.SlowClient`). Meanwhile the queue has events and nothing else.
+
+    @property
+    def slow(self) -> bool:
+        """Whether more waits for this client than its transport takes."""
+        return self._backlog is not None
+
+    @property
+    def held_bytes(self) -> int:
+        """The memory that waits."""
+        backlog = self._backlog
+        return 0 if backlog is None else backlog.held_bytes + backlog.in_transport
+
+    def _hold(self, backlog: Backlog) -> None:
+        """Put this turn's events behind what waits, as far as the policy allows."""
+        events, dropped = self.queue, 0
+        room = self._slow.bytes_max - self._unsent() - backlog.held_bytes
+        if backlog.policy is SlowPolicy.DISCONNECT:
+            if room < 0:
+                self._cut_slow(backlog)
+                return
+            backlog.add(events)
+        elif backlog.policy is SlowPolicy.DROP_NEWEST:
+            fitting = 0
+            for frame in events:
+                room -= len(frame) + FRAME_OVERHEAD_BYTES
+                if room < 0:
+                    break
+                fitting += 1
+            backlog.add(events[:fitting])
+            dropped = len(events) - fitting
+        else:
+            backlog.add(events)
+            dropped = backlog.drop(backlog.held_bytes + self._unsent() - self._slow.bytes_max)
+        events.clear()
+        self._held(backlog, dropped)
+
+    def _owe(self, data: bytes) -> None:
+        """Put what must not be dropped behind what waits; events make room for it, as far as the policy allows."""
+        self.flush()
+        backlog, bytes_max = self._backlog, self._slow.bytes_max
+        if backlog is None or not self._open:
             return
-        if self._held is None:
-            self._held = deque()
-        self._held.append(data)
-        self._held_bytes += len(data)
+        keeps_all = backlog.policy is SlowPolicy.DISCONNECT
+        if (backlog.held_bytes if keeps_all else backlog.owed_held_bytes) + self._unsent() > bytes_max:
+            self._cut_slow(backlog)
+            return
+        backlog.owe(data)
+        excess = 0 if keeps_all else backlog.held_bytes + self._unsent() - bytes_max
+        # By eighths: what is owed and stands behind dropped events is put in order each time.
+        self._held(backlog, backlog.drop(max(excess, bytes_max // 8)) if excess > 0 else 0)
+
+    def _held(self, backlog: Backlog, dropped: int = 0) -> None:
+        """The backlog has changed."""
+        if dropped:
+            self._slow.dropped(self, backlog.policy, dropped)
+        more = backlog.held_bytes + backlog.in_transport - backlog.accounted
+        backlog.accounted += more
+        self._slow.changed(more)
+
+    def _cut_slow(self, backlog: Backlog) -> None:
+        waiting = backlog.held_bytes + self._unsent()
+        self._slow.counters.add("clients_cut_slow")
+        _log.warn(
+            "cut {client}: it does not read, and {waiting} bytes wait for it", client=self.describe(), waiting=waiting
+        )
+        self._tell_cut(waiting, "client_queue_bytes_max")
+        self._connection.cut()
+
+    def relieve(self) -> None:
+        """Hold much less, for the node's sake: half of the events go if the policy allows it, else the client."""
+        backlog = self._backlog
+        if backlog is None:
+            return
+        events_bytes = backlog.held_bytes - backlog.owed_held_bytes
+        if backlog.policy is not SlowPolicy.DISCONNECT and events_bytes:
+            self._held(backlog, backlog.drop(events_bytes // 2 + 1))
+            return
+        self._slow.counters.add("clients_cut_crowded")
+        self._tell_cut(backlog.held_bytes + self._unsent(), "clients_queue_bytes_max")
+        self.drop()
+        self._slow.later(self._connection.cut)
+
+    def _tell_cut(self, waiting: int, limit: str) -> None:
+        tell = self._connection.slow_teller()
+        if tell is not None:
+            # In a later turn: the core may be in the middle of something.
+            self._slow.later(partial(tell, ON_SLOW, {"waiting": waiting, "limit": limit}))
+
+    def tell_dropped(self, count: int) -> None:
+        """Announce so many dropped events."""
+        tell = self._connection.slow_teller()
+        if tell is not None:
+            tell(ON_EVENTS_DROPPED, {"count": count})
+
+    def _caught_up(self) -> None:
+        """Nothing waits, or nothing is to be written any more."""
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            self._slow.leave(self)
+            self._slow.changed(-backlog.accounted)
 
     # ---- the end
 
@@ -247,7 +311,7 @@ class ClientOutbox:
         """End the stream behind what is queued; the peer's end follows, or the connection's deadline."""
         self.group = None
         self.flush()
-        if self._held:
+        if self._backlog:
             self._shut_when_empty = True
         else:
             self._shut()
@@ -269,23 +333,37 @@ class ClientOutbox:
         self.group = None
         self._open = False
         self.queue.clear()
-        self._held = None
-        self._held_bytes = 0
+        self._caught_up()
 
     # ---- IPushProducer: the transport says when it is full
 
     def pauseProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The transport holds more than 64 KiB: hold the rest here."""
         self._paused = True
+        if not self._open:
+            return
+        if self._backlog is None:
+            self._backlog = Backlog(self._connection.slow_policy())
+            self._slow.enter(self)
+            if self.queue:  # of both kinds, perhaps
+                self._backlog.owe(b"".join(self.queue))
+                self.queue.clear()
+        self._backlog.in_transport = self._unsent()
+        self._held(self._backlog)
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The transport is empty: give it what was held, until it is full again."""
         self._paused = False
-        while self._held and not self._paused:
-            data = self._held.popleft()
-            self._held_bytes -= len(data)
-            self._transport.write(data)
-        if self._shut_when_empty and not self._held:
+        backlog = self._backlog
+        if backlog is None:
+            return
+        self._connection.moved()
+        while backlog and not self._paused:
+            self._transport.write(backlog.take())
+        if self._paused:
+            return
+        self._caught_up()
+        if self._shut_when_empty:
             self._shut()
 
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name

@@ -37,6 +37,7 @@ from wampha.messages.payload import Family, Payload
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import RAWSOCKET, WEBSOCKET, Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.slow import SlowClients
 
 pytestmark = pytest.mark.integration
 
@@ -68,6 +69,7 @@ class Server:
             router=self.router,
             gate=self.gate,
             delivery=self.delivery,
+            slow=SlowClients(limits=Limits(**limits), counters=self.counters, reactor=reactor),  # type: ignore[arg-type]
             limits=Limits(**limits),
             counters=self.counters,
             serializers=[JsonStandIn(), MsgpackStandIn()],
@@ -281,6 +283,28 @@ def test_new_connections_are_refused_while_the_node_does_not_serve(serve: Serve)
         server.serving = True
         assert before.read_json() == [1]
     assert server.counters["connections_refused_suspended"] == 1
+
+
+def test_who_has_only_begun_to_connect_is_sent_away_and_open_connections_stay(serve: Serve) -> None:
+    server = serve()
+    with (
+        WebSocketClient(server.port) as web,
+        RawSocketClient(server.port) as raw,
+        RawClient(server.port) as silent,
+        RawClient(server.port) as half,
+    ):
+        web.shake_hands()
+        raw.shake_hands()
+        half.send(b"GET /ws HTT")
+        wait_for(lambda: in_reactor(lambda: len(server.listener._service.deadlines)) == 4)
+        in_reactor(server.listener.refuse_newcomers)
+        assert silent.at_end() and half.at_end()
+        web.send_json(1)
+        raw.send_json(2)
+        assert (web.read_json(), raw.read_json()) == ([1], [2])
+        in_reactor(server.listener.cut)
+        assert web.at_end() and raw.at_end()
+    assert server.counters["connections_refused_suspended"] == 2
 
 
 def test_a_port_in_use_is_a_start_error_with_a_sentence(serve: Serve) -> None:

@@ -24,6 +24,24 @@ from wampha.messages.model import (
 from wampha.messages.payload import NOTHING
 from wampha.state.commands import Outcome, Owner
 
+BROKER_FEATURES = (
+    "pattern_based_subscription",
+    "payload_passthru_mode",
+    "publication_trustlevels",
+    "publisher_exclusion",
+    "publisher_identification",
+    "subscriber_blackwhite_listing",
+)
+DEALER_FEATURES = (
+    "call_canceling",
+    "call_timeout",
+    "call_trustlevels",
+    "caller_identification",
+    "payload_passthru_mode",
+    "progressive_call_invocations",
+    "progressive_call_results",
+)
+
 
 @pytest.fixture
 def node() -> Node:
@@ -60,8 +78,8 @@ def test_welcome_says_who_the_client_is_and_announces_only_what_is_there(node: N
         "authprovider": "static",
         "agent": "wampha-test",
         "roles": {
-            "broker": {"features": {"pattern_based_subscription": True, "publisher_exclusion": True}},
-            "dealer": {"features": {}},
+            "broker": {"features": dict.fromkeys(BROKER_FEATURES, True)},
+            "dealer": {"features": dict.fromkeys(DEALER_FEATURES, True)},
         },
     }
     assert conversation.established
@@ -207,6 +225,17 @@ def test_the_time_for_hello_begins_anew_while_the_node_reads_nothing(node: Node)
     conversation.receive(hello())
     assert isinstance(client.take()[0], Welcome)
     assert node.clock.pending() == 0
+
+
+def test_who_has_no_session_when_the_node_is_suspended_is_sent_elsewhere(node: Node) -> None:
+    client, conversation = connect(node)
+    kept = node.join()
+    node.ledger.serve(False)
+    assert refused(client) == "wamp.error.unavailable"
+    conversation.receive(hello())
+    assert client.sent == [] and kept.take() == []
+    node.ledger.serve(True)
+    kept.subscribed("com.topic")
 
 
 def test_closing_the_router_says_goodbye_to_all(node: Node) -> None:

@@ -1,0 +1,135 @@
+"""What is done to a cluster, written down as faults for the checkers."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+
+from tests.chaos.nodes import HostCluster, HostNode
+from tests.checkers.history import Fault, Gap, History
+
+_SECOND_S: Final = 1.0  # the stamps of a log tell no more
+_LINK_LINE: Final = re.compile(r"^(\S+) \[\S+\] data link to ([\w.-]+) .*?is (up|down)$", re.MULTILINE)
+
+
+class Nemesis:
+    """Breaks a cluster and mends it; each fault lasts until it is mended."""
+
+    def __init__(self, cluster: HostCluster) -> None:
+        self.cluster: Final = cluster
+        self.history: Final = History()
+
+    # ---- nodes
+
+    def kill(self, node: HostNode) -> float:
+        """SIGKILL; gives the time."""
+        now = time.monotonic()
+        node.kill()
+        self.history.add(Fault("kill", now, math.inf, (node.name,)))
+        return now
+
+    def start(self, node: HostNode) -> None:
+        """Start a node that was killed or has left, and do not wait for it."""
+        node.launch()
+        self._end_of(node.name, ("kill", "leave"))
+
+    def leave(self, node: HostNode) -> float:
+        """SIGTERM; gives the time and does not wait."""
+        now = time.monotonic()
+        self.history.add(Fault("leave", now, math.inf, (node.name,)))
+        node.ask_to_end()
+        return now
+
+    def pause(self, node: HostNode) -> float:
+        """SIGSTOP; gives the time."""
+        now = time.monotonic()
+        self.history.add(Fault("stop", now, math.inf, (node.name,)))
+        node.pause()
+        return now
+
+    def resume(self, node: HostNode) -> float:
+        """SIGCONT; gives the time."""
+        node.resume()
+        self._end_of(node.name, ("stop",))
+        return time.monotonic()
+
+    def _end_of(self, name: str, kinds: tuple[str, ...]) -> None:
+        for fault in self.history.faults:
+            if fault.kind in kinds and name in fault.nodes and fault.end == math.inf:
+                fault.end = time.monotonic()
+
+    # ---- the network
+
+    def isolate(self, minority: Iterable[HostNode]) -> float:
+        """Let nothing pass between the minority and the rest; gives the time."""
+        names = tuple(node.name for node in minority)
+        now = time.monotonic()
+        self.history.add(Fault("isolate", now, math.inf, names))
+        self.cluster.network.part(names, [node.name for node in self.cluster if node.name not in names])
+        return now
+
+    def cut(self, *pairs: tuple[str, str]) -> float:
+        """Let nothing pass from the first to the second of each pair; gives the time."""
+        now = time.monotonic()
+        self.history.add(Fault("cut", now, math.inf, links=pairs))
+        self.cluster.network.cut(*pairs)
+        return now
+
+    def lose(self, share: float, *pairs: tuple[str, str]) -> float:
+        """Lose this share of the packets from the first to the second of each pair; gives the time."""
+        now = time.monotonic()
+        self.history.add(Fault("slow", now, math.inf, links=pairs))
+        self.cluster.network.lose(share, *pairs)
+        return now
+
+    def unplug(self, node: HostNode) -> float:
+        """Pull the cable of a node's host; gives the time."""
+        now = time.monotonic()
+        self.history.add(Fault("isolate", now, math.inf, (node.name,)))
+        self.cluster.network.unplug(node.name)
+        return now
+
+    def heal(self) -> float:
+        """Undo all that was done to the network; gives the time."""
+        network = self.cluster.network
+        network.heal()
+        for host in network.hosts:
+            network.plug(host)
+        now = time.monotonic()
+        for fault in self.history.faults:
+            if fault.kind in ("isolate", "cut", "slow") and fault.end == math.inf:
+                fault.end = now
+        return now
+
+    @contextlib.contextmanager
+    def healed(self) -> Iterator[None]:
+        """Whatever happens within, the network is whole after it."""
+        try:
+            yield
+        finally:
+            self.heal()
+
+    # ---- what the nodes announced
+
+    def record_gaps(self) -> None:
+        """Write down when data links were lost, by the nodes' logs, a second wider on each side than they say."""
+        for node in self.cluster:
+            down: dict[str, float] = {}
+            for stamp, peer, state in _LINK_LINE.findall(node.log()):
+                at = _monotonic(stamp)
+                if state == "down":
+                    down.setdefault(peer, at - _SECOND_S)
+                elif peer in down:
+                    self.history.add(Gap(node.name, peer, down.pop(peer), at + _SECOND_S))
+            for peer, begin in down.items():
+                self.history.add(Gap(node.name, peer, begin, math.inf))
+
+
+def _monotonic(stamp: str) -> float:
+    """A log's stamp (of the wall clock, which a test machine does not step) as `time.monotonic()`."""
+    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S%z").timestamp() - time.time() + time.monotonic()

@@ -103,7 +103,7 @@ def test_a_snapshot_made_while_the_log_goes_on_holds_what_was_applied_when_it_be
         machine.execute(index, Up(owner, (), "", ""))
     cut = data.draw(st.integers(min_value=0, max_value=len(steps) - 1))
     encoder, pieces = None, []
-    with patch.object(snapshot, "_ROWS", rows):
+    with patch.object(snapshot, "_ROWS_MAX", rows):
         for place, (kind, owner, uri, count) in enumerate(steps):
             if place == cut:
                 encoder = machine.begin_snapshot()

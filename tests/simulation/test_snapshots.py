@@ -6,10 +6,10 @@ import pytest
 
 from tests.simulation.chaos import Chaos
 from tests.simulation.scenes import a_cluster, acknowledge
-from tests.simulation.test_random import LINKS, RESTARTS
+from tests.simulation.runs import LINKS, NODES
 from tests.simulation.world import Host, World
 from wampha.ledger import transfer
-from wampha.ledger.engine import LOG_LONGEST
+from wampha.ledger.engine import LOG_TIMES_MAX
 from wampha.ledger.frames import Piece, Raft, decode
 from wampha.state import snapshot
 
@@ -18,8 +18,8 @@ LOG = 50
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "_ROWS", 4)
-    monkeypatch.setattr(transfer, "WINDOW", 2)
+    monkeypatch.setattr(snapshot, "_ROWS_MAX", 4)
+    monkeypatch.setattr(transfer, "UNDER_WAY_MAX", 2)
 
 
 def a_full_cluster(seed: int = 1, rows: int = 200, voters: int = 3, observers: int = 0) -> World:
@@ -56,7 +56,7 @@ def healthy(world: World) -> None:
         acknowledge(world, host, f"last.{host.name}")
     world.run(0.5)
     world.check_equal_tables()
-    assert all(len(host.engine.entries()) <= LOG_LONGEST * LOG for host in world.alive)
+    assert all(len(host.engine.entries()) <= LOG_TIMES_MAX * LOG for host in world.alive)
 
 
 def test_one_who_joins_late_follows_within_a_second_and_holds_nobody_up() -> None:
@@ -133,7 +133,7 @@ def test_a_slow_receiver_keeps_the_log_within_its_bound_and_arrives() -> None:
         load(world, leader, 30)
         longest = max(longest, len(leader.engine.entries()))
     assert leader.counters["log_cuts_forced"]
-    assert longest <= LOG_LONGEST * LOG + 10
+    assert longest <= LOG_TIMES_MAX * LOG + 10
     world.network.slow.clear()
     assert world.run(5.0, lambda: late.installs > 1)
     healthy(world)
@@ -177,6 +177,6 @@ def test_a_piece_that_gets_lost_is_sent_again() -> None:
 def test_under_random_faults(seed: int) -> None:
     world = World(300 + seed, 3, 2, log_entries_max=40, batch_bytes_max=2000)
     world.until_serving()
-    Chaos(world, kinds=2 * LINKS + RESTARTS).run(15.0)
+    Chaos(world, kinds=2 * LINKS + NODES).run(16.0)
     assert sum(host.counters["snapshots_refused"] + host.counters["ledger_failures"] for host in world.alive) == 0
     assert sum(host.installs for host in world.alive) > len(world.alive)

@@ -60,8 +60,8 @@ NO_OP: Final = b"\x01"  # first byte of the entry with which a leader begins
 COMMAND_BYTES_MAX: Final = 1 << 18
 QUEUED_MAX: Final = 10_000  # commands that wait for a leader
 NEVER_S: Final = 1e9
-APPLIED_PER_TICK: Final = 2000  # entries; a node that catches up applies the rest in its next turns
-LOG_LONGEST: Final = 4  # times log_entries_max; then nobody is waited for any more
+APPLIED_PER_TICK_MAX: Final = 2000  # entries; a node that catches up applies the rest in its next turns
+LOG_TIMES_MAX: Final = 4  # times log_entries_max; then nobody is waited for any more
 NOT_READY: Final = 1  # the library's serializer then takes a snapshot for not ready, and has nothing to send
 
 SUCCESS: Final = 0  # result codes of the library
@@ -175,7 +175,7 @@ class _Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
 
     def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802  # the library's name
         committed = self._SyncObj__raftCommitIndex
-        self._SyncObj__raftCommitIndex = min(committed, self._SyncObj__raftLastApplied + APPLIED_PER_TICK)
+        self._SyncObj__raftCommitIndex = min(committed, self._SyncObj__raftLastApplied + APPLIED_PER_TICK_MAX)
         try:
             return bool(super()._SyncObj__applyLogEntries())
         finally:
@@ -468,7 +468,7 @@ class Engine:
     def trim(self) -> None:
         """Cut the older half of a log that has grown too long, but for what connected peers still need.
 
-        It grows no longer than LOG_LONGEST times its bound for their sake.
+        It grows no longer than LOG_TIMES_MAX times its bound for their sake.
         """
         log, most = self._lib._SyncObj__raftLog, self._options.log_entries_max
         length = len(log)
@@ -476,7 +476,7 @@ class Engine:
             return
         keep = min(self.applied - 1, self.log_end[1] - most // 2)
         needed = self._needed()
-        if needed < keep and length > LOG_LONGEST * most:
+        if needed < keep and length > LOG_TIMES_MAX * most:
             self._counters.add("log_cuts_forced")
             self._sending.stop()
         else:
@@ -488,7 +488,9 @@ class Engine:
         if not self.is_leader:
             return self.applied
         next_index, first = self._lib._SyncObj__raftNextIndex, self._lib._SyncObj__raftLog[0][1]
-        following: list[int] = [next_index[peer] - 1 for peer in self._lib._SyncObj__connectedNodes if next_index[peer] > first]
+        following: list[int] = [
+            next_index[peer] - 1 for peer in self._lib._SyncObj__connectedNodes if next_index[peer] > first
+        ]
         return min([self.applied, self._sending.needed() or self.applied, *following])
 
     def behind(self) -> list[Peer]:

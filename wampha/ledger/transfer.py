@@ -1,8 +1,8 @@
 """Snapshots on their way from the leader to those whose next entries its log no longer has.
 
 A snapshot is made when somebody needs it, and no other: the table is always at hand. It is made in pieces, as fast as
-the fastest receiver takes them, while the log goes on; all who come meanwhile get the same pieces. At most WINDOW of
-them are under way to each receiver. What they need next stays in the log, as long as the log is bounded.
+the fastest receiver takes them, while the log goes on; all who come meanwhile get the same pieces. At most UNDER_WAY_MAX
+of them are under way to each receiver. What they need next stays in the log, as long as the log is bounded.
 
 The receiver reads each piece when it comes, into tables of its own, and replaces table and log with the last one.
 Until then it goes on with what it has: it reports its old applied index, so it gets no lease for more (rules 13, 24).
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from wampha.ledger.frames import Entry, Piece
 
-WINDOW: Final = 4  # pieces under way to one receiver; bounds what it has to read in one turn
+UNDER_WAY_MAX: Final = 4  # pieces under way to one receiver; bounds what it has to read in one turn
 AGAIN_S: Final = 1.0  # without progress for so long, pieces are sent again
 
 
@@ -138,7 +138,9 @@ class Sending:
         if now - progress.moved > self._again_s:
             progress.sent, progress.moved = progress.taken, now
         snapshot = progress.snapshot
-        while progress.sent < progress.taken + WINDOW and (progress.last is None or progress.sent <= progress.last):
+        while progress.sent < progress.taken + UNDER_WAY_MAX and (
+            progress.last is None or progress.sent <= progress.last
+        ):
             data = snapshot.piece(progress.sent)
             if data is None:
                 progress.last = progress.sent

@@ -18,7 +18,7 @@ from wampha.state.tables import Node, Registration, Route, Tables
 
 VERSION: Final = 2
 _HEAD: Final = bytes([VERSION])
-_ROWS: Final = 400  # of one piece: less than 2 ms to make, 3 ms to read; with the longest topics below 2 MB
+_ROWS_MAX: Final = 400  # of one piece: less than 2 ms to make, 3 ms to read; with the longest topics below 2 MB
 
 
 class _Member(msgspec.Struct, frozen=True, array_like=True):
@@ -228,5 +228,5 @@ def decode(pieces: Iterable[bytes]) -> Tables:
 
 
 def _parts(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
-    while part := list(islice(rows, _ROWS)):
+    while part := list(islice(rows, _ROWS_MAX)):
         yield part

@@ -357,7 +357,7 @@ class TestSentSnapshots:
         assert (empty <= 2) if repaired else (empty > 100)
 
     def test_several_get_the_same_pieces_each_at_its_pace(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(transfer, "WINDOW", 1)
+        monkeypatch.setattr(transfer, "UNDER_WAY_MAX", 1)
         bench = self.a_leader()
         bench.engine.peer_up("w")
         bench.engine.received("w", Answer(1, 2, True, False), False)
@@ -428,7 +428,7 @@ class TestSentSnapshots:
             if not bench.counters["log_cuts_forced"]:
                 assert bench.log()[0][0] <= index
         assert bench.counters["log_cuts_forced"]
-        assert max(lengths) <= 10 * engine_module.LOG_LONGEST + 3
+        assert max(lengths) <= 10 * engine_module.LOG_TIMES_MAX + 3
         bench.sent.clear()
         bench.time += transfer.AGAIN_S
         bench.engine.tick()
@@ -561,3 +561,14 @@ def test_a_node_alone_commits_at_once() -> None:
     engine.propose(b"x", lambda result, code: settled.append(code))
     engine.tick()
     assert settled == [SUCCESS]
+
+
+def test_a_tick_applies_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "APPLIED_PER_TICK_MAX", 10)
+    bench = Bench()
+    bench.append(1, (1, 0), *[(index, 1) for index in range(2, 31)], commit=30)
+    for applied in (11, 21, 30):
+        assert (bench.engine.applied, bench.engine.committed) == (applied, 30)
+        assert bench.engine.busy is (applied < 30)
+        bench.engine.tick()
+    assert [index for index, _ in bench.applied] == list(range(2, 31))

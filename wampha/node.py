@@ -183,7 +183,8 @@ class Node:
         name = self.settings.node.name
         self.router.announce(
             "wampha.link.on_gap",
-            [{"from": gap.source, "to": gap.target, "frames": gap.frames, "noticed_by": name}],
+            [gap.source, gap.target],
+            {"frames": gap.frames, "noticed_by": name},
             everywhere=gap.source == name,
         )
 

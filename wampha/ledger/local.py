@@ -38,6 +38,10 @@ class LocalLedger:
         """All that has been applied: nobody else serves."""
         return self._index
 
+    @property
+    def recovering(self) -> bool:
+        return False
+
     def serving(self) -> bool:
         return self._serving
 

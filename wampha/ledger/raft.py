@@ -130,7 +130,8 @@ class RaftLedger:
         self._hand_over: HandOver | None = None  # under way
         self._handed_over: list[Callable[[], None]] = []  # to be told when it is over
         self._told_serving = False
-        self._served_until: float | None = None  # end of the last lease under which this incarnation served
+        self._suspended_s: float | None = None  # how long this incarnation has been suspended; None: it never served
+        self._worked_at = clock.now()
         self._installed = 0
         self._reported = 0  # applied index in the last ping
         self._next_ping = -math.inf
@@ -148,6 +149,11 @@ class RaftLedger:
     @property
     def safe(self) -> int:
         return self._member.safe if self._member else 0
+
+    @property
+    def recovering(self) -> bool:
+        """Rule 40: a voter that has not been opened; an observer never is one."""
+        return self._founding is not None and self._founding.recovering
 
     def serving(self) -> bool:
         """Rule 1: up, and the lease is not over at this instant."""
@@ -363,7 +369,7 @@ class RaftLedger:
         """Rule 4: this incarnation has ended; the next one begins to join."""
         self._succeeds = [*self._succeeds, self._owner.incarnation][-PREDECESSORS_MAX:]
         self._owner = self._new_owner()
-        self._served_until = None
+        self._suspended_s = None
         if self._member:
             self._member.lease_end = -math.inf
         self._tell_serving()
@@ -456,7 +462,9 @@ class RaftLedger:
     def _tell_serving(self) -> None:
         serving = self.serving()
         if serving and self._member:
-            self._served_until = self._member.lease_end
+            self._suspended_s = 0.0
+            if self._member.engine.is_leader:  # its own lease is shorter; its clients need not suffer from that
+                self._suspended_s -= self._timing.lease_s - self._timing.leader_lease_s
         if serving == self._told_serving:
             return
         self._told_serving = serving
@@ -465,8 +473,13 @@ class RaftLedger:
         self._tell(self._events.serving_changed, serving)
 
     def _fence_if_suspended_for_long(self, now: float) -> None:
-        until = self._served_until
-        if until is not None and not self._leaving and now - until > self._timing.suspended_s:
+        """Rule 4. While the process stood still it could ask nobody: that time does not count, and it will be told."""
+        passed_s = min(now - self._worked_at, 2 * self._timing.tick_s)
+        self._worked_at = now
+        if self._suspended_s is None or self.serving() or self._leaving:
+            return
+        self._suspended_s += passed_s
+        if self._suspended_s > self._timing.suspended_s:
             self._fence("this node had no contact to the cluster for too long")
 
     def _ping(self) -> None:

@@ -42,7 +42,12 @@ RECEIVER_LISTS: Final = frozenset(
 
 _BOOL: Final = ("true or false", _is(bool))
 _TEXT: Final = ("a string", _is(str))
-_IDS: Final = ("a list of session ids", _is_list_of(int))
+
+# Clients that write CBOR in JavaScript turn ids beyond 32 bits into floats; equal numbers find each other in sets.
+_IDS: Final = (
+    "a list of session ids",
+    lambda value: type(value) is list and all(type(n) is int or (type(n) is float and n.is_integer()) for n in value),
+)
 _TEXTS: Final = ("a list of strings", _is_list_of(str))
 _LIST: Final = ("a list", _is(list))
 _COUNT: Final = ("an integer from 0", lambda value: type(value) is int and value >= 0)

@@ -119,6 +119,16 @@ def test_endless_lists_of_receivers_are_cut_where_the_broker_refuses_them(wire: 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_session_ids_in_lists_may_be_whole_floats(wire: Wire, family: Family) -> None:
+    options = wire.parse(family, [16, 7, {"exclude": [float(2**53), 7]}, "a"]).options
+    assert {2**53, 7} == set(options["exclude"])
+    for wrong in (1.5, float("1e400"), True, "7", None):
+        if family is not Family.JSON or wrong != float("1e400"):
+            with pytest.raises(ProtocolViolation, match="exclude"):
+                wire.parse(family, [16, 7, {"exclude": [wrong]}, "a"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_features_that_autobahn_does_not_know_are_kept(wire: Wire, family: Family) -> None:
     features = {"call_cancelling": True, "progressive_call_invocations": False, "x_other": 1}
     hello = wire.parse(family, [1, "realm1", {"roles": {"callee": {"features": features}, "caller": {}}}])

@@ -556,6 +556,32 @@ def test_a_progressive_result_that_the_caller_cannot_be_sent_ends_the_call(place
 # ---- progressive call invocations
 
 
+def test_a_part_that_the_callee_cannot_be_sent_ends_the_call(place: Place) -> None:
+    place.register()
+    request = place.call(progress=True)
+    invocation = place.callee.one().request
+    place.caller.call_on(request, "p", part(1), progress=True)
+    place.cluster.settle()
+    place.callee.take()
+    place.callee.conversation.undelivered(Error(68, invocation, {}, "wamp.error.payload_size_exceeded", part(9)))
+    place.cluster.settle()
+    assert refused(place.caller.one(), request) == "wamp.error.payload_size_exceeded"
+    assert isinstance(place.callee.one(), Interrupt)
+    place.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_first_invocation_that_the_callee_cannot_be_sent_is_not_interrupted(place: Place, progress: bool) -> None:
+    place.register()
+    request = place.call(progress=progress)
+    invocation = place.callee.one().request
+    place.callee.conversation.undelivered(Error(68, invocation, {}, "wamp.error.payload_size_exceeded", part(9)))
+    place.cluster.settle()
+    assert refused(place.caller.one(), request) == "wamp.error.payload_size_exceeded"
+    assert place.callee.take() == []
+    place.check_nothing_is_left()
+
+
 def test_parts_of_a_call_go_to_one_invocation_in_order(place: Place) -> None:
     place.register()
     request = place.call(payload=part(0), progress=True, disclose_me=True, _own=1)
@@ -702,6 +728,40 @@ def test_the_caller_that_leaves_interrupts_its_progressive_call(place: Place) ->
     place.cluster.settle()
     assert isinstance(place.callee.one(), Interrupt)
     place.check_nothing_is_left()
+
+
+# ---- lenient realms
+
+
+@pytest.mark.parametrize("home", ["a", "b"])
+def test_a_lenient_realm_accepts_what_was_not_announced(home: str) -> None:
+    place = Place(home, lenient=True)
+    place.caller = place.a.join(features=NONE)
+    place.callee = place.home.join(features=NONE)
+    place.register()
+    request = place.call(receive_progress=True, **PASSTHRU)
+    invocation = place.callee.one()
+    assert invocation.details == {"receive_progress": True, **PASSTHRU}
+    place.callee.result(invocation.request, progress=True, **PASSTHRU)
+    place.callee.result(invocation.request, **PASSTHRU)
+    place.cluster.settle()
+    assert [message.details for message in place.caller.take()] == [{"progress": True, **PASSTHRU}, PASSTHRU]
+    assert refused(place.caller.one() if place.call(progress=True) else None, 2) == "wamp.error.feature_not_supported"
+    request = place.call()
+    place.caller.cancel(request)
+    place.cluster.settle()
+    assert [type(message) for message in place.callee.take()] == [Invocation], "nobody is sent what he may not know"
+
+
+def test_a_lenient_realm_lets_an_unannounced_caller_stream_to_who_can() -> None:
+    place = Place("b", lenient=True)
+    place.caller = place.a.join(features=NONE)
+    place.callee = place.home.join(features=only("progressive_call_invocations"))
+    place.register()
+    request = place.call(payload=part(0), progress=True)
+    place.caller.call_on(request, "p", part(1))
+    place.cluster.settle()
+    assert [message.payload for message in place.callee.take()] == [part(0), part(1)]
 
 
 # ---- all at once

@@ -22,6 +22,7 @@ from wampha.messages.model import (
     Yield,
 )
 from wampha.messages.payload import NOTHING
+from wampha.routing.router import STOPPING
 from wampha.state.commands import Outcome, Owner
 
 BROKER_FEATURES = (
@@ -243,11 +244,11 @@ def test_closing_the_router_says_goodbye_to_all(node: Node) -> None:
     waiting, _ = connect(node)
     ours.subscribed("com.topic")
     proposed = len(node.ledger.proposed)
-    node.router.close("wamp.close.system_shutdown", "The node stops.")
+    node.router.close()
     for peer in (ours, theirs):
         (goodbye,) = peer.take()
         assert isinstance(goodbye, Goodbye)
-        assert (goodbye.reason, goodbye.details["message"]) == ("wamp.close.system_shutdown", "The node stops.")
+        assert (goodbye.reason, goodbye.details["message"]) == ("wamp.close.system_shutdown", STOPPING)
         assert peer.client.finished
     assert refused(waiting) == "wamp.close.system_shutdown"
     assert len(node.ledger.proposed) == proposed, "the rows go with the incarnation, in one entry"

@@ -47,7 +47,7 @@ class Work:
 class PendingCall(Work):
     """A CALL of a session of this node that waits for its end."""
 
-    __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "target", "timeout")
+    __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "ordinal", "target", "timeout")
 
     def __init__(self, caller: Session, call: Call, details: Options = NO_OPTIONS) -> None:
         self.callee = None
@@ -60,6 +60,8 @@ class PendingCall(Work):
         self.parts = 1
         self.attempts = 0
         self.target: Registration | None = None  # whom it was sent to last
+        caller.called += 1
+        self.ordinal: Final = caller.called  # the how-manieth CALL of its caller
         self.number = 0  # at another node: the number under which that node knows it
         self.timeout: Timeout | None = None
 
@@ -96,6 +98,22 @@ class Calls:
         pending = caller.calls[call.request] = PendingCall(caller, call, details)
         self._counters.add("calls")
         return pending
+
+    def sent_to(self, pending: PendingCall, callee: int) -> None:
+        """Remember that the call went to that session, as long as an older call may still look for a callee."""
+        caller = pending.caller
+        latest = caller.latest
+        if len(caller.calls) == 1:
+            latest.clear()
+        elif len(latest) >= self._limits.session_calls_max:
+            latest.clear()
+            caller.unsettled = caller.called
+        latest[callee] = pending.ordinal
+
+    def overtaken(self, pending: PendingCall, callee: int) -> bool:
+        """Whether that session may have got a later call of the same caller already: this one would be out of order."""
+        caller = pending.caller
+        return max(caller.unsettled, caller.latest.get(callee, 0)) > pending.ordinal
 
     def limit(self, pending: PendingCall, seconds: float) -> None:
         """Let the call wait so long for its first result, and for each that follows."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.core import Cluster, Peer
+from tests.support.core import Cluster, Node, Peer
+from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Invocation, Registered, Subscribed
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.relayed import Answer, CancelInvoke, Forward, Invoke, Originator, Reply
@@ -372,6 +373,51 @@ def test_what_was_not_delivered_goes_to_the_new_owner(cluster: Cluster) -> None:
     cluster.settle()
     assert caller.one().request == request
     assert old.take() == []
+
+
+def test_a_call_never_comes_behind_a_later_one_to_the_same_callee(cluster: Cluster) -> None:
+    old, new, caller = registered(cluster, "b", "p"), cluster["c"].join(), cluster["a"].join()
+    early = caller.call("p", Payload.of([1]))
+    old.conversation.lost()
+    new.register("p")
+    cluster.commit()
+    new.take()
+    later = caller.call("p", Payload.of([2]))
+    cluster.carry("a", "c")
+    new.result(new.one().request)
+    cluster.carry("c", "a")
+    assert caller.one().request == later
+    cluster.settle()
+    refused = caller.one()
+    assert (refused.request, refused.error) == (early, "wamp.error.unavailable")
+    assert new.take() == []
+
+
+def test_calls_that_follow_one_another_to_the_new_owner_keep_their_order(cluster: Cluster) -> None:
+    old, new, caller = registered(cluster, "b", "p"), cluster["c"].join(), cluster["a"].join()
+    for number in range(3):
+        caller.call("p", Payload.of([number]))
+    old.conversation.lost()
+    new.register("p")
+    cluster.commit()
+    new.take()
+    cluster.settle()
+    assert [invocation.payload.args() for invocation in new.take()] == [[0], [1], [2]]
+
+
+def test_what_is_remembered_of_who_was_called_is_bounded() -> None:
+    node = Node(limits=Limits(session_calls_max=3))
+    caller, callees = node.join(), [node.join() for _ in range(6)]
+    for number, callee in enumerate(callees):
+        callee.registered(f"p{number}")
+    waiting = caller.call("p0")
+    for number in range(1, 6):
+        caller.call(f"p{number}")
+        callees[number].result(callees[number].one().request)
+    session = caller.conversation.session
+    assert session is not None and len(session.latest) <= 3
+    pending = session.calls[waiting]
+    assert all(node.router._calls.overtaken(pending, callee.session) for callee in callees[1:])
 
 
 def test_what_was_not_delivered_and_has_no_other_owner_has_no_procedure(cluster: Cluster) -> None:

@@ -238,9 +238,11 @@ class Dealer:
         if target is None:
             self._calls.refuse(pending, not_registered(pending.call.procedure))
             return
+        if not self._calls.hand(pending, target.session):
+            self._calls.refuse(pending, Unavailable("Later calls have overtaken this one; nothing was called."))
+            return
         pending.target = target
         pending.attempts += 1
-        self._calls.sent_to(pending, target.session)
         if target.owner == self._ledger.owner:
             self._invoke_here(pending, target)
         else:
@@ -292,11 +294,7 @@ class Dealer:
         elif not self._ledger.serving():
             self._calls.refuse(pending, Unavailable("This node does not serve at the moment; nothing was called."))
         elif target != pending.target and pending.attempts < _ATTEMPTS_MAX and pending.parts == 1:
-            if target is not None and self._calls.overtaken(pending, target.session):
-                sentence = "The procedure moved, and its new callee has got a later call of yours; nothing was called."
-                self._calls.refuse(pending, Unavailable(sentence))
-            else:
-                self._choose(pending)
+            self._choose(pending)
         elif why == Unavailable.uri:
             self._calls.refuse(pending, Unavailable("The callee's node does not serve now; nothing was sent to it."))
         else:

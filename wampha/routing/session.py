@@ -23,14 +23,12 @@ class Session:
     __slots__ = (
         "authid",
         "authrole",
-        "called",
         "calls",
         "client",
         "features",
         "id",
         "invocations",
         "invoked",
-        "latest",
         "open",
         "originator",
         "permissions",
@@ -40,7 +38,6 @@ class Session:
         "subscriptions",
         "undecided",
         "unfinished",
-        "unsettled",
     )
 
     def __init__(
@@ -66,9 +63,6 @@ class Session:
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
         self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away
         self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
-        self.called = 0  # CALLs so far
-        self.latest: Final[dict[int, int]] = {}  # callee's session -> the how-manieth CALL was sent to it last
-        self.unsettled = 0  # CALLs up to this one: it is not known any more who was called since
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")

@@ -101,6 +101,7 @@ class NodeProcess:
         self.url: Final = f"ws://127.0.0.1:{port}/ws"
         self.log_path: Final = folder / f"{name}.log"
         self.settings: Final = {"node": {"name": name}, **settings}
+        self.descriptors: int | None = None  # how many files the process may have open; None: as many as the tests
         self._folder: Final = folder
         self._expected: Final[list[re.Pattern[str]]] = []
         self._checked = 0  # characters of the log that have been looked at
@@ -119,7 +120,10 @@ class NodeProcess:
         config.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
         self._launched = len(self.log())
         with self.log_path.open("ab") as log:
-            self._process = spawn([twistd(), "-n", "--pidfile=", "wampha", "-c", str(config)], self._folder, log)
+            command = [twistd(), "-n", "--pidfile=", "wampha", "-c", str(config)]
+            if self.descriptors:
+                command = ["/bin/sh", "-c", f'ulimit -n {self.descriptors} && exec "$@"', "sh", *command]
+            self._process = spawn(command, self._folder, log)
         return self
 
     def wait_until_serving(self) -> None:

@@ -33,7 +33,7 @@ def test_a_crowd_that_takes_every_descriptor_disturbs_neither_sessions_nor_links
 ) -> None:
     cluster = fresh_cluster()
     full, other = cluster["a"], cluster["c"]
-    full.descriptors = DESCRIPTORS
+    full.prefix.extend(["/bin/sh", "-c", f'ulimit -n {DESCRIPTORS} && exec "$@"', "sh"])
     for node in cluster:
         node.settings["limits"] = {"opening_timeout_s": 120.0}
     cluster.start()

@@ -101,7 +101,8 @@ class NodeProcess:
         self.url: Final = f"ws://127.0.0.1:{port}/ws"
         self.log_path: Final = folder / f"{name}.log"
         self.settings: Final = {"node": {"name": name}, **settings}
-        self.descriptors: int | None = None  # how many files the process may have open; None: as many as the tests
+        self.environment: Final[dict[str, str]] = {}  # added to that of its process
+        self.prefix: Final[list[str]] = []  # what comes before `twistd` on the command line
         self._folder: Final = folder
         self._expected: Final[list[re.Pattern[str]]] = []
         self._checked = 0  # characters of the log that have been looked at
@@ -120,10 +121,8 @@ class NodeProcess:
         config.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
         self._launched = len(self.log())
         with self.log_path.open("ab") as log:
-            command = [twistd(), "-n", "--pidfile=", "wampha", "-c", str(config)]
-            if self.descriptors:
-                command = ["/bin/sh", "-c", f'ulimit -n {self.descriptors} && exec "$@"', "sh", *command]
-            self._process = spawn(command, self._folder, log)
+            command = [*self.prefix, twistd(), "-n", "--pidfile=", "wampha", "-c", str(config)]
+            self._process = spawn(command, self._folder, log, self.environment)
         return self
 
     def wait_until_serving(self) -> None:
@@ -296,8 +295,13 @@ class Cluster:
             node.wait_for_end()
 
 
-def spawn(command: list[str], folder: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a process in `folder` that writes to `log` and gets no signal of the terminal's process group."""
+def spawn(
+    command: list[str], folder: Path, log: IO[bytes], environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[bytes]:
+    """Start a process in `folder` that writes to `log` and gets no signal of the terminal's process group.
+
+    `environment` is added to our own.
+    """
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -305,5 +309,5 @@ def spawn(command: list[str], folder: Path, log: IO[bytes]) -> subprocess.Popen[
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", **environment},
     )

@@ -67,10 +67,13 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "links_refused": "peers refused in the handshake",
     "link_frames_refused": "frames of a peer that could not be read or were too large",
     "link_queue_resets": "links reset because link_queue_bytes_max was reached",
-    "forwards_sent": "frames handed to data links",
+    "link_resumes": "data links that went on after a cut where they had been cut, with nothing lost",
+    "link_gaps": "losses of frames between two living nodes that no resume could make good",
+    "link_frames_lost": "frames in those losses, as far as known; what a sender cannot know to have arrived is in",
+    "forwards_sent": "frames queued for other nodes",
     "forwards_received": "frames received from data links",
     "forwards_misaddressed": "frames dropped because they were addressed to another incarnation",
-    "forwards_unsendable": "frames dropped: too large, or no data link to their node was up",
+    "forwards_unsendable": "frames dropped: too large, or no way to their node was there",
 }
 
 

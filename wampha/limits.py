@@ -63,6 +63,12 @@ class Limits(BaseModel):
     link_queue_bytes_max: int = Field(
         64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset"
     )
+    link_ring_bytes_max: int = Field(
+        16 * MIB,
+        ge=1 * MIB,
+        description="bytes kept of what one peer was sent and has not acknowledged, to resume its link; it does so "
+        "every MiB and every 0.5 s, so this is what a fast link carries until a cut is noticed at both ends",
+    )
     link_handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="seconds for a peer to prove its membership")
     link_handshakes_max: int = Field(
         64, ge=8, description="peer connections that shake hands at once; the oldest gives way to a new one"

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from wampha import __version__
 from wampha.clock import ReactorClock
 from wampha.cluster.links import Links, configuration_hash
+from wampha.cluster.streams import Gap
 from wampha.config.schema import ClusterSettings, Settings
 from wampha.counters import Counters
 from wampha.departure import Departure
@@ -177,8 +178,19 @@ class Node:
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
             on_down=lambda name: self._raft.peer_down(name),
             on_owner_lost=lambda owner: self.router.node_lost(owner),
+            on_gap=self._announce_gap,
             on_chunk_end=lambda: self.delivery.flush(),
             chance=self._chance,
+        )
+
+    def _announce_gap(self, gap: Gap) -> None:
+        """Tell clients of lost frames: those everywhere by the sender, who knows first, its own by the receiver."""
+        name = self.settings.node.name
+        self.router.announce(
+            "wampha.link.on_gap",
+            [gap.source, gap.target],
+            {"frames": gap.frames, "noticed_by": name},
+            everywhere=gap.source == name,
         )
 
     def _make_ledger(self, cluster: ClusterSettings | None) -> LocalLedger | RaftLedger:
@@ -307,6 +319,8 @@ class _Events(LedgerEvents):
     def applied(self, changes: Sequence[Change]) -> None:
         self._router.applied(changes)
         for change in changes:
+            if isinstance(change, NodeGone) and self._node.links:
+                self._node.links.owner_dead(change.owner)
             if isinstance(change, NodeUp | NodeGone):
                 self._locate(change.owner.name)
             elif isinstance(change, LeaderChanged):

@@ -34,6 +34,7 @@ STOPPING: Final = "This node is being stopped; connect to another one."
 _BROKER_FEATURES: Final = (
     "pattern_based_subscription",
     "payload_passthru_mode",
+    "payload_transparency",
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
@@ -45,6 +46,7 @@ _DEALER_FEATURES: Final = (
     "call_trustlevels",
     "caller_identification",
     "payload_passthru_mode",
+    "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
 )

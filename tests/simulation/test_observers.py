@@ -44,7 +44,7 @@ def test_observers_come_serve_one_another_and_go_and_nobody_else_is_configured()
         reach_one_another(world, "w0", "w1")
         world.names.append("w2")  # known to clients only
         world.start("w2")
-        assert world.run(5.0, lambda: world.hosts["w2"].serves())
+        assert world.run(5.0, world.hosts["w2"].serves)
         reach_one_another(world, "w2", "w0", "v1")
         for name in ("w0", "w1", "w2"):
             world.hosts[name].stop()

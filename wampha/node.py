@@ -173,7 +173,7 @@ class Node:
             advertise=cluster.advertise,
             limits=self.settings.limits,
             counters=self.counters,
-            config_hash=configuration_hash(cluster.name, list(voters), _protocol_constants()),
+            config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
             on_control=lambda name, data: self._raft.received(name, data),
             on_data=lambda source, relayed: self.router.relayed(source, relayed),
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
@@ -217,6 +217,7 @@ class Node:
             version=__version__,
             predecessors=self._certificate.predecessors if self._certificate else (),
             incarnated=self._incarnated,
+            timing=Timing.of(cluster.election_timeout_s),
             options=self._options,
         )
 
@@ -355,9 +356,9 @@ class _Events(LedgerEvents):
         self._router.ticked()
 
 
-def _protocol_constants() -> dict[str, float]:
+def _shared_times(cluster: ClusterSettings) -> dict[str, float]:
     """The times that all nodes of a cluster must share (protocol section 2)."""
-    timing = dataclasses.asdict(Timing.of())
+    timing = dataclasses.asdict(Timing.of(cluster.election_timeout_s))
     return {name: value for name, value in timing.items() if isinstance(value, float)}
 
 

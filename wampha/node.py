@@ -44,6 +44,7 @@ from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.room import Room, descriptors
 from wampha.transport.slow import SlowClients
 
 PATIENCE_S: Final = 10.0  # between lines that say why this node does not serve
@@ -228,6 +229,7 @@ class Node:
         limits = self.settings.limits
         shared = serializers(limits, self.counters)
         slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
+        room = Room(descriptors=descriptors(), limits=limits, counters=self.counters)
         return [
             Listener(
                 endpoint_string=listener.endpoint,
@@ -237,6 +239,7 @@ class Node:
                 gate=self.gate,
                 delivery=self.delivery,
                 slow=slow,
+                room=room,
                 limits=limits,
                 counters=self.counters,
                 serializers=shared,

@@ -3,7 +3,8 @@
     WamphaError
     |-- WampError             a client asked for something it cannot have: an ERROR message answers it
     |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration,
-    |   |   NoSuchProcedure, ProcedureAlreadyExists, Unavailable, Canceled, InvalidArgument, PayloadSizeExceeded
+    |   |   NoSuchProcedure, ProcedureAlreadyExists, Unavailable, Canceled, TimedOut, InvalidArgument,
+    |   |   PayloadSizeExceeded, FeatureNotSupported
     |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
     |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
     |-- Untranscodable        a payload that another serializer cannot express (messages/values.py)
@@ -83,15 +84,27 @@ class Unavailable(WampError):
 
 
 class Canceled(WampError):
-    """The call ended because its callee, or the callee's node, is gone; kwargs `outcome` says what is known."""
+    """The call was canceled, or its callee or the callee's node is gone; kwargs `outcome` says what is known."""
 
     uri = "wamp.error.canceled"
+
+
+class TimedOut(WampError):
+    """The call had no answer within its `timeout`; kwargs `outcome` says what is known."""
+
+    uri = "wamp.error.timeout"
 
 
 class PayloadSizeExceeded(WampError):
     """The message would exceed what the receiver accepts (advanced profile, `wamp.error.payload_size_exceeded`)."""
 
     uri = "wamp.error.payload_size_exceeded"
+
+
+class FeatureNotSupported(WampError):
+    """The other side of the call lacks a feature that this call cannot do without."""
+
+    uri = "wamp.error.feature_not_supported"
 
 
 class ProtocolViolation(WamphaError):

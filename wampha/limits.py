@@ -48,6 +48,11 @@ class Limits(BaseModel):
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
     session_subscriptions_max: int = Field(100_000, ge=1, description="subscriptions of one session")
     session_registrations_max: int = Field(10_000, ge=1, description="registrations of one session")
+    publish_receivers_max: int = Field(
+        10_000,
+        ge=1,
+        description="entries of all black and white lists of one publication; each node looks at them",
+    )
     session_calls_max: int = Field(10_000, ge=1, description="calls of one session that wait for their result")
     decide_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from unittest.mock import patch
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wampha.counters import Counters
+from wampha.state import snapshot
 from wampha.state.codec import UnreadableError, decode, encode
 from wampha.state.commands import (
     AddRegistration,
@@ -74,6 +77,46 @@ def test_apply_is_total_and_a_snapshot_anywhere_changes_nothing(entries: list[by
     assert straight.snapshot() == restored.snapshot()
 
 
+OWNERS = (Owner("a", 1), Owner("a", 2), Owner("b", 3))
+effective = st.tuples(
+    st.sampled_from([AddRoute, AddRoute, AddRoute, RemoveRoute, AddRegistration, RemoveRegistration, Up, Leave]),
+    st.sampled_from(OWNERS),
+    st.sampled_from(["a", "b", "c", "d", "e", "f"]),
+    st.integers(min_value=0, max_value=2),  # steps of the encoder after it
+)
+
+
+def numbered(kind: type[Command], owner: Owner, index: int, uri: str) -> Command:
+    """A command that is not refused for its number or an unknown owner."""
+    if kind in (Up, Leave):
+        return Up(owner, (), "", "") if kind is Up else Leave(owner)
+    more: tuple[object, ...] = ("single", 7) if kind is AddRegistration else ()
+    return kind(owner, index, "r" + uri, "exact", uri, *more)
+
+
+@given(st.lists(effective, min_size=10, max_size=60), st.integers(min_value=1, max_value=3), st.data())
+def test_a_snapshot_made_while_the_log_goes_on_holds_what_was_applied_when_it_began(
+    steps: list[tuple[type[Command], Owner, str, int]], rows: int, data: st.DataObject
+) -> None:
+    machine, then = Machine(Counters()), Machine(Counters())
+    for index, owner in enumerate(OWNERS, 1):
+        machine.execute(index, Up(owner, (), "", ""))
+    cut = data.draw(st.integers(min_value=0, max_value=len(steps) - 1))
+    encoder, pieces = None, []
+    with patch.object(snapshot, "_ROWS_MAX", rows):
+        for place, (kind, owner, uri, count) in enumerate(steps):
+            if place == cut:
+                encoder = machine.begin_snapshot()
+                then.restore(machine.snapshot())
+            machine.execute(place + 4, numbered(kind, owner, place + 4, uri))
+            pieces += [piece for _ in range(count) if encoder and (piece := encoder.piece())]
+        assert encoder
+        pieces += iter(encoder.piece, None)
+        restored = Machine(Counters())
+        restored.restore(pieces)
+        assert restored.snapshot() == then.snapshot() == pieces
+
+
 @given(st.lists(plausible, min_size=20, max_size=80))
 def test_the_tables_keep_their_promises(log: list[Command]) -> None:
     machine = Machine(Counters())
@@ -98,6 +141,6 @@ def test_the_tables_keep_their_promises(log: list[Command]) -> None:
 def test_restoring_ends_in_tables_or_a_clean_refusal(data: bytes) -> None:
     machine = Machine(Counters())
     try:
-        machine.restore(b"\x01" + data)
+        machine.restore([b"\x02" + data])
     except UnreadableError:
         assert machine.digest() == Machine(Counters()).digest()

@@ -339,7 +339,7 @@ def _many_proposals_for_one_key(original: Any, self: Rows, row: Any) -> None:
 @_wrapped("32-dirty", Rows, "_decided")
 def _what_is_unknown_is_taken_for_lost(original: Any, self: Rows, row: Any, number: int, *rest: Any) -> None:
     original(self, row, number, *rest)
-    row.dirty = False
+    row.sure = self._tables
 
 
 @_mutant("32-installed")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from autobahn.wamp import message as autobahn
@@ -40,6 +41,12 @@ DEFAULT_CLIENT_ROLES = {
     "publisher": RolePublisherFeatures,
     "subscriber": RoleSubscriberFeatures,
 }
+# What peers announce unless a test says otherwise, and all that they could.
+PASSTHRU = dict.fromkeys(DEFAULT_CLIENT_ROLES, ("payload_passthru_mode",))
+EVERYTHING = dict.fromkeys(
+    DEFAULT_CLIENT_ROLES,
+    ("payload_passthru_mode", "call_canceling", "progressive_call_results", "progressive_call_invocations"),
+)
 ALL = Permission(uri="", match="prefix", allow=frozenset(ACTIONS))
 
 
@@ -218,11 +225,18 @@ class RecorderOutbox:
 class Peer:
     """A client with an open session; each method sends one message."""
 
-    def __init__(self, node: Node, *, realm: str = "realm1", role: str | None = "user") -> None:
+    def __init__(
+        self,
+        node: Node,
+        *,
+        realm: str = "realm1",
+        role: str | None = "user",
+        features: Mapping[str, Iterable[str]] = PASSTHRU,
+    ) -> None:
         self.client = RecorderClient()
         self.conversation = node.router.connected(self.client, role)
         self._request = 0
-        self.receive(hello(realm))
+        self.receive(hello(realm, features))
         self.opening = self.client.take()
         self.session = self.opening[0].session if self.conversation.established else 0
 
@@ -266,9 +280,9 @@ class Peer:
         self.receive(Register(request, options, procedure))
         return request
 
-    def registered(self, procedure: str) -> int:
+    def registered(self, procedure: str, **options: Any) -> int:
         """REGISTER and take the id from REGISTERED."""
-        self.register(procedure)
+        self.register(procedure, **options)
         registration: int = self.one().registration
         return registration
 
@@ -282,8 +296,12 @@ class Peer:
         self.receive(Call(request, options or NO_OPTIONS, procedure, payload))
         return request
 
-    def cancel(self, request: int) -> None:
-        self.receive(Cancel(request, NO_OPTIONS))
+    def call_on(self, request: int, procedure: str, payload: Payload = NOTHING, **options: Any) -> None:
+        """The next part of a progressive call."""
+        self.receive(Call(request, options or NO_OPTIONS, procedure, payload))
+
+    def cancel(self, request: int, **options: Any) -> None:
+        self.receive(Cancel(request, options or NO_OPTIONS))
 
     def result(self, invocation: int, payload: Payload = NOTHING, **options: Any) -> None:
         self.receive(Yield(invocation, options or NO_OPTIONS, payload))
@@ -303,6 +321,7 @@ class Node:
         limits: Limits | None = None,
         permissions: Iterable[Permission] = (ALL,),
         strict_uris: bool = False,
+        timeout_unit_s: float = 0.001,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         up: bool = True,
     ) -> None:
@@ -312,7 +331,13 @@ class Node:
         self.limits = limits or Limits()
         self.router = Router(
             realms=[
-                RealmRules("realm1", {"user": Permissions(permissions)}, strict_uris, slow_clients),
+                RealmRules(
+                    "realm1",
+                    {"user": Permissions(permissions)},
+                    strict_uris,
+                    slow_clients,
+                    timeout_unit_s=timeout_unit_s,
+                ),
                 _open_realm("realm2"),
             ],
             limits=self.limits,
@@ -341,10 +366,11 @@ class Node:
 class Cluster:
     """Nodes that share a log, and a network that keeps order per pair and delivers when the test says so."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, **options: Any) -> None:
+        """`options` are those of each `Node`."""
         self.log = Log()
         self.log.append(Lead(1, names[0]))
-        self.nodes = {name: Node(name, log=self.log) for name in names}
+        self.nodes = {name: Node(name, log=self.log, **options) for name in names}
         self.wires: dict[tuple[str, str], deque[tuple[Owner, Owner, Any]]] = {}
         self.settle()
         for node in self.nodes.values():
@@ -400,9 +426,14 @@ class Cluster:
                 self.carry(source, target)
 
 
-def hello(realm: str = "realm1", **details: Any) -> autobahn.Hello:
-    """HELLO of a client that has every role."""
-    roles = {name: features() for name, features in DEFAULT_CLIENT_ROLES.items()}
+def hello(
+    realm: str = "realm1", features: Mapping[str, Iterable[str]] = MappingProxyType({}), **details: Any
+) -> autobahn.Hello:
+    """HELLO of a client that has every role, with the features it announces by role."""
+    roles = {name: role() for name, role in DEFAULT_CLIENT_ROLES.items()}
+    for role, names in features.items():
+        for name in names:
+            setattr(roles[role], name, True)
     return autobahn.Hello(realm, roles, **details)
 
 

@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import cbor2
@@ -38,13 +38,17 @@ from tests.support.rawclients import (
 HELLO, WELCOME, ABORT, GOODBYE, ERROR = 1, 2, 3, 6, 8
 PUBLISH, PUBLISHED, SUBSCRIBE, SUBSCRIBED, UNSUBSCRIBE, UNSUBSCRIBED, EVENT = 16, 17, 32, 33, 34, 35, 36
 CALL, RESULT, REGISTER, REGISTERED, UNREGISTER, UNREGISTERED, INVOCATION, YIELD = 48, 50, 64, 65, 66, 67, 68, 70
+CANCEL, INTERRUPT = 49, 69
 
 TRANSPORTS: Final = ("websocket", "rawsocket")
 SERIALIZERS: Final = ("json", "msgpack", "cbor")
 NO_MASK: Final = b"\0\0\0\0"  # masked, as a client must, and yet readable in a dump
 WAIT_S: Final = 10.0  # longest wait for one message; a healthy router needs milliseconds
 
-ROLES: Final = {"publisher": {}, "subscriber": {}, "caller": {}, "callee": {}}
+FEATURES: Final = dict.fromkeys(
+    ("payload_passthru_mode", "call_canceling", "progressive_call_results", "progressive_call_invocations"), True
+)
+ROLES: Final = {role: {"features": FEATURES} for role in ("publisher", "subscriber", "caller", "callee")}
 REPLIES: Final = frozenset(
     (PUBLISHED, SUBSCRIBED, UNSUBSCRIBED, RESULT, REGISTERED, UNREGISTERED)
 )  # codes whose second element is the request
@@ -270,14 +274,23 @@ class Session:
     """
 
     def __init__(
-        self, port: int, transport: str = "websocket", serializer: str = "json", realm: str = "realm1"
+        self,
+        port: int,
+        transport: str = "websocket",
+        serializer: str = "json",
+        realm: str = "realm1",
+        *,
+        roles: Mapping[str, Any] = ROLES,
     ) -> None:
-        """Connect and join; raises ConnectionEndedError if anything but WELCOME is the answer."""
+        """Connect and join; every feature is announced unless `roles` says otherwise.
+
+        Raises ConnectionEndedError if anything but WELCOME is the answer.
+        """
         self.connection: Final = connect(port, transport, serializer)
         self.inbox: Final[deque[list[Any]]] = deque()
         self._request = 0
         try:
-            self.connection.send([HELLO, realm, {"roles": ROLES}])
+            self.connection.send([HELLO, realm, {"roles": roles}])
             answer = self.connection.receive()
             if answer[0] != WELCOME:
                 raise ConnectionEndedError(None, f"no WELCOME but {answer}")

@@ -115,17 +115,10 @@ class Allow(Section):
 
 
 class Disclose(Section):
-    """Whose identity the router tells to the other side: nobody's yet, and `true` is refused."""
+    """Whose identity the router tells to the other side without being asked: session, authid and authrole."""
 
-    caller: bool = Field(False, description="whether callees learn who calls; not available yet")
-    publisher: bool = Field(False, description="whether subscribers learn who publishes; not available yet")
-
-    @field_validator("caller", "publisher")
-    @classmethod
-    def _refuse(cls, disclose: bool) -> bool:
-        if disclose:
-            raise ValueError("is not available yet: set it to false, or leave it out")
-        return disclose
+    caller: bool = Field(False, description="whether callees learn who calls")
+    publisher: bool = Field(False, description="whether subscribers learn who publishes")
 
 
 class Permission(Section):
@@ -138,7 +131,10 @@ class Permission(Section):
     match: Literal["exact", "prefix", "wildcard"] = Field(EXACT, description="how `uri` is compared with a URI")
     uri: str = Field(description="the URI or pattern; without `match`, stars stand for a prefix or for components")
     allow: Allow = Field(Allow(), description="the actions that are granted; all others are refused")
-    disclose: Disclose = Field(Disclose(), description="whose identity is told to the other side")
+    disclose: Disclose = Field(Disclose(), description="whose identity is told to the other side, though not asked for")
+    trustlevel: int | None = Field(
+        None, ge=0, le=2**31 - 1, description="how far callees and subscribers may trust what comes by this permission"
+    )
     cache: bool = Field(False, description="accepted as in Crossbar; permissions of a file are always at hand")
 
     @model_validator(mode="before")
@@ -178,6 +174,9 @@ class Realm(Section):
         "disconnect",
         description="what happens to a client for which more than limits.client_queue_bytes_max waits: it is cut, or "
         "loses events, never anything else, at either end of what waits",
+    )
+    call_timeout_unit: Literal["ms", "s"] = Field(
+        "ms", description="what the `timeout` of a CALL counts; s for clients that were written for Crossbar"
     )
 
 

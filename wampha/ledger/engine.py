@@ -9,12 +9,13 @@ socket and no clock of its own. What is put right around it (docs/design.md sect
     tail         pieces of a snapshot never commit the follower's own, unverified log (D20)
     recovering   a voter without memory does not vote and its answers do not count (rules 40, 41)
     steps        a log that differs is found in one step, at once (D19)
-    compaction   a snapshot is finished in the tick that began it (D16)
+    compaction   who needs a snapshot is not left to the library, which would spin until it has one (D16)
     elections    candidacies begin only by `campaign()`: see election.py (D14)
 
 Also: apply and callbacks never raise into the library (D5, D6); a command whose fate it forgets is reported as unknown
 (D7); log entries hold our bytes, not the library's calls, so that no method exists which could be called from remote;
-its check-quorum by arrival of answers is off, since answers may be old: rule 17 takes its place.
+its check-quorum by arrival of answers is off, since answers may be old: rule 17 takes its place; its snapshots, which
+are made, sent and read in one go, are not used: transfer.py takes their place, and the log is cut here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any, Final
 import msgspec
 import pysyncobj.syncobj
 from pysyncobj.config import SyncObjConf
-from pysyncobj.syncobj import SyncObj, SyncObjConsumer
+from pysyncobj.syncobj import SyncObj
 from pysyncobj.version import VERSION
 from twisted.logger import Logger
 
@@ -36,7 +37,19 @@ from wampha.errors import StartError
 from wampha.ledger import without_pickle
 from wampha.ledger.constants import Timing
 from wampha.ledger.entries import connects, contiguous, first_doubtful, without_known
-from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RaftBody, RequestVote, Vote
+from wampha.ledger.frames import (
+    Answer,
+    Append,
+    Entry,
+    Forwarded,
+    Piece,
+    Placed,
+    RaftBody,
+    RequestVote,
+    Taken,
+    Vote,
+)
+from wampha.ledger.transfer import Receiving, Sending, Sink, Snapshot, Source
 from wampha.ledger.transport import LinkTransport, Peer
 
 LIBRARY_VERSION: Final = "0.3.17"
@@ -47,6 +60,9 @@ NO_OP: Final = b"\x01"  # first byte of the entry with which a leader begins
 COMMAND_BYTES_MAX: Final = 1 << 18
 QUEUED_MAX: Final = 10_000  # commands that wait for a leader
 NEVER_S: Final = 1e9
+APPLIED_PER_TICK_MAX: Final = 2000  # entries; a node that catches up applies the rest in its next turns
+LOG_TIMES_MAX: Final = 4  # times log_entries_max; then nobody is waited for any more
+NOT_READY: Final = 1  # the library's serializer then takes a snapshot for not ready, and has nothing to send
 
 SUCCESS: Final = 0  # result codes of the library
 UNKNOWN_OUTCOME: Final = 7
@@ -56,9 +72,10 @@ FOLLOWER: Final = 0
 _METHODS: Final = (
     "__connectedToAnyone",
     "__doApplyCommand",
+    "__applyLogEntries",
+    "__deleteEntriesTo",
     "__generateRaftTimeout",
     "__getEntries",
-    "__loadDumpFile",
     "__onLeaderChanged",
     "__onMessageReceived",
     "__sendAppendEntries",
@@ -91,11 +108,11 @@ class Options:
     """What only tests change."""
 
     repairs: frozenset[str] = REPAIRS
-    log_entries_max: int = 50_000  # then the log is replaced by a snapshot
+    log_entries_max: int = 50_000  # then its older half goes; who needs that gets a snapshot
     batch_bytes_max: int = 1 << 20  # of one append_entries
 
 
-_SERIALIZER_FIELDS: Final = ("_Serializer__incomingTransmissionFile", "_Serializer__pid", "cancelTransmisstion")
+_SERIALIZER_FIELDS: Final = ("_Serializer__pid",)
 
 Settled = Callable[[Any, int], None]  # (what apply returned, result code of the library)
 
@@ -114,26 +131,16 @@ def check_library() -> None:
         )
 
 
-class _Table(SyncObjConsumer):  # type: ignore[misc]  # pysyncobj has no types
-    """Gives the library what it puts into a snapshot."""
-
-    def __init__(self, snapshot: Callable[[], bytes]) -> None:
-        super().__init__()
-        self._snapshot: Final = snapshot
-
-    def _serialize(self) -> bytes:
-        return self._snapshot()
-
-
 class _Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
-    """The library with those of its methods replaced that have to be; each asks the engine.
+    """The library with those of its methods replaced that have to be; each asks the engine."""
 
-    Whatever is set on this object after its constructor would travel in snapshots (D17): nothing is.
-    """
+    _SyncObj__raftCommitIndex: int
+    _SyncObj__connectedNodes: set[Peer]
 
     def __init__(self, engine: Engine, me: Peer | None, others: Iterable[Peer], transport: LinkTransport) -> None:
         self._engine: Final = engine
-        super().__init__(me, others, engine.conf(), [_Table(engine.snapshot)], transport=transport)
+        super().__init__(me, others, engine.conf(), transport=transport)
+        self._SyncObj__serializer._Serializer__pid = NOT_READY  # it never has a snapshot
 
     def _SyncObj__generateRaftTimeout(self) -> float:  # noqa: N802  # the library's name
         return self._engine.election_timeout()
@@ -164,12 +171,25 @@ class _Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
             super()._checkCommandsToApply()
 
     def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802  # the library's name
-        super()._SyncObj__tryLogCompaction()
-        if self._engine.repaired("compaction") and self._SyncObj__serializer._Serializer__pid:
-            super()._SyncObj__tryLogCompaction()
+        self._engine.trim()
 
-    def _SyncObj__loadDumpFile(self, clearJournal: bool) -> None:  # noqa: N802, N803  # the library's names
-        self._engine.install(self._SyncObj__serializer.deserialize)
+    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802  # the library's name
+        committed = self._SyncObj__raftCommitIndex
+        self._SyncObj__raftCommitIndex = min(committed, self._SyncObj__raftLastApplied + APPLIED_PER_TICK_MAX)
+        try:
+            return bool(super()._SyncObj__applyLogEntries())
+        finally:
+            self._SyncObj__raftCommitIndex = committed
+
+    def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802  # the library's name
+        behind = self._engine.behind() if self._engine.repaired("compaction") else []
+        connected = self._SyncObj__connectedNodes
+        self._SyncObj__connectedNodes = connected.difference(behind)
+        try:
+            super()._SyncObj__sendAppendEntries()
+        finally:
+            self._SyncObj__connectedNodes = connected
+        self._engine.beat(behind)
 
 
 class Engine:
@@ -187,13 +207,14 @@ class Engine:
         chance: random.Random,
         send: Callable[[str, RaftBody], bool],
         apply: Callable[[int, bytes], Any],
-        snapshot: Callable[[], bytes],
-        restore: Callable[[bytes], None],
+        snapshot: Callable[[], Source],
+        restore: Callable[[], Sink],
         counters: Counters,
         recovering: bool,
         options: Options,
     ) -> None:
-        """`apply(index, command)` is called in the order of the log, once for each command.
+        """`apply(index, command)` is called in the order of the log, once for each command; `snapshot()` begins one of
+        what has been applied, `restore()` a replacement of it.
 
         A `name` that is not among `voters` makes an observer.
         """
@@ -203,8 +224,8 @@ class Engine:
         self._chance: Final = chance
         self._send: Final = send
         self._apply: Final = apply
+        self._snapshot: Final = snapshot
         self._restore: Final = restore
-        self.snapshot: Final = snapshot
         self._counters: Final = counters
         self._options: Final = options
         self.recovering = recovering
@@ -224,7 +245,10 @@ class Engine:
             Vote: self._on_vote,
             Forwarded: self._on_forwarded,
             Placed: self._on_placed,
+            Taken: self._on_taken,
         }
+        self._sending: Final = Sending(begin=self._begin_snapshot, send=send)
+        self._receiving: Receiving | None = None
         self._me: Final = Peer(name) if name in voters else None
         self._others: Final = {voter: Peer(voter) for voter in voters if voter != name}
         self._transport: Final = LinkTransport(self._me, self._others.values(), self._outgoing)
@@ -297,6 +321,12 @@ class Engine:
         if not self._others and self.committed < self.log_end[1]:
             self._lib.doTick(0.0)  # alone: what was just appended is committed already
         self._flush()
+        self._send_snapshots()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is more to be applied at once than one tick does."""
+        return self.applied < self.committed
 
     def propose(self, command: bytes, settled: Settled) -> None:
         """Append a command once a leader is known; `settled` is called from a later `tick` or `received`, if ever."""
@@ -316,9 +346,8 @@ class Engine:
         peer = self._peer(name)
         self._enter()
         self._transport.disconnected(peer)
-        serializer = self._lib._SyncObj__serializer
-        serializer.cancelTransmisstion(peer)
-        serializer._Serializer__incomingTransmissionFile = None
+        self._sending.lost(name)
+        self._receiving = None
         if self._lib._SyncObj__raftLeader == peer:
             self._lib._SyncObj__onLeaderChanged()  # settles what was forwarded to it (D7)
             self._lib._SyncObj__raftLeader = None
@@ -434,31 +463,114 @@ class Engine:
             self._log.failure("applying entry {index} failed", index=index)
             return None
 
-    def install(self, read: Callable[[], Any]) -> None:
-        """Replace table and log by a snapshot that has arrived, unless it is older than what is applied.
+    # ---- snapshots out: the library asks, see transfer.py
 
-        Afterwards the answer says what is true whatever happened here: everything applied is in the leader's log.
+    def trim(self) -> None:
+        """Cut the older half of a log that has grown too long, but for what connected peers still need.
+
+        It grows no longer than LOG_TIMES_MAX times its bound for their sake.
         """
-        lib = self._lib
+        log, most = self._lib._SyncObj__raftLog, self._options.log_entries_max
+        length = len(log)
+        if length <= most:
+            return
+        keep = min(self.applied - 1, self.log_end[1] - most // 2)
+        needed = self._needed()
+        if needed < keep and length > LOG_TIMES_MAX * most:
+            self._counters.add("log_cuts_forced")
+            self._sending.stop()
+        else:
+            keep = min(keep, needed)
+        self._lib._SyncObj__deleteEntriesTo(keep)
+
+    def _needed(self) -> int:
+        """The first index that a leader's log must have for all who are connected."""
+        if not self.is_leader:
+            return self.applied
+        next_index, first = self._lib._SyncObj__raftNextIndex, self._lib._SyncObj__raftLog[0][1]
+        following: list[int] = [
+            next_index[peer] - 1 for peer in self._lib._SyncObj__connectedNodes if next_index[peer] > first
+        ]
+        return min([self.applied, self._sending.needed() or self.applied, *following])
+
+    def behind(self) -> list[Peer]:
+        """The connected peers that need a snapshot, since the log no longer has what they lack; in a fixed order."""
+        if not self.is_leader:
+            return []
+        next_index, first = self._lib._SyncObj__raftNextIndex, self._lib._SyncObj__raftLog[0][1]
+        behind = [peer for peer in self._lib._SyncObj__connectedNodes if next_index[peer] <= first]
+        return sorted(behind, key=lambda peer: peer.name)
+
+    def beat(self, behind: list[Peer]) -> None:
+        """The heartbeat for peers that get a snapshot instead of entries."""
+        for peer in behind:
+            self._send(peer.name, Piece(self.term, self.committed, 0, 0, b"", None))
+
+    def _send_snapshots(self) -> None:
+        self._sending.go_on(
+            [peer.name for peer in self.behind()],
+            first=self._lib._SyncObj__raftLog[0][1],
+            term=self.term,
+            commit=self.committed,
+            now=self._now(),
+        )
+
+    def _begin_snapshot(self) -> Snapshot:
+        log = self._lib._SyncObj__raftLog
+        place = self.applied - log[0][1]
+        assert place > 0, "the log always has the last two entries that were applied"
+        return Snapshot(self._snapshot(), (log[place - 1], log[place]))
+
+    def _on_taken(self, peer: Peer, taken: Taken, recovering: bool) -> None:
+        if taken.term == self.term:
+            self._sending.took(peer.name, taken.snapshot, taken.pieces, self._now())
+
+    # ---- snapshots in
+
+    def _receive(self, peer: Peer, piece: Piece) -> None:
+        """Take a piece of the leader's snapshot, and say how far we are."""
+        if piece.snapshot <= self.applied:
+            self._receiving = None
+            self._answer(peer, Answer(self.term, self.applied + 1, True, True))
+            return
+        if piece.number == 0 and not (self._receiving and self._receiving.goes_on(peer.name, piece)):
+            self._receiving = Receiving(peer.name, piece, self._restore())
+        receiving = self._receiving
+        if receiving is None or not receiving.goes_on(peer.name, piece):
+            self._send(peer.name, Taken(self.term, piece.snapshot, 0))
+            return
         try:
-            (_, table), last, previous, _ = read()
-            entry, index, term = last
-            if index > self.applied and isinstance(entry, bytes):
-                self._restore(table)
-                behind = self._verified_behind(index, term)
-                lib._SyncObj__raftLog.clear()
-                for kept in (previous, last, *behind):
-                    lib._SyncObj__raftLog.add(*kept)
-                lib._SyncObj__raftLastApplied = index
-                lib._SyncObj__raftCommitIndex = max(index, self.committed)
-                self.installed += 1
-                self._give_up_until(index)
-                self._certain = (index + 1, False)
-                return
+            receiving.add(piece)
+            if piece.ends and receiving.taken > piece.number:
+                self._receiving = None
+                self._install(receiving, piece.ends)
+                self._answer(peer, Answer(self.term, self.applied + 1, False, True))
+            else:
+                self._send(peer.name, Taken(self.term, piece.snapshot, receiving.taken))
         except Exception:
+            # The answer says what is true all the same: everything applied is in the leader's log (D18).
+            self._receiving = None
             self._counters.add("snapshots_refused")
             self._log.failure("a snapshot could not be installed")
-        self._certain = (self.applied + 1, True)
+            self._answer(peer, Answer(self.term, self.applied + 1, True, True))
+
+    def _install(self, receiving: Receiving, ends: tuple[Entry, Entry]) -> None:
+        """Replace table and log by a snapshot that is complete."""
+        lib, (previous, last) = self._lib, ends
+        if last[1] != previous[1] + 1 or last[1] <= self.applied:
+            raise ValueError("the entries at the end of the snapshot do not fit")
+        behind = self._verified_behind(last[1], last[2])
+        receiving.install()
+        lib._SyncObj__raftLog.clear()
+        for kept in (previous, last, *behind):
+            lib._SyncObj__raftLog.add(*kept)
+        lib._SyncObj__raftLastApplied = last[1]
+        lib._SyncObj__raftCommitIndex = max(last[1], self.committed)
+        self.installed += 1
+        self._give_up_until(last[1])
+
+    def _answer(self, peer: Peer, answer: Answer) -> None:
+        self._send(peer.name, answer)
 
     def _verified_behind(self, index: int, term: int) -> list[Any]:
         """The entries behind a snapshot that ends at (index, term), if the log has that entry (Raft section 7).
@@ -503,12 +615,12 @@ class Engine:
     def _on_piece(self, peer: Peer, piece: Piece, recovering: bool) -> None:
         if piece.term < self.term or not self._accept_leader(peer, piece.term):
             return
+        capped = piece
         if self.repaired("tail"):
-            piece = msgspec.structs.replace(piece, commit=min(piece.commit, self.committed))
-        try:
-            self._transport.receive(peer, piece)
-        finally:
-            self._certain = None
+            capped = msgspec.structs.replace(piece, commit=min(piece.commit, self.committed))
+        self._transport.receive(peer, capped)  # for the library it is a heartbeat
+        if piece.snapshot:
+            self._receive(peer, piece)
 
     def _accept_leader(self, peer: Peer, term: int) -> bool:
         if peer.name not in self._others:
@@ -538,8 +650,8 @@ class Engine:
             next_index[peer] = answer.next_index
         else:
             self._transport.receive(peer, answer)
-        if answer.reset and self.repaired("steps"):
-            self._flushed = (0, 0)  # begin again in this turn
+        if (answer.reset and self.repaired("steps")) or before <= lib._SyncObj__raftLog[0][1]:
+            self._flushed = (0, 0)  # begin again, or go on after a snapshot, in this turn
         if self.repaired("next"):
             least = max(2, lib._SyncObj__raftMatchIndex[peer] + 1)
             next_index[peer] = max(least, next_index[peer] if answer.reset else max(before, next_index[peer]))
@@ -571,7 +683,7 @@ class Engine:
         return self._send(peer.name, body)
 
     def _truthful(self, answer: Answer) -> Answer:
-        """Say which term is answered (D3), and after a snapshot or a conflict where to go on."""
+        """Say which term is answered (D3), and after a conflict where to go on."""
         next_index, reset = self._certain or (answer.next_index, answer.reset)
         return Answer(self.term, next_index, reset, answer.success)
 

@@ -33,11 +33,14 @@ class Append(Body, frozen=True, tag=1):
 
 
 class Piece(Body, frozen=True, tag=2):
-    """append_entries with a piece of a snapshot; without a piece while the snapshot is not ready."""
+    """append_entries with a piece of a snapshot; with `snapshot` 0 only the heartbeat for one who waits for pieces."""
 
     term: Count
     commit: Count
-    piece: tuple[bytes, bool, bool] | None  # data, first, last
+    snapshot: Count  # the index up to which it goes
+    number: Count  # of the piece, from 0
+    data: bytes
+    ends: tuple[Entry, Entry] | None  # the entries at that index and before it, with the last piece; it has no data
 
 
 class Answer(Body, frozen=True, tag=3):
@@ -96,7 +99,15 @@ class TimeoutNow(Body, frozen=True, tag=10):
     term: Count
 
 
-RaftBody = Append | Piece | Answer | RequestVote | Vote | Forwarded | Placed | PreVote | PreVoted | TimeoutNow
+class Taken(Body, frozen=True, tag=11):
+    """So many pieces of this snapshot have been taken."""
+
+    term: Count
+    snapshot: Count
+    pieces: Count
+
+
+RaftBody = Append | Piece | Answer | RequestVote | Vote | Forwarded | Placed | PreVote | PreVoted | TimeoutNow | Taken
 
 
 class Frame(msgspec.Struct, frozen=True, array_like=True):

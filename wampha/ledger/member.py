@@ -16,7 +16,7 @@ from wampha.ledger.handover import HandOver
 from wampha.ledger.lease import LeaseBook
 from wampha.state.codec import encode
 from wampha.state.commands import Command, Lead, Owner
-from wampha.state.machine import Machine
+from wampha.state.machine import Machine, Restoring
 from wampha.state.tables import Tables
 
 
@@ -57,8 +57,8 @@ class Member:
             chance=chance,
             send=send,
             apply=machine.apply,
-            snapshot=machine.snapshot,
-            restore=machine.restore,
+            snapshot=machine.begin_snapshot,
+            restore=lambda: Restoring(machine),
             counters=counters,
             recovering=recovering,
             options=options,

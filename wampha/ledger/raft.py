@@ -439,6 +439,8 @@ class RaftLedger:
         if member.engine.applied != self._reported:
             self._report(member)
         self._tell_serving()
+        if member.engine.busy:
+            self._kick()
 
     def _tell_handed_over(self) -> None:
         self._hand_over = None

@@ -74,8 +74,8 @@ class LinkTransport(Transport):  # type: ignore[misc]  # pysyncobj has no types
 
 
 def _write_append(message: Message) -> RaftBody:
-    if "serialized" in message:
-        return Piece(message["term"], message["commit_index"], message["serialized"])
+    if "serialized" in message:  # never with data: the library has no snapshots, see transfer.py
+        return Piece(message["term"], message["commit_index"], 0, 0, b"", None)
     assert "transmission" not in message, "an entry never fills a message: Engine.propose sees to it"
     previous = message["prevLogIdx"], message["prevLogTerm"]
     return Append(message["term"], message["commit_index"], *previous, tuple(message["entries"]))
@@ -123,7 +123,7 @@ def _read_piece(piece: Piece) -> Message:
         "type": "append_entries",
         "term": piece.term,
         "commit_index": piece.commit,
-        "serialized": piece.piece,
+        "serialized": None,
     }
 
 

@@ -7,13 +7,11 @@ imports two of them. Replaced for the whole process, once, when this module is i
 
 from __future__ import annotations
 
-from types import SimpleNamespace, TracebackType
-from typing import IO, Any, Final
+from typing import IO, Any
 
 import msgpack  # type: ignore[import-untyped]  # it has no types
 import pysyncobj.journal
 import pysyncobj.pickle
-import pysyncobj.serializer
 from pysyncobj.node import Node
 
 
@@ -49,27 +47,11 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"nothing of type {type(value).__name__} belongs into a log or snapshot")
 
 
-class _Uncompressed:
-    """Stands in for gzip.GzipFile: compressing a snapshot would stop the reactor 30 times longer than making it."""
-
-    def __init__(self, *, fileobj: IO[bytes], mode: str) -> None:
-        self._file: Final = fileobj
-
-    def __enter__(self) -> IO[bytes]:
-        return self._file
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-
 def _install() -> None:
     for name, function in {"dumps": dumps, "loads": loads, "dump": dump, "load": load}.items():
         setattr(pysyncobj.pickle, name, function)
     pysyncobj.journal.dumps = dumps
     pysyncobj.journal.loads = loads
-    pysyncobj.serializer.gzip = SimpleNamespace(GzipFile=_Uncompressed)
 
 
 _install()

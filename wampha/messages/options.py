@@ -35,6 +35,11 @@ def _is_list_of(kind: type) -> Callable[[Any], bool]:
     return lambda value: type(value) is list and all(type(item) is kind for item in value)
 
 
+# Who may get a publication (advanced profile, "Subscriber Black- and Whitelisting").
+RECEIVER_LISTS: Final = frozenset(
+    f"{kind}{of}" for kind in ("exclude", "eligible") for of in ("", "_authid", "_authrole")
+)
+
 _BOOL: Final = ("true or false", _is(bool))
 _TEXT: Final = ("a string", _is(str))
 _IDS: Final = ("a list of session ids", _is_list_of(int))
@@ -42,6 +47,8 @@ _TEXTS: Final = ("a list of strings", _is_list_of(str))
 _LIST: Final = ("a list", _is(list))
 _COUNT: Final = ("an integer from 0", lambda value: type(value) is int and value >= 0)
 _MATCH: Final = ("exact, prefix or wildcard", lambda value: value in ("exact", "prefix", "wildcard"))
+
+_MODE: Final = ("skip, kill or killnowait", lambda value: value in ("skip", "kill", "killnowait"))
 
 _PASSTHRU: Final = dict.fromkeys(("ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid"), _TEXT)
 _FORWARDED: Final = {"forward_for": _LIST}
@@ -64,7 +71,7 @@ _KNOWN: Final[Mapping[str, Mapping[str, tuple[str, Callable[[Any], bool]]]]] = {
         **_PASSTHRU,
         **_FORWARDED,
     },
-    "CANCEL": {"mode": _TEXT, **_FORWARDED},
+    "CANCEL": {"mode": _MODE, **_FORWARDED},
     "REGISTER": {
         "match": _MATCH,
         "invoke": _TEXT,
@@ -84,10 +91,11 @@ class OptionsReader:
     Small maps are remembered by their bytes: clients send the same few again and again.
     """
 
-    def __init__(self, family: Family, message: str, depth_max: int) -> None:
+    def __init__(self, family: Family, message: str, depth_max: int, receivers_max: int) -> None:
         self._family: Final = family
         self._message: Final = message
         self._depth_max: Final = depth_max
+        self._receivers_max: Final = receivers_max
         self._checks: Final = _KNOWN[message]
         self._remembered: dict[bytes, Options] = {EMPTY_MAP[family]: NO_OPTIONS}
 
@@ -114,6 +122,8 @@ class OptionsReader:
     def _checked(self, options: Any) -> Options:
         if not is_map(options):
             raise ValueError("options are no map with string keys")
+        if self._message == "PUBLISH":
+            self._cut_lists(options)
         if tree_exceeds(options, self._depth_max):
             raise ProtocolViolation(f"{self._message} has options nested deeper than {self._depth_max}")
         present = {key: value for key, value in options.items() if value is not None and value is not cbor2.undefined}
@@ -123,6 +133,13 @@ class OptionsReader:
         kept = for_binary({key: value for key, value in present.items() if key not in _ROUTERS_OWN})
         _require_portable(kept)
         return kept or NO_OPTIONS
+
+    def _cut_lists(self, options: dict[str, Any]) -> None:
+        """Shorten lists of receivers that the broker will refuse for their length, before they cost more time."""
+        for name in RECEIVER_LISTS.intersection(options):
+            entries = options[name]
+            if type(entries) is list and len(entries) > self._receivers_max:
+                options[name] = entries[: self._receivers_max + 1]
 
 
 def _require_portable(options: Options) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from wampha.messages.model import Options
+from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.payload import Payload
 
 
@@ -33,8 +33,9 @@ class Forward(msgspec.Struct, frozen=True, array_like=True, tag=1):
     topic: str
     publication: int
     publisher: Originator
-    options: Options
+    options: Options  # of the PUBLISH
     payload: Payload
+    details: Options = NO_OPTIONS  # of the EVENT, but for what differs between subscriptions
 
 
 class Invoke(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -46,7 +47,7 @@ class Invoke(msgspec.Struct, frozen=True, array_like=True, tag=2):
     procedure: str  # as called
     callee: int  # session id
     caller: Originator
-    options: Options
+    details: Options  # of the INVOCATION, as far as the caller's home can say
     payload: Payload
 
 
@@ -56,10 +57,11 @@ class Answer(enum.IntEnum):
     RESULT = 0
     ERROR = 1
     NOT_DELIVERED = 2  # nothing has been sent to the callee: the caller's home may choose again (rule 3)
+    PROGRESS = 3  # it goes on: a result on the way
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """The end of a call, on its way to the caller's home."""
+    """The end of a call, or a progressive result, on its way to the caller's home."""
 
     call: int
     answer: Answer
@@ -69,10 +71,22 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class CancelInvoke(msgspec.Struct, frozen=True, array_like=True, tag=4):
-    """The caller of `call` is gone or does not wait any longer; later replies are dropped."""
+    """The caller of `call` is gone, or has canceled it, or its time is over.
+
+    The modes are those of CANCEL. After `skip` and `killnowait` later replies are dropped; `kill` waits for one.
+    """
 
     call: int
-    reason: str
+    reason: str  # an error URI
+    mode: str
 
 
-Relayed = Forward | Invoke | Reply | CancelInvoke
+class InvokeMore(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The next part of a progressive call, for the callee that got the first (`Invoke`)."""
+
+    call: int
+    more: bool  # another part will follow
+    payload: Payload
+
+
+Relayed = Forward | Invoke | Reply | CancelInvoke | InvokeMore

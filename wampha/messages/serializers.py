@@ -33,8 +33,10 @@ _READERS: Final[Mapping[Family, Any]] = {
     Family.CBOR: CborReader,
 }
 
+_HELLO: Final = 1
+_MORE_FEATURES: Final = frozenset(("call_cancelling", "payload_passthru_mode", "progressive_call_invocations"))
 _SESSION_CLASSES: Final[Mapping[int, Any]] = {
-    1: autobahn_message.Hello,
+    _HELLO: autobahn_message.Hello,
     3: autobahn_message.Abort,
     5: autobahn_message.Authenticate,
     6: autobahn_message.Goodbye,
@@ -53,7 +55,7 @@ class Wire:
         super().__init__()
         depth_max = limits.nesting_depth_max
         names = [form.name for form in grammar.FORMS.values()]
-        options = {name: OptionsReader(self.family, name, depth_max) for name in names}
+        options = {name: OptionsReader(self.family, name, depth_max, limits.publish_receivers_max) for name in names}
         self._depth_max = depth_max
         self._elements_max = limits.message_elements_max
         self._counters = counters
@@ -149,9 +151,21 @@ def _session_message(message: list[Any]) -> Any:
         if type(element) is dict and "roles" in element:
             element["roles"] = _without_absent(element["roles"], 3)
     try:
-        return _SESSION_CLASSES[message[0]].parse(present)
+        parsed = _SESSION_CLASSES[message[0]].parse(present)
+        if message[0] == _HELLO:
+            _keep_features(parsed.roles, present[2]["roles"])
+        return parsed
     except Exception as error:  # ProtocolError, InvalidUriError, AssertionError, TypeError, ...: Autobahn's checks
         raise ProtocolViolation(_sentence(f"{name} cannot be read", error)) from None
+
+
+def _keep_features(roles: Mapping[str, Any], announced: Mapping[str, Any]) -> None:
+    # Autobahn's classes of roles drop what they do not know.
+    for role, features in roles.items():
+        for name in _MORE_FEATURES.intersection(announced[role].get("features", ())):
+            if type(announced[role]["features"][name]) is not bool:
+                raise ValueError(f"feature {name!r} of role {role!r} must be true or false")
+            setattr(features, name, announced[role]["features"][name])
 
 
 def _without_absent(value: Any, levels: int) -> Any:

@@ -23,7 +23,7 @@ def of_tables(tables: Tables) -> dict[str, Any]:
     return {
         "routes": sum(len(index) for index in tables.routes.values()),
         "registrations": sum(len(index) for index in tables.registrations.values()),
-        "digest": hashlib.blake2b(snapshot.encode(tables), digest_size=8).hexdigest(),
+        "digest": hashlib.blake2b(b"".join(snapshot.encode(tables)), digest_size=8).hexdigest(),
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from wampha.counters import Counters
-from wampha.errors import InvalidArgument, NoSuchSubscription, Unavailable
+from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import (
     NO_OPTIONS,
@@ -27,9 +27,11 @@ from wampha.messages.relayed import THE_ROUTER, Forward
 from wampha.names.ids import Ids
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
+from wampha.routing.audience import Audience, check_lists
+from wampha.routing.details import event_details
 from wampha.routing.docket import Docket, Undecided
+from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Ledger, Outbox
-from wampha.routing.replies import carried
 from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
@@ -99,13 +101,19 @@ class Broker:
         topic, options = publish.topic, publish.options
         self._uris.check(topic)
         check_not_reserved(topic)
-        publisher.permissions.require("publish", topic)
+        verdict = publisher.permissions.require("publish", topic)
+        details, audience = NO_OPTIONS, None
+        if options or verdict is not PLAIN:
+            _check_passthru(publisher, options)
+            check_lists(options, self._limits.publish_receivers_max)
+            details = event_details(options, verdict, publisher.originator)
+            audience = Audience.of(options)
         publication = self._ids.publication()
         self._counters.add("publications")
         excluded = None if options.get("exclude_me") is False else publisher
-        owners = self._deliver(topic, publication, carried(options), publish.payload, excluded)
+        owners = self._deliver(topic, publication, details, publish.payload, excluded, audience=audience)
         if owners:
-            forward = Forward(self._realm, topic, publication, publisher.originator, options, publish.payload)
+            forward = Forward(self._realm, topic, publication, publisher.originator, options, publish.payload, details)
             for owner in owners:
                 self._outbox.forward(owner, forward)
         if options.get("acknowledge") is True:
@@ -122,10 +130,9 @@ class Broker:
 
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
-        topic = forward.topic
-        self._deliver(
-            topic, forward.publication, carried(forward.options), forward.payload, spare_slow=topic in ABOUT_SLOW
-        )
+        topic, publication, payload = forward.topic, forward.publication, forward.payload
+        audience = Audience.of(forward.options) if forward.options else None
+        self._deliver(topic, publication, forward.details, payload, audience=audience, spare_slow=topic in ABOUT_SLOW)
 
     def _deliver(
         self,
@@ -135,6 +142,7 @@ class Broker:
         payload: Payload,
         excluded: Session | None = None,
         *,
+        audience: Audience | None = None,
         spare_slow: bool = False,
     ) -> Iterable[Owner]:
         """Deliver to this node's subscribers; returns the other nodes that have some, each once."""
@@ -151,6 +159,8 @@ class Broker:
                     receivers = subscription.receivers = tuple(subscription.members)
                 if excluded in subscription.members:
                     receivers = tuple(session for session in receivers if session is not excluded)
+                if audience is not None:
+                    receivers = tuple(filter(audience.admits, receivers))
                 if spare_slow:
                     receivers = tuple(session for session in receivers if not session.client.slow)
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
@@ -233,6 +243,12 @@ class Broker:
         self._by_id.pop(subscription.id, None)
         del self._subscriptions[subscription.key.match, subscription.key.uri]
         self._rows.withdraw(subscription.key)
+
+
+def _check_passthru(publisher: Session, options: Options) -> None:
+    # Advanced profile, "Payload Passthru Mode": its use without its announcement is a protocol error.
+    if options.get("ppt_scheme") and not publisher.features.publisher_passthru:
+        raise ProtocolViolation("PUBLISH with ppt_scheme by a publisher that did not announce payload_passthru_mode.")
 
 
 def _match_of(options: Options) -> str:

@@ -2,7 +2,7 @@
 
 A call is known at two places: at the caller's home as a `PendingCall`, at the callee's home under the id of its
 INVOCATION. If both are this node, the same object stands in both; else the callee's home keeps a `Served`, which knows
-whom to answer. Only the caller's home answers the caller.
+whom to answer. Only the caller's home answers the caller, and it alone knows how long the caller wants to wait.
 """
 
 from __future__ import annotations
@@ -10,51 +10,77 @@ from __future__ import annotations
 from typing import Final
 
 from wampha.counters import Counters
-from wampha.errors import Canceled, NoSuchProcedure, ProtocolViolation, WampError
-from wampha.messages.model import NO_OPTIONS, Call, Error, Options, Result
+from wampha.errors import Canceled, NoSuchProcedure, ProtocolViolation, TimedOut, WampError
+from wampha.limits import Limits
+from wampha.messages.model import NO_OPTIONS, Call, Error, Interrupt, Options, Result
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import Answer, CancelInvoke, Reply
-from wampha.routing.ports import Outbox
+from wampha.routing.ports import Clock, Outbox
 from wampha.routing.replies import CALL, refusal, sentence_of
 from wampha.routing.session import Session
+from wampha.routing.timeouts import Timeout, Timeouts
 from wampha.state.commands import Owner
 from wampha.state.tables import Registration
 
 _UNKNOWN: Final = {"outcome": "unknown"}  # the callee may have done the work, wholly, in part or not at all
 
 
-class PendingCall:
+# CANCEL.Options.mode (advanced profile, "Call Canceling")
+SKIP: Final = "skip"
+KILL: Final = "kill"
+KILLNOWAIT: Final = "killnowait"
+
+
+class Work:
+    """What the callee's home knows of a call while one of its sessions works on it."""
+
+    __slots__ = ("callee", "interrupted", "invocation", "registration", "shown")
+
+    callee: Session | None  # while it is worked on; then the rest is there, too
+    invocation: int  # the id of its INVOCATION
+    registration: int  # INVOCATION.Registration, likewise
+    shown: Options  # INVOCATION.Details, likewise
+    interrupted: bool  # its end was asked for by mode `kill`
+
+
+class PendingCall(Work):
     """A CALL of a session of this node that waits for its end."""
 
-    __slots__ = ("attempts", "call", "callee", "caller", "ended", "invocation", "number", "target")
+    __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "parts", "target", "timeout")
 
-    def __init__(self, caller: Session, call: Call) -> None:
+    def __init__(self, caller: Session, call: Call, details: Options = NO_OPTIONS) -> None:
+        self.callee = None
+        self.interrupted = False
         self.caller: Final = caller
-        self.call: Final = call
+        self.call: Final = call  # its first part, if it is a progressive one
+        self.details: Final = details  # of any INVOCATION for it
         self.ended = False
+        self.more = bool(details) and "progress" in details  # another part will follow
+        self.parts = 1
         self.attempts = 0
         self.target: Registration | None = None  # whom it was sent to last
-        self.callee: Session | None = None  # at this node, with the id of its INVOCATION
-        self.invocation = 0
         self.number = 0  # at another node: the number under which that node knows it
+        self.timeout: Timeout | None = None
 
 
-class Served:
+class Served(Work):
     """A call that came from another node, while a callee of this one works on it."""
 
-    __slots__ = ("callee", "invocation", "number", "source")
+    __slots__ = ("number", "source")
 
     def __init__(self, source: Owner, number: int) -> None:
+        self.callee = None
+        self.interrupted = False
         self.source: Final = source
         self.number: Final = number
-        self.callee: Session | None = None
-        self.invocation = 0
 
 
 class Calls:
     """All calls of one node, as caller's home and as callee's home."""
 
-    def __init__(self, *, counters: Counters, outbox: Outbox) -> None:
+    def __init__(self, *, limits: Limits, counters: Counters, clock: Clock, outbox: Outbox) -> None:
+        self._limits: Final = limits
+        self._timeouts: Final = Timeouts(clock=clock, expired=self._timed_out)
         self._counters: Final = counters
         self._outbox: Final = outbox
         self._elsewhere: Final[dict[Owner, dict[int, PendingCall]]] = {}  # callee's home -> number -> call
@@ -63,13 +89,21 @@ class Calls:
 
     # ---- the caller's side
 
-    def open(self, caller: Session, call: Call) -> PendingCall:
-        """Remember a call; raises ProtocolViolation if its request id is in use."""
-        if call.request in caller.calls:
-            raise ProtocolViolation(f"CALL with request id {call.request}, which an earlier CALL still uses.")
-        pending = caller.calls[call.request] = PendingCall(caller, call)
+    def open(self, caller: Session, call: Call, details: Options) -> PendingCall:
+        """Remember a call; its request id is not in use."""
+        pending = caller.calls[call.request] = PendingCall(caller, call, details)
         self._counters.add("calls")
         return pending
+
+    def limit(self, pending: PendingCall, seconds: float) -> None:
+        """Let the call wait so long for its first result, and for each that follows."""
+        pending.timeout = self._timeouts.start(pending, seconds)
+
+    def progress(self, pending: PendingCall, details: Options, payload: Payload) -> None:
+        """Send a RESULT that is not the last."""
+        if pending.timeout is not None:
+            self._timeouts.restart(pending.timeout)
+        pending.caller.client.send(Result(pending.call.request, {**details, "progress": True}, payload))
 
     def result(self, pending: PendingCall, details: Options, payload: Payload) -> None:
         """End the call with RESULT."""
@@ -90,7 +124,18 @@ class Calls:
         assert not pending.ended, "a CALL ends exactly once"
         pending.ended = True
         del pending.caller.calls[pending.call.request]
+        if pending.timeout is not None:
+            self._timeouts.end(pending.timeout)
+        if pending.more:
+            self._expect_parts(pending)
         self._counters.add("calls_ended")
+
+    def _expect_parts(self, pending: PendingCall) -> None:
+        # The caller does not know of the end yet, and may go on (advanced profile, "Continuations on Completed Calls").
+        unfinished = pending.caller.unfinished
+        if len(unfinished) >= self._limits.session_calls_max:
+            del unfinished[next(iter(unfinished))]
+        unfinished[pending.call.request] = None
 
     def await_reply(self, pending: PendingCall, owner: Owner) -> int:
         """Expect the end of the call from another node; returns the number under which it is sent there."""
@@ -106,34 +151,62 @@ class Calls:
             self._counters.add("late_yields")
         return pending
 
-    def forget(self, pending: PendingCall) -> None:
-        """Wait no longer for the callee: what it answers later is dropped."""
+    def awaited(self, source: Owner, number: int) -> PendingCall | None:
+        """The call of which `source` tells something; None likewise. It goes on."""
+        pending = self._elsewhere.get(source, {}).get(number)
+        if pending is None:
+            self._counters.add("late_yields")
+        return pending
+
+    def abandon(self, pending: PendingCall, mode: str, reason: str) -> None:
+        """Wait no longer for the callee: what it answers later is dropped.
+
+        By mode `killnowait` it gets INTERRUPT for that reason, if it announced that it understands it.
+        """
         if pending.callee is not None:
-            pending.callee.invocations.pop(pending.invocation, None)
-            pending.callee = None
+            self._drop(pending, mode, reason)
         elif pending.target is not None:
             owner = pending.target.owner
             if self._elsewhere.get(owner, {}).pop(pending.number, None) is not None:
-                self._outbox.forward(owner, CancelInvoke(pending.number, Canceled.uri))
+                self._outbox.forward(owner, CancelInvoke(pending.number, reason, mode))
 
-    def cancel(self, pending: PendingCall) -> None:
-        """The caller waits no longer: ERROR at once (advanced profile, "Call Canceling", mode `skip`)."""
-        self.forget(pending)
-        self.refuse(pending, Canceled("The caller canceled the call.", _UNKNOWN))
+    def cancel(self, pending: PendingCall, mode: str) -> None:
+        """The caller does not want the result any more: ERROR at once, unless by mode `kill` the callee answers."""
+        self._counters.add("calls_canceled")
+        if mode != KILL or not self._kill(pending):
+            self.abandon(pending, mode, Canceled.uri)
+            self.refuse(pending, canceled_by_caller())
+
+    def _kill(self, pending: PendingCall) -> bool:
+        """Ask the callee to end the call now; whether an answer can be waited for."""
+        if pending.callee is not None:
+            return self._interrupt(pending, KILL, Canceled.uri)
+        if pending.target is None or pending.interrupted:
+            return pending.interrupted
+        cancel = CancelInvoke(pending.number, Canceled.uri, KILL)
+        pending.interrupted = self._outbox.forward(pending.target.owner, cancel)
+        return pending.interrupted
 
     def caller_left(self, session: Session) -> None:
-        """End the session's calls without a word."""
+        """End the session's calls without a word (basic profile, "Caller Leaving During an RPC Invocation")."""
         for pending in list(session.calls.values()):
-            self.forget(pending)
+            self.abandon(pending, KILLNOWAIT, Canceled.uri)
             self._end(pending)
+
+    def _timed_out(self, pending: PendingCall) -> None:
+        self._counters.add("calls_timed_out")
+        self.abandon(pending, KILLNOWAIT, TimedOut.uri)
+        self.refuse(pending, TimedOut("The call had no result within its timeout.", _UNKNOWN))
 
     # ---- the callee's side
 
-    def invoked(self, callee: Session, work: PendingCall | Served) -> int:
+    def invoked(self, callee: Session, work: PendingCall | Served, registration: int, details: Options) -> int:
         """Allot the id of the INVOCATION by which `callee` gets to know this work."""
         callee.invoked += 1
         work.callee = callee
         work.invocation = callee.invoked
+        work.registration = registration
+        work.shown = details
         callee.invocations[callee.invoked] = work
         return callee.invoked
 
@@ -150,11 +223,17 @@ class Calls:
         """
         work = callee.invocations.pop(invocation, None)
         if work is None:
+            return self.working(callee, invocation)
+        self._released(work)
+        return work
+
+    def working(self, callee: Session, invocation: int) -> PendingCall | Served | None:
+        """What the callee works on under this id; None, or ProtocolViolation, likewise. It goes on."""
+        work = callee.invocations.get(invocation)
+        if work is None:
             if not 0 < invocation <= callee.invoked:
                 raise ProtocolViolation(f"An answer to INVOCATION {invocation}, which was never sent.")
             self._counters.add("late_yields")
-            return None
-        self._released(work)
         return work
 
     def _released(self, work: PendingCall | Served) -> None:
@@ -162,11 +241,50 @@ class Calls:
         if isinstance(work, Served):
             self._served.get(work.source, {}).pop(work.number, None)
 
-    def canceled_by_caller(self, source: Owner, number: int) -> None:
-        """The caller at another node waits no longer: ignore what the callee answers."""
-        served = self._served.get(source, {}).pop(number, None)
-        if served is not None and served.callee is not None:
-            served.callee.invocations.pop(served.invocation, None)
+    def refuse_served(self, served: Served, error: WampError) -> None:
+        """No callee works on it: tell the caller's home why."""
+        del self._served[served.source][served.number]
+        self.reply_error(served, error)
+
+    def served(self, source: Owner, number: int) -> Served | None:
+        """Another node's call that a callee of this one works on."""
+        return self._served.get(source, {}).get(number)
+
+    def canceled_there(self, source: Owner, cancel: CancelInvoke) -> None:
+        """The caller at another node waits no longer, or only for what the callee says now (mode `kill`)."""
+        served = self.served(source, cancel.call)
+        if served is None or (cancel.mode == KILL and self._interrupt(served, KILL, cancel.reason)):
+            return
+        self.stop_serving(served, cancel.mode, cancel.reason)
+        if cancel.mode == KILL:
+            self.reply_error(served, canceled_by_caller())
+
+    def stop_serving(self, served: Served, mode: str, reason: str) -> None:
+        """What the callee answers is dropped from here on; `mode` and `reason` as in `abandon`."""
+        del self._served[served.source][served.number]
+        self._drop(served, mode, reason)
+
+    def reply_error(self, served: Served, error: WampError) -> None:
+        """Tell the caller's home that the call ended with the router's own ERROR."""
+        reply = Reply(served.number, Answer.ERROR, error.uri, NO_OPTIONS, sentence_of(error))
+        self._outbox.forward(served.source, reply)
+
+    def _drop(self, work: Work, mode: str, reason: str) -> None:
+        assert work.callee is not None, "only what is worked on is dropped"
+        if mode != SKIP:
+            self._interrupt(work, KILLNOWAIT, reason)
+        del work.callee.invocations[work.invocation]
+        work.callee = None
+
+    def _interrupt(self, work: Work, mode: str, reason: str) -> bool:
+        """Send INTERRUPT if the callee announced that it understands it; `kill` once only. Whether it got any."""
+        assert work.callee is not None, "only who works on a call is interrupted"
+        if not work.callee.features.callee_cancels:
+            return False
+        if mode != KILL or not work.interrupted:
+            work.interrupted = True
+            work.callee.client.send(Interrupt(work.invocation, {"mode": mode, "reason": reason}))
+        return True
 
     def callee_left(self, session: Session) -> None:
         """End all that the session worked on: nobody knows how far it got."""
@@ -174,8 +292,7 @@ class Calls:
         for work in list(session.invocations.values()):
             self._released(work)
             if isinstance(work, Served):
-                reply = Reply(work.number, Answer.ERROR, error.uri, NO_OPTIONS, sentence_of(error))
-                self._outbox.forward(work.source, reply)
+                self.reply_error(work, error)
             else:
                 self.refuse(work, error)
         session.invocations.clear()
@@ -187,12 +304,8 @@ class Calls:
         error = Canceled("The callee's node was lost before it answered.", _UNKNOWN)
         for pending in self._elsewhere.pop(owner, {}).values():
             self.refuse(pending, error)
-        self._drop_served(owner)
-
-    def _drop_served(self, owner: Owner) -> None:
         for served in self._served.pop(owner, {}).values():
-            if served.callee is not None:
-                served.callee.invocations.pop(served.invocation, None)
+            self._drop(served, KILLNOWAIT, Canceled.uri)
 
     def nodes(self) -> list[Owner]:
         """The incarnations that calls of this node wait for, or that wait for calls here."""
@@ -201,8 +314,15 @@ class Calls:
     def clear(self) -> None:
         """Forget all: this node's incarnation has ended, and its sessions with it."""
         self._elsewhere.clear()
-        for owner in list(self._served):
-            self._drop_served(owner)
+        for calls in self._served.values():
+            for served in calls.values():
+                self._drop(served, SKIP, Canceled.uri)
+        self._served.clear()
+
+
+def canceled_by_caller() -> Canceled:
+    """The ERROR for a call that its caller gave up."""
+    return Canceled("The caller canceled the call.", _UNKNOWN)
 
 
 def not_registered(procedure: str) -> NoSuchProcedure:

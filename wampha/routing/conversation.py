@@ -83,6 +83,12 @@ class Conversation:
             self._router.counters.add("protocol_violations")
             self._abort(violation.uri, str(violation))
 
+    def undelivered(self, error: Any) -> None:
+        """A progressive RESULT could not be sent to the client; `error` is the ERROR that ends the call instead."""
+        if self._state is State.OPEN:
+            assert self._realm is not None and self._session is not None, "an open session has a realm"
+            self._realm.dealer.undelivered(self._session, error)
+
     def lost(self) -> None:
         """The connection is gone."""
         self._end()

@@ -9,6 +9,8 @@ from typing import Final
 
 from wampha.counters import Counters
 from wampha.errors import (
+    Canceled,
+    FeatureNotSupported,
     InvalidArgument,
     InvalidUri,
     NoSuchRegistration,
@@ -16,6 +18,7 @@ from wampha.errors import (
     ProcedureAlreadyExists,
     ProtocolViolation,
     Unavailable,
+    WampError,
 )
 from wampha.limits import Limits
 from wampha.messages.model import (
@@ -32,11 +35,13 @@ from wampha.messages.model import (
     Yield,
 )
 from wampha.messages.payload import NOTHING, Payload
-from wampha.messages.relayed import Answer, Invoke, Reply
+from wampha.messages.relayed import Answer, Invoke, InvokeMore, Originator, Reply
 from wampha.names.uri import EXACT, UriRules, check_not_reserved
 from wampha.routing import replies
-from wampha.routing.calls import Calls, PendingCall, Served, not_registered
+from wampha.routing.calls import KILLNOWAIT, Calls, PendingCall, Served, canceled_by_caller, not_registered
+from wampha.routing.details import call_details, fitted
 from wampha.routing.docket import Docket, Undecided
+from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Ledger, Outbox
 from wampha.routing.replies import carried, sentence_of
 from wampha.routing.rows import REGISTRATIONS, RowKey, Rows
@@ -51,12 +56,13 @@ _ATTEMPTS_MAX: Final = 3  # nodes a call is offered to before it is refused; onl
 class Offer:
     """A procedure that a session of this node offers, or has asked to."""
 
-    __slots__ = ("_dealer", "id", "key", "session", "undecided")
+    __slots__ = ("_dealer", "discloses", "id", "key", "session", "undecided")
 
-    def __init__(self, dealer: Dealer, key: RowKey, session: Session) -> None:
+    def __init__(self, dealer: Dealer, key: RowKey, session: Session, *, discloses: bool) -> None:
         self._dealer: Final = dealer
         self.key: Final = key
         self.session: Final = session
+        self.discloses: Final = discloses  # its INVOCATIONs say who calls
         self.id = 0  # unknown until REGISTERED was queued
         self.undecided: Undecided | None = None
 
@@ -89,7 +95,9 @@ class Dealer:
         rows: Rows,
         docket: Docket,
         calls: Calls,
+        timeout_unit_s: float,
     ) -> None:
+        """`timeout_unit_s`: what a `timeout` of 1 means; by the specification a millisecond."""
         self._realm: Final = realm
         self._uris: Final = uris
         self._limits: Final = limits
@@ -99,6 +107,7 @@ class Dealer:
         self._rows: Final = rows
         self._docket: Final = docket
         self._calls: Final = calls
+        self._timeout_unit_s: Final = timeout_unit_s
         self._offers: Final[dict[str, Offer]] = {}  # procedure -> the offer of this node
         self._by_id: Final[dict[int, Offer]] = {}  # registration id -> those whose REGISTERED was queued
 
@@ -114,7 +123,8 @@ class Dealer:
         if procedure in self._offers:
             raise ProcedureAlreadyExists(f"{procedure!r} is registered already.")
         self._check_bound(session)
-        offer = Offer(self, RowKey(REGISTRATIONS, self._realm, EXACT, procedure), session)
+        discloses = register.options.get("disclose_caller") is True
+        offer = Offer(self, RowKey(REGISTRATIONS, self._realm, EXACT, procedure), session, discloses=discloses)
         self._offers[procedure] = offer
         offer.undecided = undecided = Undecided(session, replies.REGISTER, register.request, offer.withdraw)
         self._rows.want(offer.key, session.id, offer)
@@ -171,13 +181,48 @@ class Dealer:
 
     def call(self, caller: Session, call: Call) -> None:
         """Send an INVOCATION to the procedure's owner, at this node or another."""
-        procedure = call.procedure
+        if call.request in caller.calls or call.request in caller.unfinished:
+            self._continue(caller, call)
+            return
+        procedure, options = call.procedure, call.options
         self._uris.check(procedure)
-        caller.permissions.require("call", procedure)
+        verdict = caller.permissions.require("call", procedure)
+        details, timeout = NO_OPTIONS, 0
+        if options or verdict is not PLAIN:
+            details = call_details(caller, options, verdict)
+            timeout = options.get("timeout", 0)
         if len(caller.calls) >= self._limits.session_calls_max:
             self._counters.add("session_bounds_reached")
             raise Unavailable(f"A session may have {self._limits.session_calls_max} calls that wait for their end.")
-        self._choose(self._calls.open(caller, call))
+        pending = self._calls.open(caller, call, details)
+        if timeout:
+            self._calls.limit(pending, timeout * self._timeout_unit_s)
+        self._choose(pending)
+
+    def _continue(self, caller: Session, call: Call) -> None:
+        """The next part of a progressive call, or of one that has ended meanwhile; all options but one are frozen."""
+        pending = caller.calls.get(call.request)
+        more = call.options.get("progress") is True
+        if pending is None or pending.call.procedure != call.procedure:
+            self._counters.add("late_parts")
+            if not more:
+                caller.unfinished.pop(call.request, None)
+        elif not pending.more:
+            raise ProtocolViolation(f"CALL with request id {call.request}, which an earlier CALL still uses.")
+        else:
+            pending.more = more
+            pending.parts += 1
+            self._pass_on(pending, more, call.payload)
+
+    def _pass_on(self, pending: PendingCall, more: bool, payload: Payload) -> None:
+        if pending.callee is not None:
+            self._send_part(pending, more, payload)
+            return
+        assert pending.target is not None, "a call that has not ended was sent to somebody"
+        if not self._outbox.forward(pending.target.owner, InvokeMore(pending.number, more, payload)):
+            sentence = "A part of the call could not be sent to the callee's node."
+            self._calls.abandon(pending, KILLNOWAIT, Canceled.uri)
+            self._calls.refuse(pending, Canceled(sentence, {"outcome": "unknown"}))
 
     def _choose(self, pending: PendingCall) -> None:
         target = self._ledger.tables.registration(self._realm, EXACT, pending.call.procedure)
@@ -195,8 +240,11 @@ class Dealer:
         offer = self._by_id.get(target.id)
         if offer is None or offer.session.id != target.session:
             self._calls.refuse(pending, not_registered(target.procedure))
-        else:
-            self._send_invocation(offer, pending, pending.call.options, pending.call.payload)
+            return
+        try:
+            self._send_invocation(offer, pending, pending.caller.originator, pending.details, pending.call.payload)
+        except FeatureNotSupported as error:
+            self._calls.refuse(pending, error)
 
     def _invoke_there(self, pending: PendingCall, target: Registration) -> None:
         call, caller = pending.call, pending.caller
@@ -208,7 +256,7 @@ class Dealer:
             call.procedure,
             target.session,
             caller.originator,
-            call.options,
+            pending.details,
             call.payload,
         )
         if not self._outbox.forward(target.owner, invoke):
@@ -216,9 +264,11 @@ class Dealer:
             self._calls.refuse(pending, Unavailable("The callee's node cannot be reached now; nothing was sent to it."))
 
     def replied(self, pending: PendingCall, reply: Reply) -> None:
-        """Another node has ended a call, or has not delivered it (rule 3)."""
+        """Another node has ended a call, or tells of a result on the way, or has not delivered it (rule 3)."""
         if reply.answer is Answer.RESULT:
-            self._calls.result(pending, carried(reply.options), reply.payload)
+            self._result(pending, reply.options, reply.payload)
+        elif reply.answer is Answer.PROGRESS:
+            self._progress(pending, reply.options, reply.payload)
         elif reply.answer is Answer.ERROR:
             self._calls.error(pending, carried(reply.options), reply.error, reply.payload)
         else:
@@ -227,9 +277,11 @@ class Dealer:
     def _choose_again(self, pending: PendingCall, why: str) -> None:
         """Nothing has been sent to the callee, so another owner may be asked; the same would answer the same."""
         target = self._ledger.tables.registration(self._realm, EXACT, pending.call.procedure)
-        if not self._ledger.serving():
+        if pending.interrupted:
+            self._calls.refuse(pending, canceled_by_caller())
+        elif not self._ledger.serving():
             self._calls.refuse(pending, Unavailable("This node does not serve at the moment; nothing was called."))
-        elif target != pending.target and pending.attempts < _ATTEMPTS_MAX:
+        elif target != pending.target and pending.attempts < _ATTEMPTS_MAX and pending.parts == 1:
             self._choose(pending)
         elif why == Unavailable.uri:
             self._calls.refuse(pending, Unavailable("The callee's node does not serve now; nothing was sent to it."))
@@ -240,7 +292,28 @@ class Dealer:
         """CANCEL of a call that has ended is no error: the two may cross."""
         pending = caller.calls.get(cancel.request)
         if pending is not None:
-            self._calls.cancel(pending)
+            self._calls.cancel(pending, cancel.options.get("mode", KILLNOWAIT))
+
+    def undelivered(self, caller: Session, error: Error) -> None:
+        """The caller could not be sent a progressive RESULT: the call ends, since what follows would make no sense."""
+        pending = caller.calls.get(error.request)
+        if pending is not None:
+            self._calls.abandon(pending, KILLNOWAIT, error.error)
+            self._calls.error(pending, error.details, error.error, error.payload)
+
+    def _result(self, pending: PendingCall, options: Options, payload: Payload) -> None:
+        if options.get("ppt_scheme") and not pending.caller.features.caller_passthru:
+            self._calls.refuse(pending, _caller_lacks_passthru())
+        else:
+            self._calls.result(pending, carried(options), payload)
+
+    def _progress(self, pending: PendingCall, options: Options, payload: Payload) -> None:
+        if options.get("ppt_scheme") and not pending.caller.features.caller_passthru:
+            error = _caller_lacks_passthru()
+            self._calls.abandon(pending, KILLNOWAIT, error.uri)
+            self._calls.refuse(pending, error)
+        else:
+            self._calls.progress(pending, carried(options), payload)
 
     # ---- INVOCATION, at the callee's home
 
@@ -253,23 +326,72 @@ class Dealer:
         if offer is None or offer.session.id != invoke.callee or not self._owns(offer):
             self._outbox.forward(source, not_delivered(invoke.call))
             return
-        self._send_invocation(offer, self._calls.serve(source, invoke.call), invoke.options, invoke.payload)
+        served = self._calls.serve(source, invoke.call)
+        try:
+            self._send_invocation(offer, served, invoke.caller, invoke.details, invoke.payload)
+        except FeatureNotSupported as error:
+            self._calls.refuse_served(served, error)
+
+    def invoke_more(self, served: Served, part: InvokeMore) -> None:
+        """Another node's progressive call goes on; what cannot be delivered ends it (rule 2)."""
+        if self._ledger.serving():
+            self._send_part(served, part.more, part.payload)
+        else:
+            error = Canceled("The callee's node could not deliver a part of the call.", {"outcome": "unknown"})
+            self._calls.stop_serving(served, KILLNOWAIT, error.uri)
+            self._calls.reply_error(served, error)
 
     def _owns(self, offer: Offer) -> bool:
         row = self._ledger.tables.registration(self._realm, EXACT, offer.key.uri)
         return row is not None and row.owner == self._ledger.owner and row.session == offer.session.id
 
-    def _send_invocation(self, offer: Offer, work: PendingCall | Served, options: Options, payload: Payload) -> None:
-        request = self._calls.invoked(offer.session, work)
-        offer.session.client.send(Invocation(request, offer.id, carried(options), payload))
+    def _send_invocation(
+        self, offer: Offer, work: PendingCall | Served, caller: Originator, details: Options, payload: Payload
+    ) -> None:
+        if details or offer.discloses:
+            details = fitted(details, offer, caller)
+        request = self._calls.invoked(offer.session, work, offer.id, details)
+        offer.session.client.send(Invocation(request, offer.id, details, payload))
+
+    def _send_part(self, work: PendingCall | Served, more: bool, payload: Payload) -> None:
+        """A later part of a progressive call, with the details of the first."""
+        assert work.callee is not None, "a part follows the first one to its callee"
+        details = work.shown
+        if not more:
+            details = {name: value for name, value in details.items() if name != "progress"}
+        work.callee.client.send(Invocation(work.invocation, work.registration, details, payload))
 
     def yielded(self, callee: Session, result: Yield) -> None:
         """The callee's result, on its way to the caller."""
+        options = result.options
+        if options:
+            if options.get("ppt_scheme") and not callee.features.callee_passthru:
+                raise ProtocolViolation("YIELD with ppt_scheme by a callee that announced no payload_passthru_mode.")
+            if options.get("progress") is True:
+                self._progressed(callee, result)
+                return
         work = self._calls.answered(callee, result.request)
         if isinstance(work, Served):
-            self._reply(work, Reply(work.number, Answer.RESULT, "", result.options, result.payload))
+            self._reply(work, Reply(work.number, Answer.RESULT, "", options, result.payload))
+        elif options and work is not None:
+            self._result(work, options, result.payload)
         elif work is not None:
-            self._calls.result(work, carried(result.options), result.payload)
+            self._calls.result(work, NO_OPTIONS, result.payload)
+
+    def _progressed(self, callee: Session, result: Yield) -> None:
+        work = self._calls.working(callee, result.request)
+        if work is None:
+            return
+        if "receive_progress" not in work.shown:
+            self._counters.add("progress_unwanted")
+        elif isinstance(work, PendingCall):
+            self._progress(work, result.options, result.payload)
+        elif not self._outbox.forward(
+            work.source, Reply(work.number, Answer.PROGRESS, "", result.options, result.payload)
+        ):
+            error = _too_large_between_nodes()
+            self._calls.stop_serving(work, KILLNOWAIT, error.uri)
+            self._calls.reply_error(work, error)
 
     def failed(self, callee: Session, error: Error) -> None:
         """The callee's error, on its way to the caller."""
@@ -293,14 +415,20 @@ class Dealer:
     def _reply(self, served: Served, reply: Reply) -> None:
         """Tell the caller's home how the call ended. What no frame can hold becomes an ERROR: a CALL always ends."""
         if not self._outbox.forward(served.source, reply):
-            error = PayloadSizeExceeded("The callee's answer is too large for the way to the caller's node.")
-            sentence = sentence_of(error)
-            self._outbox.forward(served.source, Reply(served.number, Answer.ERROR, error.uri, NO_OPTIONS, sentence))
+            self._calls.reply_error(served, _too_large_between_nodes())
 
 
 def not_delivered(call: int, why: str = "") -> Reply:
     """Nothing has been sent to the callee (rule 3)."""
     return Reply(call, Answer.NOT_DELIVERED, why, NO_OPTIONS, NOTHING)
+
+
+def _too_large_between_nodes() -> WampError:
+    return PayloadSizeExceeded("The callee's answer is too large for the way to the caller's node.")
+
+
+def _caller_lacks_passthru() -> WampError:
+    return FeatureNotSupported("The callee answered in payload passthru mode, which the caller did not announce.")
 
 
 def _check_policy(options: Options) -> None:

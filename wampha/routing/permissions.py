@@ -3,6 +3,7 @@
 Denied unless allowed. For a concrete URI the most specific permission decides: an exact one before the longest prefix
 before the wildcard with the longest literal beginning. A pattern subscription receives whatever its pattern matches,
 so it needs one permission that covers the whole pattern and allows it, and none inside the pattern that denies.
+The decisive permission also says whether the session's identity is disclosed, and how far it is trusted.
 """
 
 from __future__ import annotations
@@ -17,16 +18,32 @@ from wampha.names.uri import EXACT, PREFIX
 from wampha.routing.slow import SlowPolicy
 
 ACTIONS: Final = ("call", "register", "publish", "subscribe")
+_DISCLOSED: Final = (("call", "caller"), ("publish", "publisher"))  # action -> who does it
 _VERDICTS_MAX: Final = 10_000  # verdicts remembered per role and action; more empty the memory
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a role may do with the URIs that match; `allow` holds some of `ACTIONS`."""
+    """What a role may do with the URIs that match; `allow` and `disclose` hold some of `ACTIONS`."""
 
     uri: str
     match: str
     allow: frozenset[str]
+    disclose: frozenset[str] = frozenset()
+    trustlevel: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a role may do with one URI, and what the router says of the session that does it."""
+
+    allowed: bool
+    disclose: bool = False  # the identity goes along, whether asked for or not
+    trustlevel: int | None = None
+
+
+PLAIN: Final = Verdict(allowed=True)  # the one that adds nothing
+_REFUSED: Final = Verdict(allowed=False)
 
 
 class Permissions:
@@ -39,15 +56,19 @@ class Permissions:
         self._index: Final[PatternIndex[Permission]] = PatternIndex()
         for permission in {(each.match, each.uri): each for each in permissions}.values():
             self._index.add(permission.match, permission.uri, permission)
-        self._verdicts: Final[dict[str, dict[str, bool]]] = {action: {} for action in ACTIONS}
+        self._verdicts: Final[dict[str, dict[str, Verdict]]] = {action: {} for action in ACTIONS}
 
-    def require(self, action: str, uri: str) -> None:
-        """Raise NotAuthorized unless the role may do `action` of `ACTIONS` with a concrete URI."""
-        allowed = self._verdicts[action].get(uri)
-        if allowed is None:
-            allowed = self._decide(action, uri)
-        if not allowed:
+    def require(self, action: str, uri: str) -> Verdict:
+        """Raise NotAuthorized unless the role may do `action` of `ACTIONS` with a concrete URI.
+
+        Returns `PLAIN` itself if the router has nothing to add.
+        """
+        verdict = self._verdicts[action].get(uri)
+        if verdict is None:
+            verdict = self._decide(action, uri)
+        if verdict is _REFUSED:
             raise NotAuthorized(f"This session's role does not allow to {action} {uri!r}.")
+        return verdict
 
     def require_pattern(self, action: str, match: str, pattern: str) -> None:
         """Raise NotAuthorized unless the role may do `action` with everything that the pattern matches."""
@@ -58,14 +79,13 @@ class Permissions:
                 f"This session's role does not allow to {action} everything that {match} pattern {pattern!r} matches."
             )
 
-    def _decide(self, action: str, uri: str) -> bool:
-        decisive = self._index.first(uri)
-        allowed = decisive is not None and action in decisive.allow
+    def _decide(self, action: str, uri: str) -> Verdict:
+        verdict = _verdict(self._index.first(uri), action)
         verdicts = self._verdicts[action]
         if len(verdicts) >= _VERDICTS_MAX:
             verdicts.clear()
-        verdicts[uri] = allowed
-        return allowed
+        verdicts[uri] = verdict
+        return verdict
 
     def _pattern_allowed(self, action: str, match: str, pattern: str) -> bool:
         covering = [each for each in self._index if _covers(each, match, pattern)]
@@ -76,6 +96,14 @@ class Permissions:
             for each in self._index
             if each not in covering and _overlap(each.match, each.uri, match, pattern)
         )
+
+
+def _verdict(decisive: Permission | None, action: str) -> Verdict:
+    if decisive is None or action not in decisive.allow:
+        return _REFUSED
+    if action not in decisive.disclose and decisive.trustlevel is None:
+        return PLAIN
+    return Verdict(allowed=True, disclose=action in decisive.disclose, trustlevel=decisive.trustlevel)
 
 
 def _specificity(permission: Permission) -> tuple[int, int]:
@@ -135,6 +163,7 @@ class RealmRules:
     roles: Mapping[str, Permissions]
     strict_uris: bool = False
     slow_clients: SlowPolicy = SlowPolicy.DISCONNECT
+    timeout_unit_s: float = 0.001
 
     @classmethod
     def of(cls, realm: Any) -> RealmRules:
@@ -145,6 +174,8 @@ class RealmRules:
                     uri=each.uri,
                     match=str(each.match),
                     allow=frozenset(action for action in ACTIONS if getattr(each.allow, action)),
+                    disclose=frozenset(action for action, role in _DISCLOSED if getattr(each.disclose, role)),
+                    trustlevel=each.trustlevel,
                 )
                 for each in role.permissions
             )
@@ -155,4 +186,5 @@ class RealmRules:
             roles=roles,
             strict_uris=realm.uri_check == "strict",
             slow_clients=SlowPolicy(realm.slow_clients),
+            timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,
         )

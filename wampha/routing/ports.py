@@ -20,7 +20,8 @@ class Client(Protocol):
         """Queue one message of `messages.model`; messages leave in the order of these calls. Never raises.
 
         What the client's serializer or size limit cannot express is answered by the transport: a RESULT becomes an
-        ERROR, an INVOCATION is answered in a later turn by an ERROR in the callee's place.
+        ERROR, an INVOCATION is answered in a later turn by an ERROR in the callee's place. Of a progressive RESULT the
+        core is told before `send` returns (`Conversation.undelivered`): the call has ended then.
         """
 
     @property

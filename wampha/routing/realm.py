@@ -76,6 +76,7 @@ class Realm:
             rows=rows,
             docket=docket,
             calls=calls,
+            timeout_unit_s=rules.timeout_unit_s,
         )
         self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
             Publish: self.broker.publish,

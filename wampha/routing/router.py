@@ -11,12 +11,13 @@ from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import CancelInvoke, Forward, Invoke, Relayed, Reply
+from wampha.messages.relayed import Answer, CancelInvoke, Forward, Invoke, InvokeMore, Relayed, Reply
 from wampha.names.ids import Ids
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
 from wampha.routing.dealer import not_delivered
 from wampha.routing.docket import Docket
+from wampha.routing.features import ClientFeatures
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
 from wampha.routing.realm import Realm
@@ -28,9 +29,26 @@ from wampha.state.commands import Owner
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 
 # WELCOME.Details.roles: only what a test proves is announced.
+_BROKER_FEATURES: Final = (
+    "pattern_based_subscription",
+    "payload_passthru_mode",
+    "publication_trustlevels",
+    "publisher_exclusion",
+    "publisher_identification",
+    "subscriber_blackwhite_listing",
+)
+_DEALER_FEATURES: Final = (
+    "call_canceling",
+    "call_timeout",
+    "call_trustlevels",
+    "caller_identification",
+    "payload_passthru_mode",
+    "progressive_call_invocations",
+    "progressive_call_results",
+)
 _ROLES: Final[Options] = {
-    "broker": {"features": {"pattern_based_subscription": True, "publisher_exclusion": True}},
-    "dealer": {"features": {}},
+    "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
+    "dealer": {"features": dict.fromkeys(_DEALER_FEATURES, True)},
 }
 
 
@@ -56,7 +74,7 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
-        self._calls: Final = Calls(counters=counters, outbox=outbox)
+        self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
@@ -66,6 +84,7 @@ class Router:
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
             Invoke: self._invoked,
+            InvokeMore: self._invoked_more,
             Reply: self._replied,
             CancelInvoke: self._canceled,
         }
@@ -122,7 +141,12 @@ class Router:
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
         grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
         session = Session(
-            session_id=self._session_id(), realm=realm.name, grant=grant, permissions=permissions, client=client
+            session_id=self._session_id(),
+            realm=realm.name,
+            grant=grant,
+            permissions=permissions,
+            client=client,
+            features=ClientFeatures.of(hello.roles),
         )
         self._sessions[session.id] = session
         self.counters.add("sessions_opened")
@@ -215,13 +239,20 @@ class Router:
         else:
             realm.dealer.invoke(source, invoke)
 
+    def _invoked_more(self, source: Owner, part: InvokeMore) -> None:
+        served = self._calls.served(source, part.call)
+        if served is not None:
+            assert served.callee is not None, "a callee works on what is served"
+            self._realms[served.callee.realm].dealer.invoke_more(served, part)
+
     def _replied(self, source: Owner, reply: Reply) -> None:
-        pending = self._calls.replied(source, reply.call)
+        find = self._calls.awaited if reply.answer is Answer.PROGRESS else self._calls.replied
+        pending = find(source, reply.call)
         if pending is not None:
             self._realms[pending.caller.realm].dealer.replied(pending, reply)
 
     def _canceled(self, source: Owner, cancel: CancelInvoke) -> None:
-        self._calls.canceled_by_caller(source, cancel.call)
+        self._calls.canceled_there(source, cancel)
 
     # ---- the ledger
 

@@ -8,9 +8,9 @@ There is no stored state such as "adding": `want` is local truth, `have` is the 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, NamedTuple, Protocol
 
 from wampha.counters import Counters
@@ -26,12 +26,13 @@ from wampha.state.commands import (
     RemoveRoute,
 )
 from wampha.state.machine import SINGLE
-from wampha.state.tables import Tables
+from wampha.state.tables import Registration, Route, Tables
 
 ROUTES: Final = "routes"
 REGISTRATIONS: Final = "registrations"
 NOTHING: Final = 0  # wanted or standing: no row
 SUBSCRIBERS: Final = 1  # the only thing a route can want; a registration wants a session id
+_NEVER: Final = -1  # `_Row.sure` of a row with a proposal whose outcome is not known (rule 32)
 _RETRIES_PER_TICK: Final = 500  # rows in doubt that are proposed again at once; bounds the reactor turn
 # A proposal counts as lost after a second. With more in flight than are decided in that time, all would be proposed
 # again for ever, and none of them acknowledged.
@@ -121,14 +122,14 @@ _OWN_CHANGES: Final[dict[type, Callable[[Any], RowKey]]] = {
 class _Row:
     """What is wanted under one key, and what is known of it."""
 
-    __slots__ = ("dirty", "farewells", "flight", "key", "queued", "want", "watcher")
+    __slots__ = ("farewells", "flight", "key", "queued", "sure", "want", "watcher")
 
-    def __init__(self, key: RowKey) -> None:
+    def __init__(self, key: RowKey, sure: int) -> None:
         self.key: Final = key
+        self.sure = sure  # in which tables nothing is in doubt about it; see `Rows._tables`
         self.want = NOTHING
         self.watcher: Watcher | None = None
         self.flight = 0  # number of the proposal in flight; 0: none (rule 31)
-        self.dirty = False  # the outcome of an earlier proposal is not known (rule 32)
         self.queued = False  # stands in the queue for the claim
         self.farewells: tuple[tuple[int, Callable[[], None]], ...] = ()  # (value that goes, whom to tell)
 
@@ -141,6 +142,8 @@ class Rows:
         self._counters: Final = counters
         self._rows: dict[RowKey, _Row] = {}
         self._due: dict[RowKey, None] = {}  # to be looked at in the next tick, oldest first
+        self._doubted: Iterator[RowKey] = iter(())  # to be looked at after those, since a snapshot came
+        self._tables = 0  # snapshots that came: each makes every row dirty at once
         self._unclaimed: list[tuple[int, int, _Row]] = []  # heap of (index, tie-break, row) that wait for the claim
         self._number = 0  # of the last proposal of this incarnation (rule 30)
         self._flights = 0  # proposals in flight
@@ -154,7 +157,7 @@ class Rows:
         row = self._rows.get(key)
         known = row is not None
         if row is None:
-            row = self._rows[key] = _Row(key)
+            row = self._rows[key] = _Row(key, self._tables)
         row.want = value
         row.watcher = watcher
         if known:
@@ -193,22 +196,33 @@ class Rows:
             key = key_of(change)
             row = self._rows.get(key)
             if row is None:
-                row = self._rows[key] = _Row(key)
+                row = self._rows[key] = _Row(key, self._tables)
             self._look(row)
 
     def installed(self) -> None:
-        """The tables were replaced: every own row is in doubt (rule 32), and so is one that nobody wants."""
+        """The tables were replaced: every own row is in doubt (rule 32), and so is one that nobody wants.
+
+        They are looked at in the next ticks; there may be very many.
+        """
         owner, tables = self._ledger.owner, self._ledger.tables
-        standing = [RowKey(ROUTES, realm, row.match, row.topic) for realm, row in tables.routes_of(owner)]
-        standing += [
-            RowKey(REGISTRATIONS, realm, row.match, row.procedure) for realm, row in tables.registrations_of(owner)
-        ]
+        self._tables += 1
+        self._doubted = chain(
+            list(self._rows),
+            self._strays(list(tables.routes_of(owner)), list(tables.registrations_of(owner)), self._tables),
+        )
+
+    def _strays(
+        self, routes: list[tuple[str, Route]], registrations: list[tuple[str, Registration]], tables: int
+    ) -> Iterator[RowKey]:
+        """Rows of this incarnation that nobody wants, each made known."""
+        standing = chain(
+            (RowKey(ROUTES, realm, row.match, row.topic) for realm, row in routes),
+            (RowKey(REGISTRATIONS, realm, row.match, row.procedure) for realm, row in registrations),
+        )
         for key in standing:
             if key not in self._rows:
-                self._rows[key] = _Row(key)
-        for key, row in self._rows.items():
-            row.dirty = True
-            self._due[key] = None
+                self._rows[key] = _Row(key, tables - 1)
+                yield key
 
     def ticked(self) -> None:
         """Propose again what is in doubt, a bounded number at a time."""
@@ -216,7 +230,9 @@ class Rows:
         self.claim()
 
     def _look_at_due(self, count: int) -> None:
-        for key in list(islice(self._due, count)):
+        if count > len(self._due):
+            self._due.update(dict.fromkeys(islice(self._doubted, count - len(self._due))))
+        for key in list(islice(self._due, max(0, count))):
             del self._due[key]
             row = self._rows.get(key)
             if row is not None:
@@ -234,6 +250,7 @@ class Rows:
         """The incarnation is dead: its rows died with it, and numbers begin anew (rules 4, 28, 30)."""
         self._rows = {}
         self._due = {}
+        self._doubted = iter(())
         self._unclaimed = []
         self._number = 0
         self._flights = 0
@@ -247,7 +264,7 @@ class Rows:
 
     def _agreed(self, row: _Row) -> Standing | None:
         """The row as the table shows it, if that is what is wanted and nothing is open about it."""
-        if row.flight or row.dirty:
+        if row.flight or row.sure != self._tables:
             return None
         standing = self._have(row)
         return standing if standing is not None and standing.value == row.want else None
@@ -261,9 +278,10 @@ class Rows:
             return
         standing = self._have(row)
         have = NOTHING if standing is None else standing.value
-        if row.farewells and not row.dirty:
+        dirty = row.sure != self._tables
+        if row.farewells and not dirty:
             self._bid_farewell(row, have)
-        if row.dirty or row.want != have:
+        if dirty or row.want != have:
             self._propose(row, have)
         elif standing is None:
             self._rows.pop(row.key, None)
@@ -302,11 +320,11 @@ class Rows:
         self._flights -= 1
         if outcome not in (Outcome.OK, Outcome.TAKEN):
             self._counters.add("rows_doubted")
-            row.dirty = True
+            row.sure = _NEVER
             self._due[row.key] = None
             return
         # It was applied, and with it every earlier proposal for this key has lost its force (rule 30).
-        row.dirty = False
+        row.sure = self._tables
         if outcome is Outcome.TAKEN and row.want == added:
             self._refused(row)
         self._look(row)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from wampha.auth.grant import Grant
 from wampha.messages.relayed import Originator
+from wampha.routing.features import NO_FEATURES, ClientFeatures
 from wampha.routing.permissions import Permissions
 from wampha.routing.ports import Client
 
@@ -24,6 +25,7 @@ class Session:
         "authrole",
         "calls",
         "client",
+        "features",
         "id",
         "invocations",
         "invoked",
@@ -34,20 +36,32 @@ class Session:
         "registrations",
         "subscriptions",
         "undecided",
+        "unfinished",
     )
 
-    def __init__(self, *, session_id: int, realm: str, grant: Grant, permissions: Permissions, client: Client) -> None:
+    def __init__(
+        self,
+        *,
+        session_id: int,
+        realm: str,
+        grant: Grant,
+        permissions: Permissions,
+        client: Client,
+        features: ClientFeatures = NO_FEATURES,
+    ) -> None:
         self.id: Final = session_id
         self.realm: Final = realm
         self.authid: Final = grant.authid
         self.authrole: Final = grant.authrole
         self.permissions: Final = permissions
         self.client: Final = client
+        self.features: Final = features
         self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
         self.open = True
         self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
         self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
+        self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
         self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first

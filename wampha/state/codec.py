@@ -28,7 +28,11 @@ _DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(
 
 
 class UnreadableError(ValueError):
-    """The bytes are no command, or one of a version that this release does not know."""
+    """The bytes are no command and no snapshot."""
+
+
+class UnsupportedError(UnreadableError):
+    """The bytes are of a version that this release does not know."""
 
 
 def encode(command: Command) -> bytes:
@@ -39,7 +43,7 @@ def encode(command: Command) -> bytes:
 def decode(data: bytes) -> Command:
     """The command of these bytes; raises UnreadableError and nothing else, whatever they are."""
     if data[:1] != _HEAD:
-        raise UnreadableError(f"A command of version {data[:1].hex() or 'none'}; this release reads {VERSION}.")
+        raise UnsupportedError(f"A command of version {data[:1].hex() or 'none'}; this release reads {VERSION}.")
     try:
         command: Command = _DECODER.decode(memoryview(data)[1:])
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -7,7 +7,7 @@ no set. What it changed is told as a list of changes in the order of the log.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from wampha.counters import Counters
@@ -38,9 +38,26 @@ from wampha.state.commands import (
     RemoveRoute,
     Up,
 )
+from wampha.state.snapshot import Decoder, Encoder
 from wampha.state.tables import DEAD_MAX, Node, Registration, Route, Tables
 
 SINGLE: Final = "single"
+
+
+class Restoring:
+    """A snapshot on its way into a machine, which keeps its tables until `install`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine: Final = machine
+        self._decoder: Final = Decoder()
+
+    def add(self, piece: bytes) -> None:
+        """Take the next piece; raises codec.UnreadableError."""
+        self._decoder.add(piece)
+
+    def install(self) -> None:
+        """Replace the machine's tables; raises codec.UnreadableError if pieces are missing."""
+        self._machine.install(self._decoder.tables())
 
 
 class Machine:
@@ -50,6 +67,7 @@ class Machine:
         self.tables = Tables()
         self._counters: Final = counters
         self._changes: list[Change] = []
+        self._encoder: Encoder | None = None  # of the snapshot begun last
         self._handlers: Final[dict[type, Callable[[int, Any], Outcome]]] = {
             Lead: self._lead,
             Up: self._up,
@@ -79,18 +97,29 @@ class Machine:
         changes, self._changes = self._changes, []
         return changes
 
-    def snapshot(self) -> bytes:
-        """All tables as bytes; equal for equal tables."""
+    def begin_snapshot(self) -> Encoder:
+        """A snapshot of the tables as they are now, to be made in pieces while they change; ends one begun before."""
+        if self._encoder:
+            self._encoder.stop()
+        self._encoder = Encoder(self.tables)
+        return self._encoder
+
+    def snapshot(self) -> list[bytes]:
+        """All pieces of a snapshot at once, for checks; equal for equal tables."""
         return snapshot.encode(self.tables)
 
-    def restore(self, data: bytes) -> None:
-        """Replace all tables by those of a snapshot and forget pending changes; raises codec.UnreadableError."""
-        self.tables = snapshot.decode(data)
+    def restore(self, pieces: Iterable[bytes]) -> None:
+        """Replace all tables by those of a whole snapshot; raises codec.UnreadableError."""
+        self.install(snapshot.decode(pieces))
+
+    def install(self, tables: Tables) -> None:
+        """Replace all tables by those of a snapshot, and forget pending changes."""
+        self.tables = tables
         self._changes = []
 
     def digest(self) -> bytes:
         """32 bytes that are equal on two nodes exactly if their tables are."""
-        return hashlib.sha256(self.snapshot()).digest()
+        return hashlib.sha256(b"".join(self.snapshot())).digest()
 
     # ---- nodes
 
@@ -143,14 +172,37 @@ class Machine:
 
     def _bury(self, owner: Owner, reason: str) -> None:
         """Rule 28: all rows of the incarnation go in one entry, and it never comes back."""
+        self._bury_routes(owner)
+        self._bury_registrations(owner)
         tables = self.tables
-        for realm, route in list(tables.routes_of(owner)):
-            self._drop_route(realm, route, owner)
-        for realm, registration in list(tables.registrations_of(owner)):
-            self._drop_registration(realm, registration)
         del tables.up[owner], tables.nodes[owner], tables.number[owner]
         self._remember_dead(owner.incarnation)
         self._changes.append(NodeGone(owner, reason))
+
+    # An owner may have as many rows as there are topics, and they go in one turn: so not one by one.
+
+    def _bury_routes(self, owner: Owner) -> None:
+        encoder = self._encoder
+        for realm, routes in list(self.tables.routes.items()):
+            gone = [route for route in routes if owner in route.owners]
+            for route in gone:
+                if encoder:
+                    encoder.before(route)
+                del route.owners[owner]
+            self._changes += [RouteRemoved(owner, realm, route.match, route.topic, route.id) for route in gone]
+            routes.remove_all([(route.match, route.topic) for route in gone if not route.owners])
+            if not routes:
+                del self.tables.routes[realm]
+
+    def _bury_registrations(self, owner: Owner) -> None:
+        for realm, rows in list(self.tables.registrations.items()):
+            gone = [row for row in rows if row.owner == owner]
+            self._changes += [
+                RegistrationRemoved(owner, realm, row.match, row.procedure, row.id, row.session) for row in gone
+            ]
+            rows.remove_all([(row.match, row.procedure) for row in gone])
+            if not rows:
+                del self.tables.registrations[realm]
 
     def _remember_dead(self, incarnation: int) -> None:
         dead = self.tables.dead
@@ -188,6 +240,8 @@ class Machine:
             self.tables.routes_in(add.realm).add(add.match, add.topic, route)
         # A row that stands keeps its index: everybody who applied that entry knows the row since.
         if add.owner not in route.owners:
+            if self._encoder:
+                self._encoder.before(route)
             route.owners[add.owner] = index
             self._changes.append(RouteAdded(add.owner, add.realm, add.match, add.topic, route.id))
         return Outcome.OK
@@ -203,6 +257,8 @@ class Machine:
         return Outcome.OK
 
     def _drop_route(self, realm: str, route: Route, owner: Owner) -> None:
+        if self._encoder:
+            self._encoder.before(route)
         del route.owners[owner]
         if not route.owners:
             _remove_pattern(self.tables.routes, realm, route.match, route.topic)
@@ -243,5 +299,5 @@ class Machine:
 def _remove_pattern(by_realm: dict[str, PatternIndex[Any]], realm: str, match: str, uri: str) -> None:
     index = by_realm[realm]
     index.remove(match, uri)
-    if not len(index):
+    if not index:
         del by_realm[realm]

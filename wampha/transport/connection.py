@@ -33,6 +33,8 @@ class Conversation(Protocol):
 
     def violated(self, violation: ProtocolViolation) -> None: ...
 
+    def undelivered(self, error: Any) -> None: ...
+
     def lost(self) -> None: ...
 
     def slow_policy(self) -> SlowPolicy: ...
@@ -203,15 +205,19 @@ class ClientConnection:
     def unsendable(self, message: Any, problem: WamphaError) -> None:
         """A message that this client cannot be sent: the session goes on where WAMP has an answer for it.
 
-        EVENT: left out. RESULT: the caller gets an ERROR instead. INVOCATION: the dealer is told as if the callee had
-        answered with an ERROR. ERROR: sent without its payload. Anything else is owed: the connection is closed.
+        EVENT: left out. RESULT: the caller gets an ERROR instead; the dealer is told if it was not the last one.
+        INVOCATION: the dealer is told as if the callee had answered with an ERROR. ERROR: sent without its payload.
+        Anything else is owed: the connection is closed.
         """
         counters = self.service.counters
         if isinstance(message, Event):
             counters.add("events_undeliverable")
             return
         counters.add("messages_unsendable")
-        if isinstance(message, Result):
+        if isinstance(message, Result) and "progress" in message.details:
+            if self._conversation is not None:
+                self._conversation.undelivered(_refusal(_CALL, message.request, problem))
+        elif isinstance(message, Result):
             self.outbox.send(_refusal(_CALL, message.request, problem))
         elif isinstance(message, Invocation):
             # In a later turn: the dealer is in the middle of this call.

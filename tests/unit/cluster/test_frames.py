@@ -20,14 +20,15 @@ from wampha.cluster.frames import (
 )
 from wampha.messages.model import NO_OPTIONS
 from wampha.messages.payload import NOTHING, Family, Payload
-from wampha.messages.relayed import Answer, CancelInvoke, Invoke, Originator, Reply
+from wampha.messages.relayed import Answer, CancelInvoke, Invoke, InvokeMore, Originator, Reply
 
 MIB = 1024 * 1024
 RELAYED = (
     forward(2**53, b"\x93\x01\x02\x03"),
     Invoke(1, "realm1", 9, "com.add", 2**53, Originator(1, "a", "b"), {"_x": [1, None, b"\0"]}, NOTHING),
     Reply(1, Answer.ERROR, "com.failed", NO_OPTIONS, Payload(Family.JSON, 2, b'[1],{"a":2}')),
-    CancelInvoke(2**53, "killed"),
+    CancelInvoke(2**53, "wamp.error.canceled", "kill"),
+    InvokeMore(2**53, True, NOTHING),
 )
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from wampha.cluster.frames import FrameReader
 from wampha.cluster.handshake import (
+    VERSIONS,
     Channel,
     Handshake,
     HandshakeRefused,
@@ -84,7 +85,7 @@ def test_members_come_together_and_know_each_other():
     assert (dialer.peer.name, dialer.peer.life, dialer.peer.incarnation) == ("n1", 10, 100)
     assert (acceptor.peer.name, acceptor.peer.life, acceptor.peer.incarnation) == ("n2", 20, 200)
     assert acceptor.channel is Channel.DATA
-    assert dialer.version == acceptor.version == 1
+    assert dialer.version == acceptor.version == VERSIONS[1]
 
 
 def test_without_a_secret_on_either_side_members_come_together():
@@ -98,7 +99,7 @@ def test_without_a_secret_on_either_side_members_come_together():
     [
         ({"cluster": "other"}, {}, Refusal.CLUSTER),
         ({"configuration": configuration_hash("demo", VOTERS[::-1], {"F": 1.5})}, {}, Refusal.CONFIGURATION),
-        ({"versions": (2, 3)}, {}, Refusal.VERSION),
+        ({"versions": (VERSIONS[1] + 1, VERSIONS[1] + 2)}, {}, Refusal.VERSION),
         ({"versions": (1, 1)}, {"versions": (2, 3)}, Refusal.VERSION),
         ({"name": "n1"}, {}, Refusal.OWN_NAME),
         ({"expects": "n3"}, {}, Refusal.EXPECTED),

@@ -264,10 +264,10 @@ def test_tls_is_refused_and_not_ignored(files: Files) -> None:
     assert problem.startswith("8:10: listeners[0].tls: is not available")
 
 
-def test_disclosure_is_refused_and_not_ignored(files: Files) -> None:
-    role = "- {name: guest, permissions: [{uri: a, disclose: {caller: true, publisher: false}}]}"
+def test_a_trustlevel_is_an_integer_from_0(files: Files) -> None:
+    role = "- {name: guest, permissions: [{uri: a, trustlevel: -1}]}"
     problem = files.problem(SMALLEST.replace("- name: guest", role))
-    assert problem.endswith("permissions[0].disclose.caller: is not available yet: set it to false, or leave it out")
+    assert "permissions[0].trustlevel: should be" in problem
 
 
 @pytest.mark.parametrize("key", ["realms", "listeners"])

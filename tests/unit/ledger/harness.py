@@ -9,9 +9,32 @@ from typing import Any
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
 from wampha.ledger.engine import COMMAND, REPAIRS, Engine, Options
-from wampha.ledger.frames import Append, RaftBody, Vote
+from wampha.ledger.frames import Append, Piece, RaftBody, Vote
 
 VOTERS = ("a", "b", "c")
+
+
+class Pieces:
+    """A table of two pieces, to be read; what is written shows in `restored`."""
+
+    def __init__(self, restored: list[bytes]) -> None:
+        self._left = [b"ta", b"ble"]
+        self._got: list[bytes] = []
+        self._restored = restored
+
+    def piece(self) -> bytes | None:
+        return self._left.pop(0) if self._left else None
+
+    def stop(self) -> None:
+        self._left.clear()
+
+    def add(self, piece: bytes) -> None:
+        if piece == b"garbage":
+            raise ValueError(piece)
+        self._got.append(piece)
+
+    def install(self) -> None:
+        self._restored.append(b"".join(self._got))
 
 
 class Bench:
@@ -40,8 +63,8 @@ class Bench:
             chance=random.Random(1),
             send=self._send,
             apply=apply or (lambda index, command: self.applied.append((index, command)) or "applied"),
-            snapshot=lambda: b"table",
-            restore=self.restored.append,
+            snapshot=lambda: Pieces(self.restored),
+            restore=lambda: Pieces(self.restored),
             counters=self.counters,
             recovering=recovering,
             options=Options(repairs=repairs, **options),
@@ -74,6 +97,13 @@ class Bench:
         )
         self.engine.received("b", Append(term, commit, *previous, commands), False)
         self.engine.tick()
+
+    def snapshot(self, term: int, up_to: int, *pieces: bytes, entry_term: int = 1) -> None:
+        """The leader b sends a snapshot that ends at `up_to`."""
+        ends = ((COMMAND, up_to - 1, entry_term), (COMMAND, up_to, entry_term))
+        for number, piece in enumerate(pieces):
+            self.engine.received("b", Piece(term, 40, up_to, number, piece, None), False)
+        self.engine.received("b", Piece(term, 40, up_to, len(pieces), b"", ends), False)
 
     def elect(self) -> None:
         """Make it the leader of term 1."""

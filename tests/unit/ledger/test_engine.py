@@ -8,13 +8,14 @@ from typing import Any
 import pysyncobj.syncobj
 import pytest
 
-from tests.unit.ledger.harness import Bench
+from tests.unit.ledger.harness import Bench, Pieces
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.ledger import engine as engine_module
+from wampha.ledger import transfer
 from wampha.ledger.constants import Timing
 from wampha.ledger.engine import COMMAND, NO_OP, REPAIRS, SUCCESS, UNKNOWN_OUTCOME, Engine, Options, check_library
-from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RequestVote, Vote
+from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RequestVote, Taken, Vote
 
 
 @pytest.fixture(params=[True, False], ids=["with", "without"])
@@ -40,15 +41,17 @@ class TestLibrary:
     def test_no_method_can_be_called_through_the_log(self) -> None:
         assert Bench().engine._lib._idToMethod == {}
 
-    def test_d17_nothing_of_ours_travels_in_a_snapshot(self) -> None:
-        bench = Bench()
-        bench.append(1, (1, 0), (2, 1), (3, 1), commit=3)
-        library = bench.engine._lib
-        library.forceLogCompaction()
+    def test_d17_the_library_makes_no_snapshots_in_which_its_attributes_would_travel(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[object] = []
+        monkeypatch.setattr(pysyncobj.serializer.Serializer, "serialize", lambda *arguments: made.append(arguments))
+        bench = Bench(log_entries_max=4)
+        bench.append(1, (1, 0), *[(index, 1) for index in range(2, 41)], commit=40)
+        bench.engine._lib.forceLogCompaction()
         bench.engine.tick()
-        (own, table), *_ = library._SyncObj__serializer.deserialize()
-        assert own == {"_SyncObj__enabledCodeVersion": 0}
-        assert table == b"table"
+        assert bench.log()[0] == (38, 1)
+        assert made == []
 
     def test_each_engine_gives_the_library_its_own_clock(self) -> None:
         one, two = Bench(), Bench()
@@ -96,10 +99,8 @@ class TestKnownEntries:
         assert bench.counters["log_conflicts"] == 1
 
     def test_entries_from_before_the_own_snapshot_are_refused_without_alarm(self) -> None:
-        bench = Bench()
+        bench = Bench(log_entries_max=2)
         bench.append(1, (1, 0), *[(index, 1) for index in range(2, 41)], commit=40)
-        bench.engine._lib.forceLogCompaction()
-        bench.engine.tick()
         bench.taken(Answer)
         bench.append(1, (9, 1), (10, 1), (11, 1), commit=40)
         assert bench.taken(Answer) == [Answer(1, 41, True, False)]
@@ -202,19 +203,11 @@ class TestAnswers:
         assert bench.engine.committed == 1
 
 
-class TestSnapshots:
-    def a_snapshot(self, up_to: int) -> bytes:
-        source = Bench()
-        source.append(1, (1, 0), *[(index, 1) for index in range(2, up_to + 1)], commit=up_to)
-        source.engine._lib.forceLogCompaction()
-        source.engine.tick()
-        data: bytes = source.engine._lib._SyncObj__serializer._Serializer__inMemorySerializedData
-        return data
-
+class TestReceivedSnapshots:
     def test_d20_a_piece_commits_nothing_of_the_own_tail(self, repaired: bool) -> None:
         bench = Bench(repairs=REPAIRS if repaired else REPAIRS - {"tail"})
         bench.append(1, (1, 0), (2, 1), (3, 1))  # never committed by anybody
-        bench.engine.received("b", Piece(2, 40, (b"begin", True, False)), False)
+        bench.engine.received("b", Piece(2, 40, 30, 0, b"begin", None), False)
         bench.engine.tick()
         assert (bench.applied == []) is repaired
 
@@ -222,55 +215,87 @@ class TestSnapshots:
         bench = Bench()
         bench.append(1, (1, 0), (2, 1), (3, 1))
         bench.taken(Answer)
-        data = self.a_snapshot(30)
-        bench.engine.received("b", Piece(2, 30, (data, True, False)), False)
-        bench.engine.received("b", Piece(2, 30, (b"", False, True)), False)
-        assert bench.restored == [b"table"]
-        assert bench.log() == [(29, 1), (30, 1)]
-        assert (bench.engine.applied, bench.engine.committed) == (30, 30)
+        bench.snapshot(2, 30, b"a ", b"table")
+        assert [(taken.snapshot, taken.pieces) for _, taken in bench.sent if isinstance(taken, Taken)] == [
+            (30, 1),
+            (30, 2),
+        ]
         assert bench.taken(Answer) == [Answer(2, 31, False, True)]
+        assert bench.restored == [b"a table"]
+        assert bench.log() == [(29, 1), (30, 1)]
+        assert (bench.engine.applied, bench.engine.committed, bench.engine.installed) == (30, 30, 1)
+
+    def test_until_its_last_piece_nothing_changes_and_entries_are_taken(self) -> None:
+        bench = Bench()
+        bench.append(1, (1, 0), (2, 1), (3, 1), commit=2)
+        bench.engine.received("b", Piece(1, 40, 30, 0, b"begin", None), False)
+        assert (bench.engine.applied, bench.restored, bench.engine.installed) == (2, [], 0)
+        bench.append(2, (3, 1), (4, 2), commit=4)  # of a new leader
+        assert bench.engine.applied == 4
+        bench.snapshot(2, 30, b"table")
+        assert bench.restored == [b"table"]
 
     def test_what_was_acknowledged_behind_it_stays(self) -> None:
         bench = Bench()
         bench.append(1, (1, 0), *[(index, 1) for index in range(2, 36)], commit=5)
-        bench.engine.received("b", Piece(1, 30, (self.a_snapshot(30), True, False)), False)
-        bench.engine.received("b", Piece(1, 30, (b"", False, True)), False)
+        bench.snapshot(1, 30, b"table")
         assert bench.log() == [(index, 1) for index in range(29, 36)]
         assert (bench.engine.applied, bench.engine.committed) == (30, 30)
 
     def test_a_log_that_contradicts_it_goes(self) -> None:
         bench = Bench()
         bench.append(2, (1, 0), *[(index, 2) for index in range(2, 36)])
-        bench.engine.received("b", Piece(3, 30, (self.a_snapshot(30), True, False)), False)
-        bench.engine.received("b", Piece(3, 30, (b"", False, True)), False)
+        bench.snapshot(3, 30, b"table")
         assert bench.log() == [(29, 1), (30, 1)]
 
     def test_an_older_one_than_what_is_applied_is_not_installed(self) -> None:
         bench = Bench()
         bench.append(1, (1, 0), *[(index, 1) for index in range(2, 41)], commit=40)
         bench.taken(Answer)
-        bench.engine.received("b", Piece(1, 40, (self.a_snapshot(30), True, False)), False)
-        bench.engine.received("b", Piece(1, 40, (b"", False, True)), False)
+        bench.snapshot(1, 30, b"table")
         assert (bench.restored, bench.engine.applied) == ([], 40)
-        assert bench.taken(Answer) == [Answer(1, 41, True, True)]
+        assert set(bench.taken(Answer)) == {Answer(1, 41, True, True)}
 
     @pytest.mark.logs_errors
     def test_d18_a_broken_one_is_answered_by_what_is_true(self) -> None:
+        for pieces in ((b"garbage",), ()):
+            bench = Bench()
+            bench.append(1, (1, 0), (2, 1), (3, 1), (4, 1), commit=2)
+            bench.taken(Answer)
+            bench.snapshot(1, 30, *pieces)
+            if not pieces:
+                bench.engine.received(
+                    "b", Piece(1, 40, 31, 0, b"", ((COMMAND, 3, 1), (COMMAND, 31, 1))), False
+                )  # no such ends
+            assert bench.taken(Answer)[-1] == Answer(1, bench.engine.applied + 1, True, True)
+            assert bench.counters["snapshots_refused"] == 1
+
+    def test_a_piece_is_taken_once_and_in_its_turn(self) -> None:
         bench = Bench()
-        bench.append(1, (1, 0), (2, 1), (3, 1), (4, 1), commit=2)
-        bench.taken(Answer)
-        bench.engine.received("b", Piece(1, 40, (b"garbage", True, False)), False)
-        bench.engine.received("b", Piece(1, 40, (b"", False, True)), False)
-        assert bench.taken(Answer) == [Answer(1, 3, True, True)]
-        assert bench.counters["snapshots_refused"] == 1
+        begin, end = (Piece(1, 40, 30, number, data, None) for number, data in enumerate((b"a ", b"table")))
+        for piece in (end, begin, begin, end, begin):
+            bench.engine.received("b", piece, False)
+        assert [taken.pieces for taken in bench.taken(Taken)] == [0, 1, 1, 2, 2]
+        bench.engine.received("b", Piece(1, 40, 30, 2, b"", ((COMMAND, 29, 1), (COMMAND, 30, 1))), False)
+        assert bench.restored == [b"a table"]
+
+    def test_another_snapshot_begins_anew(self) -> None:
+        bench = Bench()
+        bench.engine.received("b", Piece(1, 40, 30, 0, b"of 30", None), False)
+        bench.engine.received("b", Piece(1, 40, 35, 1, b"in its middle", None), False)
+        assert [taken.pieces for taken in bench.taken(Taken)] == [1, 0]
+        bench.engine.received("b", Piece(1, 40, 35, 0, b"of 35", None), False)
+        bench.snapshot(2, 35, b"of a new leader")
+        assert bench.restored == [b"of a new leader"]
 
     def test_d18_pieces_from_before_a_reconnect_are_forgotten(self) -> None:
         bench = Bench()
-        bench.engine.received("b", Piece(1, 40, (b"begin", True, False)), False)
+        bench.engine.received("b", Piece(1, 40, 30, 0, b"begin", None), False)
         bench.engine.peer_down("b")
         bench.engine.peer_up("b")
-        bench.engine.received("b", Piece(1, 40, (b"", False, True)), False)
-        assert bench.counters["snapshots_refused"] == 0
+        bench.engine.received("b", Piece(1, 40, 30, 1, b"", ((COMMAND, 29, 1), (COMMAND, 30, 1))), False)
+        assert bench.taken(Taken)[-1] == Taken(1, 30, 0)
+        assert (bench.restored, bench.counters["snapshots_refused"]) == ([], 0)
 
     def test_d7_proposals_that_it_jumped_over_are_settled_as_unknown(self) -> None:
         bench = Bench()
@@ -280,25 +305,140 @@ class TestSnapshots:
         bench.engine.tick()
         [forwarded] = bench.taken(Forwarded)
         bench.engine.received("b", Placed(forwarded.request, None, 20, 1), False)
-        bench.engine.received("b", Piece(2, 30, (self.a_snapshot(30), True, False)), False)
-        bench.engine.received("b", Piece(2, 30, (b"", False, True)), False)
+        bench.snapshot(2, 30, b"table")
         assert settled == [UNKNOWN_OUTCOME]
 
-    def test_d16_while_one_is_made_the_leader_does_not_spin(self, repaired: bool) -> None:
-        bench = Bench(repairs=REPAIRS if repaired else REPAIRS - {"compaction"}, log_entries_max=10, creep=1e-4)
+
+class TestSentSnapshots:
+    def a_leader(self, repairs: frozenset[str] = REPAIRS, **options: Any) -> Bench:
+        """Its log was cut; c has everything, b asks for the beginning."""
+        bench = Bench(repairs=repairs, log_entries_max=10, **options)
         bench.elect()
-        for _ in range(2):  # twice as many entries as the log may hold, and both times c has them all
-            for number in range(20):
+        self.commit(bench, 20)
+        bench.engine.received("b", Answer(1, 2, True, False), False)
+        bench.taken(Piece)
+        return bench
+
+    def commit(self, bench: Bench, count: int) -> None:
+        """c acknowledges so many more commands."""
+        for number in range(count):
+            bench.engine.propose(b"%d" % number, lambda result, code: None)
+        bench.engine.tick()
+        bench.engine.received("c", Answer(1, bench.engine.log_end[1] + 1, False, True), False)
+        bench.engine.tick()
+        bench.engine.tick()
+
+    def pieces(self, bench: Bench, peer: str = "b") -> list[Piece]:
+        sent = [body for to, body in bench.sent if to == peer and isinstance(body, Piece) and body.snapshot]
+        bench.sent.clear()
+        return sent
+
+    def test_who_lacks_what_was_cut_gets_the_table_and_then_the_log(self) -> None:
+        bench = self.a_leader()
+        bench.engine.tick()
+        pieces = self.pieces(bench)
+        assert b"".join(piece.data for piece in pieces) == b"table"
+        assert [piece.number for piece in pieces] == [0, 1, 2]
+        ends = pieces[-1].ends
+        assert ends is not None
+        assert [entry[1] for entry in ends] == [bench.engine.applied - 1, bench.engine.applied]
+        self.commit(bench, 3)
+        assert self.pieces(bench) == []
+        bench.engine.received("b", Answer(1, pieces[0].snapshot + 1, False, True), False)
+        bench.engine.tick()
+        [append, *_] = [body for to, body in bench.sent if to == "b" and isinstance(body, Append)]
+        assert (append.previous_index, len(append.entries)) == (pieces[0].snapshot, 3)
+
+    def test_d16_the_leader_does_not_spin(self, repaired: bool) -> None:
+        bench = self.a_leader(REPAIRS if repaired else REPAIRS - {"compaction"}, creep=1e-4)
+        bench.time += 0.2
+        bench.engine.tick()
+        empty = sum(not piece.snapshot for piece in bench.taken(Piece))
+        assert (empty <= 2) if repaired else (empty > 100)
+
+    def test_several_get_the_same_pieces_each_at_its_pace(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transfer, "UNDER_WAY_MAX", 1)
+        bench = self.a_leader()
+        bench.engine.peer_up("w")
+        bench.engine.received("w", Answer(1, 2, True, False), False)
+        bench.engine.tick()
+        index = self.pieces(bench)[0].snapshot
+        bench.engine.received("b", Taken(1, index, 1), False)
+        bench.engine.tick()
+        assert [piece.data for piece in self.pieces(bench)] == [b"ble"]
+        bench.engine.received("b", Taken(1, index, 2), False)
+        bench.engine.received("w", Taken(1, index, 1), False)
+        bench.engine.tick()
+        sent = [(to, body.data) for to, body in bench.sent if isinstance(body, Piece) and body.snapshot]
+        assert sent == [("b", b""), ("w", b"ble")]
+
+    def test_who_does_not_answer_gets_them_again_and_who_lost_them_from_there(self) -> None:
+        bench = self.a_leader()
+        bench.engine.tick()
+        index = self.pieces(bench)[0].snapshot
+        bench.engine.tick()
+        assert self.pieces(bench) == []
+        bench.engine.received("b", Taken(1, index, 2), False)
+        bench.time += transfer.AGAIN_S + 0.1
+        bench.engine.tick()
+        assert [piece.number for piece in self.pieces(bench)] == [2]
+        bench.engine.received("b", Taken(1, index, 0), False)
+        bench.engine.tick()
+        assert [piece.number for piece in self.pieces(bench)] == [0, 1, 2]
+        for false in (Taken(1, index, 9), Taken(1, index + 1, 1), Taken(0, index, 1)):
+            bench.engine.received("b", false, False)
+        bench.engine.tick()
+        assert self.pieces(bench) == []
+
+    @pytest.mark.parametrize("lost", ["link", "leadership"])
+    def test_they_end_with_the_link_and_with_the_leadership(self, lost: str) -> None:
+        bench = self.a_leader()
+        bench.engine.tick()
+        if lost == "link":
+            bench.engine.peer_down("b")
+        else:
+            bench.engine.step_down()
+        bench.engine.tick()
+        assert bench.engine._sending.needed() is None
+        assert bench.engine._sending._snapshot is None
+
+    def test_a_receiver_that_refuses_is_not_flooded(self) -> None:
+        bench = self.a_leader()
+        bench.engine.tick()
+        for _ in range(50):
+            bench.engine.received("b", Answer(1, 2, True, False), False)
+            bench.engine.received("b", Answer(1, bench.engine.log_end[1] + 1, True, False), False)
+            bench.engine.tick()
+            bench.engine.received("b", Answer(1, 2, True, False), False)
+            bench.engine.tick()
+        assert len(self.pieces(bench)) == 3
+
+    def test_the_log_keeps_what_follows_a_snapshot_under_way_but_not_for_ever(self) -> None:
+        bench = self.a_leader()
+        bench.engine.tick()
+        index = self.pieces(bench)[0].snapshot
+        lengths = []
+        for _ in range(30):
+            for number in range(3):
                 bench.engine.propose(b"%d" % number, lambda result, code: None)
             bench.engine.tick()
             bench.engine.received("c", Answer(1, bench.engine.log_end[1] + 1, False, True), False)
-            bench.engine.received("b", Answer(1, 2, True, False), False)  # b has nothing
-            bench.taken(Piece)
-            bench.engine.tick()  # commits, applies, makes a snapshot, and sends
-            pieces = bench.taken(Piece)
             bench.engine.tick()
-        empty = sum(piece.piece is None for piece in pieces)
-        assert (empty == 0) if repaired else (empty > 100)
+            lengths.append(len(bench.log()))
+            if not bench.counters["log_cuts_forced"]:
+                assert bench.log()[0][0] <= index
+        assert bench.counters["log_cuts_forced"]
+        assert max(lengths) <= 10 * engine_module.LOG_TIMES_MAX + 3
+        bench.sent.clear()
+        bench.time += transfer.AGAIN_S
+        bench.engine.tick()
+        assert self.pieces(bench)[0].snapshot > index
+
+    def test_a_log_of_its_own_length_is_kept_by_those_who_lead_nobody(self) -> None:
+        bench = Bench(log_entries_max=10)
+        for index in range(2, 60):
+            bench.append(1, (index - 1, 1 if index > 2 else 0), (index, 1), commit=index)
+            assert len(bench.log()) <= 11
 
 
 class TestFailures:
@@ -411,8 +551,8 @@ def test_a_node_alone_commits_at_once() -> None:
         chance=random.Random(1),
         send=lambda peer, body: True,
         apply=lambda index, command: None,
-        snapshot=lambda: b"",
-        restore=lambda table: None,
+        snapshot=lambda: Pieces([]),
+        restore=lambda: Pieces([]),
         counters=Counters(),
         recovering=False,
         options=Options(),
@@ -421,3 +561,14 @@ def test_a_node_alone_commits_at_once() -> None:
     engine.propose(b"x", lambda result, code: settled.append(code))
     engine.tick()
     assert settled == [SUCCESS]
+
+
+def test_a_tick_applies_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "APPLIED_PER_TICK_MAX", 10)
+    bench = Bench()
+    bench.append(1, (1, 0), *[(index, 1) for index in range(2, 31)], commit=30)
+    for applied in (11, 21, 30):
+        assert (bench.engine.applied, bench.engine.committed) == (applied, 30)
+        assert bench.engine.busy is (applied < 30)
+        bench.engine.tick()
+    assert [index for index, _ in bench.applied] == list(range(2, 31))

@@ -16,8 +16,10 @@ from wampha.ledger.frames import AnyFrame, BadFrameError, decode, encode
 
 EACH = [
     frames.Raft(7, 8, True, frames.Append(3, 2, 1, 0, ((b"\x00x", 2, 3),))),
-    frames.Raft(7, 8, False, frames.Piece(3, 2, (b"data", True, False))),
-    frames.Raft(7, 8, False, frames.Piece(3, 2, None)),
+    frames.Raft(7, 8, False, frames.Piece(3, 2, 9, 4, b"data", None)),
+    frames.Raft(7, 8, False, frames.Piece(3, 2, 9, 4, b"", ((b"\x00x", 8, 2), (b"\x00y", 9, 3)))),
+    frames.Raft(7, 8, False, frames.Taken(3, 9, 5)),
+    frames.Raft(7, 8, False, frames.TimeoutNow(3)),
     frames.Raft(7, 8, False, frames.Answer(3, 9, True, False)),
     frames.Raft(7, 8, False, frames.RequestVote(3, 9, 2)),
     frames.Raft(7, 8, False, frames.Vote(3)),

@@ -10,6 +10,7 @@ from autobahn.wamp import message as autobahn_message
 
 from tests.support.wire import ENCODE, FAMILIES, Wire
 from wampha.errors import ProtocolViolation
+from wampha.limits import Limits
 from wampha.messages.model import (
     NO_OPTIONS,
     Call,
@@ -107,6 +108,24 @@ def test_remembered_options_are_bounded(wire: Wire, family: Family) -> None:
     reader = wire[family]._read.__self__
     remembered = (reader.options if family is not Family.CBOR else reader._options)["PUBLISH"]._remembered
     assert len(remembered) <= 1024
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_endless_lists_of_receivers_are_cut_where_the_broker_refuses_them(wire: Wire, family: Family) -> None:
+    longest = Limits().publish_receivers_max
+    for entries, kept in ((longest, longest), (longest + 1, longest + 1), (longest + 2, longest + 1)):
+        options = wire.parse(family, [16, 7, {"exclude": [5] * entries, "_own": [5] * entries}, "a"]).options
+        assert (len(options["exclude"]), len(options["_own"])) == (kept, entries)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_that_autobahn_does_not_know_are_kept(wire: Wire, family: Family) -> None:
+    features = {"call_cancelling": True, "progressive_call_invocations": False, "x_other": 1}
+    hello = wire.parse(family, [1, "realm1", {"roles": {"callee": {"features": features}, "caller": {}}}])
+    callee = hello.roles["callee"]
+    assert (callee.call_cancelling, callee.progressive_call_invocations) == (True, False)
+    with pytest.raises(ProtocolViolation, match="call_cancelling"):
+        wire.parse(family, [1, "realm1", {"roles": {"callee": {"features": {"call_cancelling": 1}}}}])
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -303,7 +303,7 @@ def invoke(cluster: Cluster, peer: Peer, **changes: Any) -> Reply | None:
         "procedure": "p",
         "callee": peer.session,
         "caller": Originator(1, "x", "user"),
-        "options": {},
+        "details": {},
         "payload": NOTHING,
     } | changes
     cluster["b"].router.relayed(cluster["a"].owner, Invoke(**fields))

@@ -24,6 +24,24 @@ from wampha.messages.model import (
 from wampha.messages.payload import NOTHING
 from wampha.state.commands import Outcome, Owner
 
+BROKER_FEATURES = (
+    "pattern_based_subscription",
+    "payload_passthru_mode",
+    "publication_trustlevels",
+    "publisher_exclusion",
+    "publisher_identification",
+    "subscriber_blackwhite_listing",
+)
+DEALER_FEATURES = (
+    "call_canceling",
+    "call_timeout",
+    "call_trustlevels",
+    "caller_identification",
+    "payload_passthru_mode",
+    "progressive_call_invocations",
+    "progressive_call_results",
+)
+
 
 @pytest.fixture
 def node() -> Node:
@@ -60,8 +78,8 @@ def test_welcome_says_who_the_client_is_and_announces_only_what_is_there(node: N
         "authprovider": "static",
         "agent": "wampha-test",
         "roles": {
-            "broker": {"features": {"pattern_based_subscription": True, "publisher_exclusion": True}},
-            "dealer": {"features": {}},
+            "broker": {"features": dict.fromkeys(BROKER_FEATURES, True)},
+            "dealer": {"features": dict.fromkeys(DEALER_FEATURES, True)},
         },
     }
     assert conversation.established

@@ -6,7 +6,7 @@ import pytest
 
 from wampha.config.schema import Realm
 from wampha.errors import NotAuthorized
-from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.permissions import ACTIONS, PLAIN, Permission, Permissions, RealmRules, Verdict
 from wampha.routing.slow import SlowPolicy
 
 
@@ -150,9 +150,9 @@ def test_a_realm_of_the_configuration_becomes_rules() -> None:
     permission = {"uri": "com.*", "allow": {"call": True, "subscribe": True}}
     realm = {"name": "r", "roles": [{"name": "user", "permissions": [permission]}]}
     rules = RealmRules.of(Realm.model_validate(realm))
-    assert (rules.name, list(rules.roles), rules.strict_uris) == ("r", ["user"], False)
+    assert (rules.name, list(rules.roles), rules.strict_uris, rules.timeout_unit_s) == ("r", ["user"], False, 0.001)
     assert rules.slow_clients is SlowPolicy.DISCONNECT
-    assert may(rules.roles["user"], "call", "com.x")
+    assert rules.roles["user"].require("call", "com.x") is PLAIN
     assert not may(rules.roles["user"], "register", "com.x")
 
 
@@ -160,3 +160,23 @@ def test_what_a_realm_says_of_uris_and_slow_clients_is_obeyed() -> None:
     rules = RealmRules.of(Realm.model_validate({"name": "r", "uri_check": "strict", "slow_clients": "drop_oldest"}))
     assert rules.strict_uris
     assert rules.slow_clients is SlowPolicy.DROP_OLDEST
+
+
+def test_a_realm_may_count_timeouts_in_seconds() -> None:
+    assert RealmRules.of(Realm.model_validate({"name": "r", "call_timeout_unit": "s"})).timeout_unit_s == 1.0
+
+
+def test_the_decisive_permission_says_what_is_disclosed_and_how_far_it_is_trusted() -> None:
+    everything = dict.fromkeys(("call", "register", "publish", "subscribe"), True)
+    permissions = [
+        {"uri": "", "match": "prefix", "allow": everything, "disclose": {"caller": True}},
+        {"uri": "com.", "match": "prefix", "allow": everything, "trustlevel": 0},
+        {"uri": "com.x", "allow": everything, "disclose": {"publisher": True}, "trustlevel": 3},
+    ]
+    realm = Realm.model_validate({"name": "r", "roles": [{"name": "user", "permissions": permissions}]})
+    rules = RealmRules.of(realm).roles["user"]
+    assert rules.require("call", "a") == Verdict(allowed=True, disclose=True)
+    assert rules.require("publish", "a") is PLAIN
+    assert rules.require("call", "com.y") == Verdict(allowed=True, trustlevel=0)
+    assert rules.require("publish", "com.x") == Verdict(allowed=True, disclose=True, trustlevel=3)
+    assert rules.require("call", "com.x") == Verdict(allowed=True, trustlevel=3)

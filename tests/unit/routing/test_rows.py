@@ -204,6 +204,30 @@ def test_rule_32_after_a_snapshot_every_row_is_proposed_again(bench: Bench) -> N
     assert bench.rows.standing(KEY) == 2, "under the same id"
 
 
+def test_rule_32_after_a_snapshot_all_rows_are_in_doubt_at_once_and_looked_at_a_bounded_number_at_a_time(
+    bench: Bench,
+) -> None:
+    keys = [RowKey(ROUTES, "r", "exact", f"t{number}") for number in range(700)]
+    for key in keys:
+        bench.want(key)
+    bench.ledger.commit()
+    for number in range(400):  # as the sender of the snapshot did
+        bench.ledger.machine.execute(10_000 + number, AddRoute(OWNER, 701 + number, "r", "exact", f"stray{number}"))
+        bench.rows._number += 1
+    bench.ledger.machine.take_changes()
+    bench.ledger.install(bench.ledger.machine, bench.ledger.applied)
+    assert not any(bench.rows.standing(key) for key in keys)
+    proposed = len(bench.ledger.proposed)
+    for expected in (500, 1000, 1100):
+        bench.rows.ticked()
+        assert len(bench.ledger.proposed) - proposed == expected
+    bench.ledger.commit()
+    assert all(bench.rows.standing(key) for key in keys)
+    assert len(bench.ledger.tables.routes["r"]) == 700
+    bench.rows.ticked()
+    assert len(bench.ledger.proposed) - proposed == 1100
+
+
 def test_rule_32_a_snapshot_may_bring_a_row_that_nobody_wants_any_more(bench: Bench) -> None:
     bench.want()
     addition, outcome = bench.ledger.forget()

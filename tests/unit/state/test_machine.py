@@ -433,7 +433,7 @@ def test_restoring_replaces_everything_and_forgets_changes(log: Log) -> None:
 def test_a_snapshot_that_cannot_be_read_leaves_the_tables_as_they_are(log: Log, data: bytes) -> None:
     before = log.machine.digest()
     with pytest.raises(ValueError):
-        log.machine.restore(data)
+        log.machine.restore([data])
     assert log.machine.digest() == before
 
 

@@ -1,0 +1,49 @@
+"""What a client announced in HELLO, as far as the router treats it differently for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFeatures:
+    """The features of one client, by the role that has them; equal ones are one object."""
+
+    caller_streams: bool = False  # progressive_call_invocations
+    caller_passthru: bool = False  # payload_passthru_mode
+    callee_cancels: bool = False  # call_canceling
+    callee_progresses: bool = False  # progressive_call_results, which needs call_canceling
+    callee_streams: bool = False  # progressive_call_invocations, likewise
+    callee_passthru: bool = False
+    publisher_passthru: bool = False
+
+    @classmethod
+    def of(cls, roles: Mapping[str, Any]) -> ClientFeatures:
+        """From the roles of a HELLO: role -> an object with an attribute per feature."""
+
+        def has(role: str, *names: str) -> bool:
+            features = roles.get(role)
+            return any(getattr(features, name, None) is True for name in names)
+
+        # Two chapters of the advanced profile spell this one differently.
+        cancels = has("callee", "call_canceling", "call_cancelling")
+        return _shared(
+            has("caller", "progressive_call_invocations"),
+            has("caller", "payload_passthru_mode"),
+            cancels,
+            cancels and has("callee", "progressive_call_results"),
+            cancels and has("callee", "progressive_call_invocations"),
+            has("callee", "payload_passthru_mode"),
+            has("publisher", "payload_passthru_mode"),
+        )
+
+
+@cache
+def _shared(*flags: bool) -> ClientFeatures:
+    return ClientFeatures(*flags)
+
+
+NO_FEATURES = ClientFeatures.of({})

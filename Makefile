@@ -7,7 +7,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint format bench wheel lock venv clean chaos-tools
+.PHONY: help run cluster test lint format bench soak wheel lock venv clean chaos-tools
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -31,6 +31,10 @@ format: $(READY) ## lay the code out anew
 
 bench: $(READY) ## measure against Crossbar in the same run (see bench/README.md)
 	$(BIN)/python -m bench
+
+SEEDS ?= 100
+soak: $(READY) ## simulate SEEDS more seeds of each configuration (make soak SEEDS=200); goes on where soak.log ends
+	$(BIN)/python -m tests.simulation.soak --seeds $(SEEDS)
 
 wheel: $(READY) ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation

@@ -30,6 +30,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "messages_malformed": "messages that no serializer could read",
     "messages_unsendable": "RESULT, INVOCATION, ERROR or reply that was larger than its receiver accepts",
     "connections_refused_suspended": "connections closed at once because the node was not serving",
+    "turns_long": "turns of the reactor that lasted longer than 100 ms",
     # routing
     "publications": "PUBLISH accepted",
     "events_delivered": "EVENTs queued to local subscribers",
@@ -49,7 +50,9 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "proposals_unknown": "proposals whose outcome is not known",
     "commands_stale": "commands refused by apply: a later one of the same incarnation was applied before",
     "commands_dead": "commands refused by apply: their incarnation is not up",
-    "apply_failures": "commands that apply could not read; counted, skipped on every node alike",
+    "apply_failures": "commands that apply, or a node that was up, could not read; skipped on every node alike",
+    "versions_refused": "times this node ended its membership, since it was too old to read the log",
+    "invariants_violated": "times an invariant of the protocol did not hold and this node began without memory again",
     "elections_won": "times this node became the leader",
     "control_frames_refused": "control frames of a peer that could not be read or must not be sent",
     "log_conflicts": "times a leader contradicted what this node had committed; it was not followed",

@@ -22,6 +22,7 @@ from wampha.clock import ReactorClock
 from wampha.cluster.links import Links, configuration_hash
 from wampha.config.schema import ClusterSettings, Settings
 from wampha.counters import Counters
+from wampha.departure import Departure
 from wampha.ledger.certificate import DeathCertificate
 from wampha.ledger.constants import Timing
 from wampha.ledger.engine import Options
@@ -30,6 +31,7 @@ from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
 from wampha.observe.status import of_process, of_tables
+from wampha.observe.turns import Turns
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, LedgerEvents
 from wampha.routing.router import Router
@@ -43,7 +45,6 @@ from wampha.transport.listeners import Listener
 from wampha.transport.outbox import Delivery
 from wampha.transport.slow import SlowClients
 
-LEAVE_TIMEOUT_S: Final = 3.0  # the ledger promises two seconds; then we stop without its word
 PATIENCE_S: Final = 10.0  # between lines that say why this node does not serve
 AGENT: Final = f"wampha-{__version__}"
 
@@ -69,6 +70,7 @@ class Node:
         """
         self.settings: Final = settings
         self.counters: Final = Counters()
+        self.turns: Final = Turns(self.counters)
         self._reactor: Final = reactor
         self._clock: Final = ReactorClock(reactor)
         self._chance: Final = chance or random.SystemRandom()
@@ -116,25 +118,25 @@ class Node:
             self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
         self.ledger.start()
 
-    @defer.inlineCallbacks
-    def stop(self) -> Any:
-        """Stop accepting, say GOODBYE, leave through the log (rule 5), close the links; fires when all is closed."""
-        self._stage = after(self._stage, Event.STOPPED)
+    def stop(self) -> defer.Deferred[None]:
+        """Send the clients away and leave the cluster; fires when all is closed, in `node.drain.deadline_s` at most."""
+        self._move(Event.STOPPED)
         if self._telling:
             self._telling.cancel()
-        yield self.doors.shut()
-        self.router.close("wamp.close.system_shutdown", "This node is being stopped; connect to another one.")
-        yield self.doors.drain()
-        left: defer.Deferred[None] = defer.Deferred()
-        self.ledger.leave(lambda: None if left.called else left.callback(None))
-        left.addTimeout(LEAVE_TIMEOUT_S, self._reactor)
-        try:
-            yield left
-        except defer.TimeoutError:
-            self._log.warn("the cluster did not confirm that this node leaves; it will find out by itself")
-        self.ledger.stop()
-        if self.links:
-            yield self.links.stop()
+        departure = Departure(
+            name=self.settings.node.name,
+            drain=self.settings.node.drain,
+            router=self.router,
+            doors=self.doors,
+            ledger=self.ledger,
+            emptied=lambda: self._move(Event.EMPTIED),
+            stop_links=self.links.stop if self.links else lambda: defer.succeed(None),
+            clock=self._clock,
+        )
+        stopped: defer.Deferred[None] = departure.go()
+        return stopped.addCallback(self._stopped)
+
+    def _stopped(self, _: object) -> None:
         if self._certificate:
             self._certificate.close()  # this process never serves again
 
@@ -142,10 +144,13 @@ class Node:
         """What an operator asks: the ledger's view, how much is held, and what was counted."""
         counters = {name: count for name, count in self.counters.snapshot().items() if count}
         return {
+            "stage": self._stage.value,
+            "ready": self.ready,
             **self.ledger.status(),
             **of_tables(self.ledger.tables),
             "sessions": self.router.sessions(),
             **of_process(),
+            "turns": self.turns.status(),
             "counters": counters,
         }
 
@@ -254,12 +259,16 @@ class Node:
         self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
 
     @property
-    def _stopping(self) -> bool:
-        return self._stage in (Stage.DRAINING, Stage.LEAVING)
+    def ready(self) -> bool:
+        """Whether clients should be sent here, and, in a rolling restart, the next node may be stopped."""
+        return self._stage is Stage.SERVING and self.doors.open_to_clients and not self.ledger.recovering
+
+    def _move(self, event: Event) -> None:
+        self._stage = after(self._stage, event)
 
     def serving_changed(self, serving: bool) -> None:
         """Let clients in, or hold what they send and refuse new ones (rule 2)."""
-        self._stage = after(self._stage, Event.LEASED if serving else Event.LAPSED)
+        self._move(Event.LEASED if serving else Event.LAPSED)
         if self._stage is not Stage.LEAVING:
             self._log.info("{name} {verb}", name=self.settings.node.name, verb="serves" if serving else "is suspended")
         self.gate.changed(serving)
@@ -270,7 +279,7 @@ class Node:
 
     def fenced(self) -> None:
         """Nobody listens for clients until this node serves again (rule 4)."""
-        self._stage = after(self._stage, Event.FENCED)
+        self._move(Event.FENCED)
         self.doors.close()
 
     def _linked(self) -> bool:

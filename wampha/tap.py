@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+from types import FrameType
 from typing import Any, ClassVar, Final
 
 import txaio
@@ -64,6 +65,26 @@ def _tune_collector() -> None:
     gc.set_threshold(20_000, 10, 10)
 
 
+def _stop_once() -> None:
+    """Let only the first SIGINT or SIGTERM stop the reactor: Twisted's own handlers log an error at the second one."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in handlers:
+            # Not SIG_IGN: Python complains when a signal that had arrived already is ignored then.
+            signal.signal(each, _heedless)
+        handler = handlers[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
+
+    for each in handlers:
+        signal.signal(each, stop)
+
+
+def _heedless(number: int, frame: FrameType | None) -> None:
+    """It stops already, within a bound."""
+
+
 class NodeService(Service):
     """A node as a Twisted service: starts with the reactor, and drains before it stops."""
 
@@ -86,6 +107,8 @@ class NodeService(Service):
         steady(reactor)
         _tune_collector()
         self._node = Node(settings=self._settings, reactor=reactor)
+        self._node.turns.watch(reactor)
+        reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
         try:
             self._node.start()
@@ -98,10 +121,8 @@ class NodeService(Service):
         self._log.info("status {status}", status=as_line(self._node.status()))
 
     def stopService(self) -> defer.Deferred[None]:  # noqa: N802 - Twisted's name
-        """Leave the cluster, say GOODBYE to clients and close everything; fires when all is closed."""
+        """Send clients away, leave the cluster and close everything; fires when all is closed."""
         super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
-        for each in (signal.SIGINT, signal.SIGTERM):  # it stops already, within a bound: a second one says nothing new
-            signal.signal(each, signal.SIG_IGN)
         if self._node is None:
             return defer.succeed(None)
         stopped: defer.Deferred[None] = self._node.stop()

@@ -27,6 +27,7 @@ from typing import Final
 
 PREFIX: Final = "wampha-"  # of the names of our namespaces; then the pid of their maker
 _NAMES: Final = Path("/run/netns")
+_SETTINGS: Final = Path("/etc/netns")  # by namespace, files that stand in for those of /etc
 _OWN: Final = "/proc/thread-self/ns/net"
 _CLONE_NEWNET: Final = 0x40000000
 _SUBNET: Final = "10.203.0"  # exists only inside the namespaces; nothing routes to it or out of it
@@ -82,6 +83,12 @@ class Host:
         finally:
             os.close(home)
 
+    def write_names(self, lines: str) -> None:
+        """Let processes that `ip netns exec` starts here see `lines` in their /etc/hosts, also when they change."""
+        folder = _SETTINGS / self.namespace
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "hosts").write_text(f"127.0.0.1 localhost\n{lines}")
+
     def close(self) -> None:
         """Let go of the namespace; it ends with its name and its last process."""
         os.close(self._file)
@@ -99,6 +106,7 @@ class Network:
         clear_away()
         self._stem: Final = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
         self._switch: Final = f"{self._stem}-switch"
+        self._addresses: Final = itertools.count(1)
         self._lock: Final = threading.Lock()
         self._dropped: dict[tuple[str, str], float] = {}  # (from, to) -> share of packets that are dropped
         self.hosts: Final[dict[str, Host]] = {}
@@ -129,8 +137,8 @@ class Network:
 
     def add(self, name: str) -> Host:
         """A further host."""
-        number = len(self.hosts) + 1
-        host, port, address = f"{self._stem}-{name}", f"port{number}", f"{_SUBNET}.{number}"
+        number = next(self._addresses)
+        host, port, address = f"{self._stem}-{name}{number}", f"port{number}", f"{_SUBNET}.{number}"
         _ip("netns", "add", host)
         _ip("-n", self._switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", host)
         _ip("-n", self._switch, "link", "set", port, "master", "bridge", "up")
@@ -139,6 +147,17 @@ class Network:
         _ip("-n", host, "link", "set", "lo", "up")
         self.hosts[name] = Host(host, address, port)
         return self.hosts[name]
+
+    def replace(self, name: str) -> Host:
+        """A new host with another address, in place of that of the same name, which is removed."""
+        self.remove(name)
+        return self.add(name)
+
+    def remove(self, name: str) -> None:
+        """End what runs on a host, and remove it."""
+        former = self.hosts.pop(name)
+        former.close()
+        _remove(former.namespace)
 
     def _make_switch(self) -> None:
         _ip("netns", "add", self._switch)
@@ -213,6 +232,7 @@ def _remove(name: str) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         _ip("netns", "del", name)
+    shutil.rmtree(_SETTINGS / name, ignore_errors=True)
 
 
 def end_on_signals() -> None:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from tests.chaos.namespaces import Host, Network
+from tests.chaos.proxy import Proxy
 from tests.support.nodes import (
     ALL_RIGHTS,
     REALM,
@@ -21,6 +22,7 @@ from tests.support.wampclient import Session
 
 CLIENT_PORT: Final = 8080
 PEER_PORT: Final = 8071
+DOMAIN: Final = "chaos.test"
 VOTES_S: Final = 15.0  # a restarted voter votes again after little more than a second
 EQUAL_LOOK_S: Final = 0.1
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -32,7 +34,6 @@ class HostNode(NodeProcess):
     def __init__(self, folder: Path, name: str, host: Host, settings: dict[str, Any]) -> None:
         super().__init__(folder, name, CLIENT_PORT, settings)
         self.host: Final = host
-        self.environment: Final[dict[str, str]] = {}  # added to that of its process
 
     def launch(self) -> HostNode:
         """Start the process on its host and return at once."""
@@ -70,17 +71,26 @@ class HostCluster:
         observers: str = "",
         *,
         certificates: bool = False,
+        proxy: Proxy | None = None,
+        named: bool = False,
         limits: Mapping[str, Any] = _NOTHING,
         clients: str = "clients",
     ) -> None:
-        """A letter is a node's name; `certificates` gives each a run directory; `clients` is a host without a node."""
+        """A letter is a node's name. `certificates` gives each a run directory; with a `proxy`, voters dial through it.
+
+        With `named`, nodes know each other by host names, which `move` gives to another host. `clients` is a host
+        without a node.
+        """
         self.folder: Final = folder
         self.voters: Final = tuple(voters)
         self._limits: Final = limits
         self._certificates: Final = certificates
+        self._proxy: Final = proxy
+        self._names: Final[dict[str, str]] | None = {} if named else None  # node -> address
         self.network: Final = Network([*voters, *observers, clients])
         self.clients: Final = self.network[clients]
         self.nodes: Final = {name: self._node(name) for name in (*voters, *observers)}
+        self._write_names()
 
     def __enter__(self) -> HostCluster:
         return self
@@ -102,6 +112,8 @@ class HostCluster:
 
     def address(self, name: str) -> str:
         """Where other nodes reach this one."""
+        if self._names is not None:
+            return f"{name}.{DOMAIN}:{PEER_PORT}"
         return f"{self.network[name].address}:{PEER_PORT}"
 
     def cluster_settings(self, name: str) -> dict[str, Any]:
@@ -111,8 +123,15 @@ class HostCluster:
             "listen": f"tcp:{PEER_PORT}",
             "advertise": self.address(name),
             "secret": SECRET,
-            "voters": [{"name": voter, "address": self.address(voter)} for voter in self.voters],
+            "voters": [{"name": voter, "address": self._dialled(name, voter)} for voter in self.voters],
         }
+
+    def _dialled(self, name: str, peer: str) -> str:
+        """Where a node dials a voter; of two voters the one with the larger name dials."""
+        if self._proxy is None or peer >= name:
+            return self.address(peer)
+        line = self._proxy.add((name, peer), self.network[name], (self.network[peer].address, PEER_PORT))
+        return f"127.0.0.1:{line.port}"
 
     def _node(self, name: str) -> HostNode:
         settings = {
@@ -132,7 +151,32 @@ class HostCluster:
         """One more node that is no voter, on a new host; not started."""
         self.network.add(name)
         self.nodes[name] = self._node(name)
+        self._write_names()
         return self.nodes[name]
+
+    def move(self, name: str) -> HostNode:
+        """The same node on a new host with another address, which its host name now has; not started.
+
+        The former one must have ended. Clients of the cluster find it under the same name in `nodes`.
+        """
+        self.network.replace(name)
+        self.nodes[name] = self._node(name)
+        self._write_names()
+        return self.nodes[name]
+
+    def remove(self, name: str) -> None:
+        """Forget a node that has ended, and its host."""
+        self.nodes.pop(name).check_log()
+        self.network.remove(name)
+
+    def _write_names(self) -> None:
+        """Tell all hosts who has which address, in the file that their processes see as /etc/hosts."""
+        if self._names is None:
+            return
+        lines = "".join(f"{self.network[name].address} {name}.{DOMAIN}\n" for name in self.nodes)
+        for name, node in self.nodes.items():
+            self.network[name].write_names(lines)
+            node.prefix[:] = ["ip", "netns", "exec", self.network[name].namespace]
 
     def others(self, *nodes: HostNode) -> list[HostNode]:
         """The nodes but for these."""

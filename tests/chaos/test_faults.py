@@ -5,7 +5,11 @@ Nothing here asserts how fast something was: two shared cores say nothing of tha
 
 from __future__ import annotations
 
-from tests.chaos import kills, partitions, pauses
+import os
+
+import pytest
+
+from tests.chaos import availability, churn, clocks, kills, partitions, pauses, reconnects, restarts, weather
 from tests.chaos.results import Report
 
 
@@ -30,3 +34,36 @@ def test_three_nodes_are_parted() -> None:
 
 def test_nodes_stand_still() -> None:
     check(pauses.run((0.3, 2.5, 6.0), 1))
+
+
+def test_clients_come_and_go_while_nodes_are_killed() -> None:
+    check(availability.run(2, 4.0, 3, "abc"))
+
+
+def test_all_clients_of_a_node_come_to_the_others() -> None:
+    check(reconnects.run(200))
+
+
+def test_nothing_stays_behind() -> None:
+    check(churn.run(8_000))
+
+
+def test_links_flap() -> None:
+    check(weather.run(5.0, ("flapping",)))
+
+
+def test_links_are_bad() -> None:
+    check(weather.run(3.0, ("loss", "delay", "half-open")))
+
+
+def test_all_nodes_die_at_once() -> None:
+    check([restarts.run_all(1)])
+
+
+def test_members_come_and_go_and_move() -> None:
+    check(restarts.run_members(1))
+
+
+@pytest.mark.skipif(clocks.library() is None and "CI" not in os.environ, reason="libfaketime is missing")
+def test_wall_clocks_are_stepped() -> None:
+    check(clocks.run(1, after_s=0.3))

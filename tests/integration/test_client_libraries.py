@@ -66,6 +66,29 @@ def converse(client: tuple[str, ...], transport: str, serializer: str, *ports: i
     return seen
 
 
+# The scripts that look at options of PUBLISH and CALL.
+OPTIONS: Final = {
+    client: (client[0], str(HERE / name))
+    for client, name in (
+        (AUTOBAHN_PYTHON, "clients/autobahn_python_options.py"),
+        (AUTOBAHN_JS, "js/autobahn_options.js"),
+        (WAMPY, "js/wampy_options.js"),
+    )
+}
+
+
+def check_options(client: tuple[str, ...], transport: str, serializer: str, *ports: int) -> None:
+    """All that the library has of black and white lists, disclosure, progress, timeouts and CANCEL works."""
+    assert converse(OPTIONS[client], transport, serializer, *ports) == {
+        "heard": ["eligible"],
+        "publisher": None if client is AUTOBAHN_PYTHON else True,  # it cannot ask for that
+        "progress": [0, 1, 2, "end"],
+        "timeout": "wamp.error.timeout",
+        "canceled": True,
+        "after": "end",
+    }
+
+
 def expected(client: tuple[str, ...], serializer: str) -> dict[str, Any]:
     """What every library must see, less what it cannot show."""
     seen = dict(EXPECTED)
@@ -87,3 +110,13 @@ def test_library_on_one_node(router: Router, client: tuple[str, ...], transport:
 def test_library_across_nodes(cluster: Cluster, client: tuple[str, ...], transport: str, serializer: str) -> None:
     seen = converse(client, transport, serializer, cluster["a"].port, cluster["c"].port)
     assert seen == expected(client, serializer)
+
+
+@pytest.mark.parametrize(("client", "transport", "serializer"), WAYS)
+def test_options_on_one_node(router: Router, client: tuple[str, ...], transport: str, serializer: str) -> None:
+    check_options(client, transport, serializer, router.port, router.port)
+
+
+@pytest.mark.parametrize(("client", "transport", "serializer"), WAYS)
+def test_options_across_nodes(cluster: Cluster, client: tuple[str, ...], transport: str, serializer: str) -> None:
+    check_options(client, transport, serializer, cluster["b"].port, cluster["a"].port)

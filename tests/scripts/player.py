@@ -1,9 +1,11 @@
 """Plays a golden script: blocks of commands, each followed by `----` and the trace that it causes.
 
     nodes a b c                          the cluster
-    s joins a                            a client named s at node a
+    s joins a | s joins a everything     a client named s at node a, which announces nothing or every feature
     s subscribes x. match=prefix         SUBSCRIBE; likewise publishes, registers, calls, yields, fails, cancels,
                                          unsubscribes, unregisters, leaves
+    s continues 1 x                      CALL with a request id that is in use
+    passes a 0.1                         seconds at node a
     commit | settle                      the log: applied and claimed everywhere; settle also empties the wires
     apply a | claim a                    the log: at one node
     carry a b                            all that is on the wire from a to b
@@ -18,10 +20,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.core import Cluster, Peer
+from tests.support.core import EVERYTHING, Cluster, Peer
 from wampha.messages.model import Error, Event, Goodbye, Invocation, Published, Result, Welcome
 from wampha.messages.payload import NOTHING, Payload
-from wampha.messages.relayed import CancelInvoke, Forward, Invoke, Reply
+from wampha.messages.relayed import CancelInvoke, Forward, Invoke, InvokeMore, Reply
 from wampha.state.commands import Down
 
 
@@ -48,9 +50,10 @@ class Player:
         elif name in _CLUSTER:
             _CLUSTER[name](self._cluster, *rest)
         elif rest[0] == "joins":
-            self._peers[name] = self._cluster[rest[1]].join()
+            features = EVERYTHING if rest[2:] == ["everything"] else {}
+            self._peers[name] = self._cluster[rest[1]].join(features=features)
         else:
-            options = dict(word.split("=") for word in rest[2:] if "=" in word)
+            options = {name: _value(text) for name, text in (word.split("=") for word in rest[2:] if "=" in word)}
             args = [word for word in rest[2:] if "=" not in word]
             _CLIENT[rest[0]](self._peers[name], rest[1] if rest[1:] else "", args, options)
 
@@ -83,21 +86,29 @@ _CLUSTER: dict[str, Callable[..., None]] = {
     "carry": _carry,
     "down": _down,
     "suspend": lambda cluster, name: cluster[name].ledger.serve(False),
+    "passes": lambda cluster, name, seconds: cluster[name].clock.advance(float(seconds)),
     "resume": lambda cluster, name: cluster[name].ledger.serve(True),
 }
-_YES_NO = {"true": True, "false": False}
 
-_CLIENT: dict[str, Callable[[Peer, str, list[str], dict[str, str]], Any]] = {
+
+def _value(text: str) -> Any:
+    if text in ("true", "false"):
+        return text == "true"
+    return int(text) if text.isdigit() else text
+
+
+_CLIENT: dict[str, Callable[[Peer, str, list[str], dict[str, Any]], Any]] = {
     "subscribes": lambda peer, topic, _, options: peer.subscribe(topic, **options),
     "unsubscribes": lambda peer, subscription, *_: peer.unsubscribe(int(subscription)),
-    "publishes": lambda peer, topic, args, options: peer.publish(
-        topic, Payload.of(args), **{name: _YES_NO[value] for name, value in options.items()}
-    ),
-    "registers": lambda peer, procedure, *_: peer.register(procedure),
+    "publishes": lambda peer, topic, args, options: peer.publish(topic, Payload.of(args), **options),
+    "registers": lambda peer, procedure, _, options: peer.register(procedure, **options),
     "unregisters": lambda peer, registration, *_: peer.unregister(int(registration)),
-    "calls": lambda peer, procedure, args, _: peer.call(procedure, Payload.of(args)),
-    "cancels": lambda peer, request, *_: peer.cancel(int(request)),
-    "yields": lambda peer, invocation, args, _: peer.result(int(invocation), Payload.of(args)),
+    "calls": lambda peer, procedure, args, options: peer.call(procedure, Payload.of(args), **options),
+    "continues": lambda peer, request, args, options: peer.call_on(
+        int(request), args[0], Payload.of(args[1:]), **options
+    ),
+    "cancels": lambda peer, request, _, options: peer.cancel(int(request), **options),
+    "yields": lambda peer, invocation, args, options: peer.result(int(invocation), Payload.of(args), **options),
     "fails": lambda peer, invocation, args, _: peer.error(int(invocation), args[0], Payload.of(args[1:])),
     "leaves": lambda peer, *_: peer.conversation.lost(),
 }
@@ -114,13 +125,15 @@ def _shown(message: Any) -> str:
     if isinstance(message, Event):
         text = f"{message.subscription} {dict(message.details) or ''}"
     elif isinstance(message, Invocation):
-        text = f"{message.request} of registration {message.registration}"
+        text = f"{message.request} of registration {message.registration} {dict(message.details) or ''}"
     elif isinstance(message, Error):
         text = f"{message.request} {message.error}"
     elif isinstance(message, Goodbye):
         text = message.reason
-    elif isinstance(message, Published | Result):
+    elif isinstance(message, Published):
         text = f"{message.request}"
+    elif isinstance(message, Result):
+        text = f"{message.request} {dict(message.details) or ''}"
     elif isinstance(message, Welcome):
         text = ""
     else:
@@ -135,5 +148,7 @@ def _relayed(relayed: Any) -> str:
         return f"INVOKE {relayed.call} {relayed.procedure}{_payload(relayed.payload)}"
     if isinstance(relayed, Reply):
         return f"REPLY {relayed.call} {relayed.answer.name} {relayed.error}".strip() + _payload(relayed.payload)
+    if isinstance(relayed, InvokeMore):
+        return f"INVOKE MORE {relayed.call} {'' if relayed.more else 'the last'}".strip() + _payload(relayed.payload)
     assert isinstance(relayed, CancelInvoke)
-    return f"CANCEL {relayed.call}"
+    return f"CANCEL {relayed.call} {relayed.mode}"

@@ -210,6 +210,26 @@ class TestMinority:
         assert (host.counters["leases_lost"], host.counters["fences"]) == (1, 0)
         assert (host.ledger.owner, host.fences) == (owner, [])
 
+    @pytest.mark.parametrize("leads", [True, False], ids=["leader", "follower"])
+    def test_rule_4_standing_still_for_less_than_d_costs_no_session(self, leads: bool) -> None:
+        world = a_cluster()
+        host = world.leader if leads else world.followers[0]
+        owner = host.ledger.owner
+        host.stopped = True
+        world.run(D - 2 * P)
+        host.wake()
+        world.until_serving()
+        assert (host.ledger.owner, host.fences) == (owner, [])
+
+    def test_rule_4_a_leader_that_is_cut_off_keeps_its_sessions_as_long_as_a_follower(self) -> None:
+        world = a_cluster()
+        host = world.leader
+        world.network.partition([host.name], [other.name for other in world.alive if other is not host])
+        world.run(F + S - 0.3)
+        assert not host.fences
+        world.run(0.6)
+        assert host.fences
+
     def test_rule_4_a_long_one_ends_the_incarnation_and_the_next_one_joins(self) -> None:
         world = a_cluster()
         host = world.followers[0]

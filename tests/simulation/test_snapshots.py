@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.chaos import Chaos
-from tests.simulation.scenes import a_cluster, acknowledge
 from tests.simulation.runs import LINKS, NODES
+from tests.simulation.scenes import a_cluster, acknowledge
 from tests.simulation.world import Host, World
 from wampha.ledger import transfer
 from wampha.ledger.engine import LOG_TIMES_MAX

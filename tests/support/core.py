@@ -322,6 +322,7 @@ class Node:
         permissions: Iterable[Permission] = (ALL,),
         strict_uris: bool = False,
         timeout_unit_s: float = 0.001,
+        lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         up: bool = True,
     ) -> None:
@@ -337,6 +338,7 @@ class Node:
                     strict_uris,
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
+                    lenient=lenient,
                 ),
                 _open_realm("realm2"),
             ],

@@ -62,6 +62,7 @@ class FakeConversation:
     def __init__(self, client: Any, router: FakeRouter) -> None:
         self.client = client
         self.received: list[Any] = []
+        self.undeliverable: list[Any] = []
         self.violations: list[str] = []
         self.losses = 0
         self.told: list[tuple[str, Any]] = []
@@ -76,6 +77,9 @@ class FakeConversation:
     def receive(self, message: Any) -> None:
         self.received.append(message)
         self._router.on_message(self, message)
+
+    def undelivered(self, error: Any) -> None:
+        self.undeliverable.append(error)
 
     def violated(self, violation: ProtocolViolation) -> None:
         self.violations.append(str(violation))

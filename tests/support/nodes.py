@@ -26,6 +26,7 @@ STOP_S: Final = 10.0
 POLL_S: Final = 0.02  # where there is no event to wait for: a port that opens, a line in a log
 SECRET: Final = "loopback only, and long enough"
 REALM: Final = "realm1"
+LENIENT_REALM: Final = "lenient"  # for clients that use what they do not announce
 
 # What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
 _BAD_LINE: Final = re.compile(
@@ -41,6 +42,11 @@ ALL_RIGHTS: Final[dict[str, Any]] = {
             "allow": {"call": True, "register": True, "publish": True, "subscribe": True},
         }
     ],
+}
+# The same, and callees learn who calls them.
+TELLING: Final = {
+    **ALL_RIGHTS,
+    "permissions": [{**permission, "disclose": {"caller": True}} for permission in ALL_RIGHTS["permissions"]],
 }
 
 
@@ -75,7 +81,10 @@ def twistd() -> str:
 def client_settings(port: int) -> dict[str, Any]:
     """A configuration without a cluster: one realm, and one listener in which anyone may do anything."""
     return {
-        "realms": [{"name": REALM, "roles": [ALL_RIGHTS]}],
+        "realms": [
+            {"name": REALM, "roles": [ALL_RIGHTS]},
+            {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted"},
+        ],
         "listeners": [
             {"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": {"anonymous": {"role": ALL_RIGHTS["name"]}}}
         ],
@@ -92,6 +101,8 @@ class NodeProcess:
         self.url: Final = f"ws://127.0.0.1:{port}/ws"
         self.log_path: Final = folder / f"{name}.log"
         self.settings: Final = {"node": {"name": name}, **settings}
+        self.environment: Final[dict[str, str]] = {}  # added to that of its process
+        self.prefix: Final[list[str]] = []  # what comes before `twistd` on the command line
         self._folder: Final = folder
         self._expected: Final[list[re.Pattern[str]]] = []
         self._checked = 0  # characters of the log that have been looked at
@@ -110,7 +121,8 @@ class NodeProcess:
         config.write_text(json.dumps(self.settings, indent=1))  # JSON is YAML
         self._launched = len(self.log())
         with self.log_path.open("ab") as log:
-            self._process = spawn([twistd(), "-n", "--pidfile=", "wampha", "-c", str(config)], self._folder, log)
+            command = [*self.prefix, twistd(), "-n", "--pidfile=", "wampha", "-c", str(config)]
+            self._process = spawn(command, self._folder, log, self.environment)
         return self
 
     def wait_until_serving(self) -> None:
@@ -283,8 +295,13 @@ class Cluster:
             node.wait_for_end()
 
 
-def spawn(command: list[str], folder: Path, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start a process in `folder` that writes to `log` and gets no signal of the terminal's process group."""
+def spawn(
+    command: list[str], folder: Path, log: IO[bytes], environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.Popen[bytes]:
+    """Start a process in `folder` that writes to `log` and gets no signal of the terminal's process group.
+
+    `environment` is added to our own.
+    """
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -292,5 +309,5 @@ def spawn(command: list[str], folder: Path, log: IO[bytes]) -> subprocess.Popen[
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", **environment},
     )

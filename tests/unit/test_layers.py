@@ -25,11 +25,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport",),
     ("observe",),
     ("config",),
-    ("stages", "node", "tap", "cli"),
+    ("stages", "departure", "node", "tap", "cli"),
 )
 ORDER = {layer: position for position, group in enumerate(LAYERS) for layer in group}
 PURE = ("errors", "limits", "counters", "names", "messages", "state", "auth", "routing")
-SAME_GROUP_ALLOWED = ("errors", "limits", "counters", "stages", "node", "tap", "cli")
+SAME_GROUP_ALLOWED = ("errors", "limits", "counters", "stages", "departure", "node", "tap", "cli")
 
 # What would bring in time, chance, sockets or an event loop.
 IMPURE = frozenset(

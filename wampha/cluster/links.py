@@ -141,7 +141,7 @@ class Links:
     def start(self) -> None:
         """Dial those voters that this node has to dial, from now on."""
         self._ticker = self._clock.call_later(TICK_S, self._tick)
-        for voter in self._membership.voters:
+        for voter in sorted(self._membership.voters):
             self._keep(voter)
 
     def stop(self) -> defer.Deferred[None]:
@@ -231,7 +231,7 @@ class Links:
     def _keep(self, name: str, channel: Channel = Channel.CONTROL) -> None:
         """Dial that peer from now on, if it is for this node to dial."""
         own = self._membership
-        if name == own.name or self._ticker is None or not own.dials(own.name, name):
+        if name == own.name or self._ticker is None or self._stopped is not None or not own.dials(own.name, name):
             return
         dialer = self._dialers.get((name, channel))
         if dialer is None:

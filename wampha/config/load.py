@@ -36,6 +36,7 @@ def development() -> Settings:
     everything = {"uri": "*", "allow": {"call": True, "register": True, "publish": True, "subscribe": True}}
     return Settings.model_validate(
         {
+            "node": {"drain": {"spread_s": 0.0, "answer_s": 0.2, "deadline_s": 3.0}},  # Ctrl-C ends it soon
             "realms": ({"name": "realm1", "roles": ({"name": "anonymous", "permissions": (everything,)},)},),
             "listeners": ({"endpoint": "tcp:8080:interface=127.0.0.1", "auth": {"anonymous": {"role": "anonymous"}}},),
         },

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from wampha.config.document import Document, PathInFile
 from wampha.config.places import Place, host_of, is_loopback, place_of
+from wampha.config.schema import Drain
 from wampha.config.sentences import did_you_mean
 from wampha.limits import KIB, Limits
 
 EACH: Final = "*"
+DRAIN_END_S: Final = 5.0  # to leave the cluster, close connections and flush links
 FRAME_HEADER_BYTES: Final = 64 * KIB  # what a frame between nodes carries beside the message: URIs, details, options
 
 Found = tuple[PathInFile, Any]
@@ -24,7 +26,7 @@ Found = tuple[PathInFile, Any]
 
 def report(document: Document) -> None:
     """Note every rule that the document breaks."""
-    for rule in (_names, _permissions, _roles, _endpoints, _voters, _own_address, _secret, _limits):
+    for rule in (_names, _permissions, _roles, _endpoints, _voters, _own_address, _secret, _drain, _limits):
         for path, sentence in rule(document.data):
             document.report(path, sentence)
 
@@ -148,6 +150,14 @@ def _is_loopback(address: str) -> bool:
         return True  # reported as no address; nothing can be said about its reach
 
 
+def _drain(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """Clients that are left when the time is up would all be sent away at once."""
+    times = {name: _number(data, Drain, "node", "drain", name) for name in ("spread_s", "answer_s", "deadline_s")}
+    needed = times["spread_s"] + times["answer_s"] + DRAIN_END_S
+    if times["deadline_s"] < needed:
+        yield ("node", "drain", "deadline_s"), f"should be at least spread_s + answer_s + {DRAIN_END_S:g} ({needed:g})"
+
+
 def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """Bounds that contain each other are in order."""
     message, queue = _limit(data, "message_bytes_max"), _limit(data, "client_queue_bytes_max")
@@ -166,11 +176,16 @@ def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
 
 
 def _limit(data: Any, name: str) -> int:
-    """Return a bound of the file, or its default if the file has none that is valid by itself."""
-    default: int = Limits.model_fields[name].default
-    _, given = next(select(data, "limits", name), ((), default))
+    return int(_number(data, Limits, "limits", name))
+
+
+def _number(data: Any, section: type[BaseModel], *path: str) -> float:
+    """Return a number of the file, or its default if the file has none that is valid by itself."""
+    name = path[-1]
+    default: float = section.model_fields[name].default
+    _, given = next(select(data, *path), ((), default))
     try:
-        Limits.model_validate({name: given}, strict=True)
+        section.model_validate({name: given}, strict=True)
     except ValidationError:
         return default
-    return int(given)
+    return float(given)

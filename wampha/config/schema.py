@@ -57,6 +57,23 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Drain(Section):
+    """How a node stops on SIGTERM: clients are sent away one after the other, and served until their turn."""
+
+    spread_s: float = Field(
+        10.0, ge=0, le=3600, description="seconds over which clients are sent away; at least 100 per second are"
+    )
+    answer_s: float = Field(
+        2.0, ge=0, le=300, description="seconds that a client has for calls in progress when its turn has come"
+    )
+    deadline_s: float = Field(
+        25.0,
+        ge=1,
+        le=3600,
+        description="seconds after which the node has stopped, whatever is left; Kubernetes kills after 30",
+    )
+
+
 class NodeSettings(Section):
     """Who this process is."""
 
@@ -67,6 +84,7 @@ class NodeSettings(Section):
         description="local folder for a file by which a restarted node proves that its former process is dead, so "
         "that nobody waits until that one's lease is over",
     )
+    drain: Drain = Field(Drain(), description="how this node stops")
 
 
 class Voter(Section):
@@ -174,6 +192,11 @@ class Realm(Section):
         "disconnect",
         description="what happens to a client for which more than limits.client_queue_bytes_max waits: it is cut, or "
         "loses events, never anything else, at either end of what waits",
+    )
+    undeclared_features: Literal["refused", "accepted"] = Field(
+        "refused",
+        description="whether a client may use features that it did not announce in HELLO; Autobahn|JS and wampy.js "
+        "need accepted for some progressive calls",
     )
     call_timeout_unit: Literal["ms", "s"] = Field(
         "ms", description="what the `timeout` of a CALL counts; s for clients that were written for Crossbar"

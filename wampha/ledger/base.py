@@ -11,6 +11,10 @@ from wampha.routing.ports import Ledger
 class NodeLedger(Ledger, Protocol):
     """A ledger as `node.py` starts and stops it."""
 
+    @property
+    def recovering(self) -> bool:
+        """Whether this node is a voter that counts for nothing yet (rule 40)."""
+
     def start(self) -> None:
         """Begin to work; `LedgerEvents.serving_changed(True)` follows when this node may serve."""
 

@@ -51,6 +51,7 @@ from wampha.ledger.frames import (
 )
 from wampha.ledger.transfer import Receiving, Sending, Sink, Snapshot, Source
 from wampha.ledger.transport import LinkTransport, Peer
+from wampha.state.codec import UnsupportedError
 
 LIBRARY_VERSION: Final = "0.3.17"
 REPAIRS: Final = frozenset({"known", "next", "answer-term", "tail", "recovering", "steps", "compaction", "elections"})
@@ -233,6 +234,7 @@ class Engine:
         self.campaigning = False  # during `campaign`
         self.holding = False  # commands wait in the library's queue
         self.installed = 0  # snapshots
+        self.contradiction: str | None = None  # what a leader said last that contradicts invariant 1
         self.heard = -NEVER_S  # when the last append_entries of a leader came
         self._certain: tuple[int, bool] | None = None  # (next index, reset) to be answered instead of the library's
         self._flushed = (0, 0)  # last log index and commit index when append_entries were sent last
@@ -547,6 +549,9 @@ class Engine:
                 self._answer(peer, Answer(self.term, self.applied + 1, False, True))
             else:
                 self._send(peer.name, Taken(self.term, piece.snapshot, receiving.taken))
+        except UnsupportedError:
+            self._receiving = None  # whoever drives this engine sees the reason at the machine
+            self._counters.add("snapshots_refused")
         except Exception:
             # The answer says what is true all the same: everything applied is in the leader's log (D18).
             self._receiving = None
@@ -633,6 +638,7 @@ class Engine:
 
     def _contradicted(self, sentence: str, **facts: Any) -> None:
         """Invariant 1 of the protocol does not hold; whoever says so is not followed."""
+        self.contradiction = sentence.format(**facts)
         self._counters.add("log_conflicts")
         self._log.critical(sentence, **facts)
 

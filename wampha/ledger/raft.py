@@ -39,6 +39,7 @@ from wampha.ledger.frames import (
     encode,
 )
 from wampha.ledger.handover import HandOver
+from wampha.ledger.invariants import Invariants
 from wampha.ledger.member import Member
 from wampha.ledger.membership import Membership
 from wampha.ledger.proposals import Proposals
@@ -47,6 +48,7 @@ from wampha.state.commands import Command, Outcome, Owner
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
 
+SUPERSEDED: Final = "this node's cluster was superseded"
 PREDECESSORS_MAX: Final = 20  # own dead incarnations that `up` names; older ones fall by rule 26
 
 
@@ -107,6 +109,7 @@ class RaftLedger:
             Found: self._on_found,
             Go: self._on_go,
         }
+        self._nothing: Final = machine_factory()  # the tables of a node that is in no cluster
         self._proposals: Final = Proposals(deadline_s=self._timing.proposal_s, counters=counters)
         self._membership: Final = Membership(
             propose=self.propose,
@@ -115,11 +118,11 @@ class RaftLedger:
             leave_s=self._timing.leave_s,
             address=address,
             version=version,
+            reads=self._nothing.reads,
         )
         self._peers: Final[dict[str, int]] = {}  # connected peer -> its life
         self._lives: Final[dict[str, int]] = {}  # every peer ever connected -> its last life
         self._timers: Final[dict[str, Cancellable]] = {}
-        self._nothing: Final = machine_factory()  # the tables of a node that is in no cluster
         self.life = random.getrandbits(63)
         self._owner = self._new_owner()
         self._succeeds = list(predecessors[-PREDECESSORS_MAX:])
@@ -128,9 +131,12 @@ class RaftLedger:
         self._running = False
         self._leaving = False
         self._hand_over: HandOver | None = None  # under way
+        self._refused: str | None = None  # why this process is in no cluster and never will be
+        self._invariants = Invariants()  # of the present membership
         self._handed_over: list[Callable[[], None]] = []  # to be told when it is over
         self._told_serving = False
-        self._served_until: float | None = None  # end of the last lease under which this incarnation served
+        self._suspended_s: float | None = None  # how long this incarnation has been suspended; None: it never served
+        self._worked_at = clock.now()
         self._installed = 0
         self._reported = 0  # applied index in the last ping
         self._next_ping = -math.inf
@@ -149,12 +155,18 @@ class RaftLedger:
     def safe(self) -> int:
         return self._member.safe if self._member else 0
 
+    @property
+    def recovering(self) -> bool:
+        """Rule 40: a voter that has not been opened; an observer never is one."""
+        return self._founding is not None and self._founding.recovering
+
     def serving(self) -> bool:
         """Rule 1: up, and the lease is not over at this instant."""
         member = self._member
         return (
             member is not None
             and not self._leaving
+            and not member.machine.unsupported
             and self._owner in member.tables.up
             and self._clock.now() < member.lease_end
         )
@@ -227,7 +239,7 @@ class RaftLedger:
         except BadFrameError:
             self._counters.add("control_frames_refused")
             return
-        if name not in self._peers or not self._running:
+        if name not in self._peers or not self._running or self._refused:
             return
         self._guarded(self._handlers[type(frame)], name, frame)
         self._kick()
@@ -321,12 +333,13 @@ class RaftLedger:
             self._drop_life()
         self._enter(reply.cluster, recovering=founding is not None, held_until=-math.inf)
 
-    def _drop_life(self) -> None:
-        """Forget everything this process knows as a voter, as a crash would: always safe (rule 56)."""
+    def _drop_life(self, sentence: str = SUPERSEDED) -> None:
+        """Forget everything this process knows, as a crash would: always safe (rule 56)."""
         self._log.warn("{name} begins without memory again", name=self._name)
         self.life = self._chance.getrandbits(63)
-        self._founding = self._new_founding()
-        self._exit()
+        if self._founding:
+            self._founding = self._new_founding()
+        self._exit(sentence)
         self._identity_changed()
 
     def _enter(self, cluster: int, *, recovering: bool, held_until: float) -> None:
@@ -346,24 +359,38 @@ class RaftLedger:
             options=self._options,
         )
         self._installed = 0
+        self._invariants = Invariants()
         for peer in sorted(self._peers):
             self._member.engine.peer_up(peer)
         self._tell(self._events.installed)
 
-    def _exit(self) -> None:
+    def _refuse(self, sentence: str) -> None:
+        """This release cannot know the tables: serve nobody, follow nobody, until it is replaced."""
+        self._refused = f"wampha on this node is too old: {sentence}"
+        self._counters.add("versions_refused")
+        self._log.critical("{sentence}", sentence=self._refused)
+        self._exit(self._refused)
+
+    def _begin_anew(self, sentence: str) -> None:
+        """An invariant does not hold: forget everything, as a crash would, and join again."""
+        self._counters.add("invariants_violated")
+        self._log.critical("{name} forgets its state: {sentence}", name=self._name, sentence=sentence)
+        self._drop_life(sentence)
+
+    def _exit(self, sentence: str = SUPERSEDED) -> None:
         """Rule 57: nothing of a cluster outlives it, the incarnation included."""
         if self._member:
             self._member.stop()
             self._member = None
             self._hand_over = None
             self._proposals.abandon()
-            self._fence("this node's cluster was superseded")
+            self._fence(sentence)
 
     def _fence(self, sentence: str) -> None:
         """Rule 4: this incarnation has ended; the next one begins to join."""
         self._succeeds = [*self._succeeds, self._owner.incarnation][-PREDECESSORS_MAX:]
         self._owner = self._new_owner()
-        self._served_until = None
+        self._suspended_s = None
         if self._member:
             self._member.lease_end = -math.inf
         self._tell_serving()
@@ -389,7 +416,7 @@ class RaftLedger:
 
     def _work(self) -> None:
         now = self._clock.now()
-        if now >= self._next_ping:
+        if now >= self._next_ping and not self._refused:
             self._next_ping = now + self._timing.ping_s - self._timing.tick_s / 2  # the nearest tick, early or late
             if self._founding:
                 leaderless_s = self._member.leaderless_s() if self._member else math.inf
@@ -423,6 +450,12 @@ class RaftLedger:
             self._tell_handed_over()
             return
         member.tick()
+        if member.machine.unsupported:
+            self._refuse(member.machine.unsupported)
+            return
+        if broken := self._invariants.broken(member, self.serving()):
+            self._begin_anew(broken)
+            return
         if self._hand_over is None or not self._hand_over.go_on(member.book, self._clock.now()):
             self._tell_handed_over()
         self._proposals.tell()
@@ -456,7 +489,9 @@ class RaftLedger:
     def _tell_serving(self) -> None:
         serving = self.serving()
         if serving and self._member:
-            self._served_until = self._member.lease_end
+            self._suspended_s = 0.0
+            if self._member.engine.is_leader:  # its own lease is shorter; its clients need not suffer from that
+                self._suspended_s -= self._timing.lease_s - self._timing.leader_lease_s
         if serving == self._told_serving:
             return
         self._told_serving = serving
@@ -465,8 +500,13 @@ class RaftLedger:
         self._tell(self._events.serving_changed, serving)
 
     def _fence_if_suspended_for_long(self, now: float) -> None:
-        until = self._served_until
-        if until is not None and not self._leaving and now - until > self._timing.suspended_s:
+        """Rule 4. While the process stood still it could ask nobody: that time does not count, and it will be told."""
+        passed_s = min(now - self._worked_at, 2 * self._timing.tick_s)
+        self._worked_at = now
+        if self._suspended_s is None or self.serving() or self._leaving:
+            return
+        self._suspended_s += passed_s
+        if self._suspended_s > self._timing.suspended_s:
             self._fence("this node had no contact to the cluster for too long")
 
     def _ping(self) -> None:
@@ -517,6 +557,7 @@ class RaftLedger:
         engine = member.engine if member else None
         return {
             "name": self._name,
+            "refused": self._refused,
             "role": "voter" if self._founding else "observer",
             "cluster": self._cluster,
             "recovering": engine.recovering if engine and self._founding else self._founding is not None,

@@ -34,19 +34,20 @@ KILLNOWAIT: Final = "killnowait"
 class Work:
     """What the callee's home knows of a call while one of its sessions works on it."""
 
-    __slots__ = ("callee", "interrupted", "invocation", "registration", "shown")
+    __slots__ = ("callee", "interrupted", "invocation", "parts", "registration", "shown")
 
     callee: Session | None  # while it is worked on; then the rest is there, too
     invocation: int  # the id of its INVOCATION
     registration: int  # INVOCATION.Registration, likewise
     shown: Options  # INVOCATION.Details, likewise
     interrupted: bool  # its end was asked for by mode `kill`
+    parts: int  # of a progressive call, sent so far; 1 for any other
 
 
 class PendingCall(Work):
     """A CALL of a session of this node that waits for its end."""
 
-    __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "parts", "target", "timeout")
+    __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "target", "timeout")
 
     def __init__(self, caller: Session, call: Call, details: Options = NO_OPTIONS) -> None:
         self.callee = None
@@ -71,6 +72,7 @@ class Served(Work):
     def __init__(self, source: Owner, number: int) -> None:
         self.callee = None
         self.interrupted = False
+        self.parts = 1
         self.source: Final = source
         self.number: Final = number
 
@@ -187,6 +189,12 @@ class Calls:
         pending.interrupted = self._outbox.forward(pending.target.owner, cancel)
         return pending.interrupted
 
+    def caller_dismissed(self, session: Session) -> None:
+        """The router ends the caller's session: answer its calls first, so that each has ended."""
+        for pending in list(session.calls.values()):
+            self.abandon(pending, KILLNOWAIT, Canceled.uri)
+            self.refuse(pending, Canceled("The caller's session was ended by the router.", _UNKNOWN))
+
     def caller_left(self, session: Session) -> None:
         """End the session's calls without a word (basic profile, "Caller Leaving During an RPC Invocation")."""
         for pending in list(session.calls.values()):
@@ -275,6 +283,10 @@ class Calls:
             self._interrupt(work, KILLNOWAIT, reason)
         del work.callee.invocations[work.invocation]
         work.callee = None
+
+    def interrupt(self, work: Work, reason: str) -> None:
+        """Tell the callee that nobody waits for its answer."""
+        self._interrupt(work, KILLNOWAIT, reason)
 
     def _interrupt(self, work: Work, mode: str, reason: str) -> bool:
         """Send INTERRUPT if the callee announced that it understands it; `kill` once only. Whether it got any."""

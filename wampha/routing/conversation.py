@@ -19,6 +19,7 @@ from wampha.errors import ProtocolViolation, SessionRefused
 from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Welcome
 from wampha.routing.ports import Cancellable, Client
 from wampha.routing.realm import Realm
+from wampha.routing.replies import CALL
 from wampha.routing.session import Session
 from wampha.routing.slow import SlowPolicy
 
@@ -84,10 +85,12 @@ class Conversation:
             self._abort(violation.uri, str(violation))
 
     def undelivered(self, error: Any) -> None:
-        """A progressive RESULT could not be sent to the client; `error` is the ERROR that ends the call instead."""
+        """A progressive RESULT, or an INVOCATION, could not be sent; `error` ends the call in place of an answer."""
         if self._state is State.OPEN:
             assert self._realm is not None and self._session is not None, "an open session has a realm"
-            self._realm.dealer.undelivered(self._session, error)
+            dealer = self._realm.dealer
+            tell = dealer.undelivered if error.request_type == CALL else dealer.uninvoked
+            tell(self._session, error)
 
     def lost(self) -> None:
         """The connection is gone."""
@@ -105,6 +108,10 @@ class Conversation:
 
     # ---- what the router tells
 
+    def settled(self) -> bool:
+        """Prepare the end from our side; whether nothing is in progress any more. Asked again until it is so."""
+        return self._realm is None or self._session is None or self._realm.settled(self._session)
+
     def dismiss(self, reason: str, sentence: str) -> None:
         """End the session from our side: GOODBYE, or ABORT before WELCOME, then the close."""
         if self._state is State.CLOSED:
@@ -112,6 +119,8 @@ class Conversation:
         if self._state is State.AWAITING_HELLO:
             self._abort(reason, sentence)
             return
+        assert self._session is not None, "an open conversation has a session"
+        self._router.caller_dismissed(self._session)
         self.client.send(Goodbye({"message": sentence}, reason))
         self._end()
         self.client.finish()

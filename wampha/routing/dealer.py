@@ -5,6 +5,7 @@ Who offers a procedure stands in the replicated registrations; here are only the
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
@@ -159,6 +160,14 @@ class Dealer:
         self._rows.withdraw(offer.key, lambda: undecided.answer(Unregistered(undecided.request)))
         self._docket.enter(undecided)
 
+    def retire(self, session: Session) -> None:
+        """The session will be sent away: no call is delivered to it from here on, and its procedures become free."""
+        for offer in session.registrations.values():
+            self._forget(offer)
+            session.removals += 1
+            self._rows.withdraw(offer.key, partial(_removed, session))
+        session.registrations.clear()
+
     def leave(self, session: Session) -> None:
         """The session has ended: forget its offers; calls of it and to it end."""
         for offer in session.registrations.values():
@@ -301,6 +310,13 @@ class Dealer:
             self._calls.abandon(pending, KILLNOWAIT, error.error)
             self._calls.error(pending, error.details, error.error, error.payload)
 
+    def uninvoked(self, callee: Session, error: Error) -> None:
+        """The callee could not be sent an INVOCATION: the call ends as if it had answered with this error."""
+        work = callee.invocations.get(error.request)
+        if work is not None and work.parts > 1:
+            self._calls.interrupt(work, error.error)
+        self.failed(callee, error)
+
     def _result(self, pending: PendingCall, options: Options, payload: Payload) -> None:
         if options.get("ppt_scheme") and not pending.caller.features.caller_passthru:
             self._calls.refuse(pending, _caller_lacks_passthru())
@@ -334,6 +350,7 @@ class Dealer:
 
     def invoke_more(self, served: Served, part: InvokeMore) -> None:
         """Another node's progressive call goes on; what cannot be delivered ends it (rule 2)."""
+        served.parts += 1
         if self._ledger.serving():
             self._send_part(served, part.more, part.payload)
         else:
@@ -416,6 +433,10 @@ class Dealer:
         """Tell the caller's home how the call ended. What no frame can hold becomes an ERROR: a CALL always ends."""
         if not self._outbox.forward(served.source, reply):
             self._calls.reply_error(served, _too_large_between_nodes())
+
+
+def _removed(session: Session) -> None:
+    session.removals -= 1
 
 
 def not_delivered(call: int, why: str = "") -> Reply:

@@ -15,14 +15,18 @@ class ClientFeatures:
     caller_streams: bool = False  # progressive_call_invocations
     caller_passthru: bool = False  # payload_passthru_mode
     callee_cancels: bool = False  # call_canceling
-    callee_progresses: bool = False  # progressive_call_results, which needs call_canceling
+    callee_progresses: bool = False  # progressive_call_results, which by the specification needs call_canceling
     callee_streams: bool = False  # progressive_call_invocations, likewise
     callee_passthru: bool = False
     publisher_passthru: bool = False
 
     @classmethod
-    def of(cls, roles: Mapping[str, Any]) -> ClientFeatures:
-        """From the roles of a HELLO: role -> an object with an attribute per feature."""
+    def of(cls, roles: Mapping[str, Any], *, lenient: bool = False) -> ClientFeatures:
+        """From the roles of a HELLO: role -> an object with an attribute per feature.
+
+        `lenient`: whoever uses a feature is taken to have announced it. What would make the router send something that
+        the client may not understand (INTERRUPT, INVOCATIONs in parts) must be announced all the same.
+        """
 
         def has(role: str, *names: str) -> bool:
             features = roles.get(role)
@@ -31,13 +35,13 @@ class ClientFeatures:
         # Two chapters of the advanced profile spell this one differently.
         cancels = has("callee", "call_canceling", "call_cancelling")
         return _shared(
-            has("caller", "progressive_call_invocations"),
-            has("caller", "payload_passthru_mode"),
+            lenient or has("caller", "progressive_call_invocations"),
+            lenient or has("caller", "payload_passthru_mode"),
             cancels,
-            cancels and has("callee", "progressive_call_results"),
-            cancels and has("callee", "progressive_call_invocations"),
-            has("callee", "payload_passthru_mode"),
-            has("publisher", "payload_passthru_mode"),
+            lenient or (cancels and has("callee", "progressive_call_results")),
+            (lenient or cancels) and has("callee", "progressive_call_invocations"),
+            lenient or has("callee", "payload_passthru_mode"),
+            lenient or has("publisher", "payload_passthru_mode"),
         )
 
 

@@ -164,6 +164,7 @@ class RealmRules:
     strict_uris: bool = False
     slow_clients: SlowPolicy = SlowPolicy.DISCONNECT
     timeout_unit_s: float = 0.001
+    lenient: bool = False  # features may be used that were not announced
 
     @classmethod
     def of(cls, realm: Any) -> RealmRules:
@@ -186,5 +187,6 @@ class RealmRules:
             roles=roles,
             strict_uris=realm.uri_check == "strict",
             slow_clients=SlowPolicy(realm.slow_clients),
+            lenient=realm.undeclared_features == "accepted",
             timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wampha.messages.relayed import Relayed
@@ -38,7 +38,7 @@ class Client(Protocol):
 class Outbox(Protocol):
     """Messages to many."""
 
-    def deliver(self, receivers: Iterable[Session], event: Any) -> None:
+    def deliver(self, receivers: Sequence[Session], event: Any) -> None:
         """Queue one EVENT to each receiver; encoded and framed once per kind of connection."""
 
     def forward(self, owner: Owner, relayed: Relayed) -> bool:

@@ -49,6 +49,7 @@ class Realm:
         calls: Calls,
     ) -> None:
         self.name: Final = rules.name
+        self.lenient: Final = rules.lenient
         self.slow_clients: Final = rules.slow_clients
         self._roles: Final[Mapping[str, Permissions]] = rules.roles
         self._counters: Final = counters
@@ -103,6 +104,11 @@ class Realm:
             handler(session, message)
         except WampError as error:
             self._refuse(session, message, error)
+
+    def settled(self, session: Session) -> bool:
+        """Take the session's procedures off the table; whether nothing of it is in progress any more."""
+        self.dealer.retire(session)
+        return not (session.removals or session.undecided or session.invocations or session.calls)
 
     def leave(self, session: Session) -> None:
         """The session has ended: nothing of it stays."""

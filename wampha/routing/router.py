@@ -17,6 +17,7 @@ from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
 from wampha.routing.dealer import not_delivered
 from wampha.routing.docket import Docket
+from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
@@ -27,11 +28,13 @@ from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
+STOPPING: Final = "This node is being stopped; connect to another one."
 
 # WELCOME.Details.roles: only what a test proves is announced.
 _BROKER_FEATURES: Final = (
     "pattern_based_subscription",
     "payload_passthru_mode",
+    "payload_transparency",
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
@@ -43,6 +46,7 @@ _DEALER_FEATURES: Final = (
     "call_trustlevels",
     "caller_identification",
     "payload_passthru_mode",
+    "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
 )
@@ -78,6 +82,7 @@ class Router:
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
+        self._farewell: Farewell | None = None  # once the node stops
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
@@ -120,13 +125,33 @@ class Router:
         """How many sessions this node has."""
         return len(self._sessions)
 
-    def close(self, reason: str, sentence: str) -> None:
-        """End every conversation: the node stops. Its rows go when the ledger leaves (rule 5)."""
+    def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
+        """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
+
+        `done` is called when all are over, perhaps before this returns; not after `close`.
+        """
+        self.refuse_newcomers(SYSTEM_SHUTDOWN, STOPPING)
+        self._farewell = Farewell(
+            conversations=self._conversations,
+            clock=self._clock,
+            spread_s=spread_s,
+            answer_s=answer_s,
+            dismiss=lambda conversation: conversation.dismiss(SYSTEM_SHUTDOWN, STOPPING),
+            done=done,
+        )
+        self._farewell.start()
+
+    def close(self) -> None:
+        """End every conversation that is left. This node's rows go when the ledger leaves (rule 5)."""
+        if self._farewell:
+            self._farewell.stop()
         self._rows.stop()
-        self._dismiss_all(reason, sentence)
+        self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
 
     def join(self, hello: Any, client: Client, anonymous_role: str | None) -> tuple[Realm, Session, Options]:
         """Open a session for a HELLO; returns it with WELCOME.Details, or raises SessionRefused."""
+        if self._farewell:
+            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
         realm = self._realms.get(hello.realm)
         if realm is None:
             raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {hello.realm!r} here.")
@@ -146,7 +171,7 @@ class Router:
             grant=grant,
             permissions=permissions,
             client=client,
-            features=ClientFeatures.of(hello.roles),
+            features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
         )
         self._sessions[session.id] = session
         self.counters.add("sessions_opened")
@@ -160,6 +185,10 @@ class Router:
             "agent": self._agent,
         }
         return realm, session, details
+
+    def caller_dismissed(self, session: Session) -> None:
+        """Answer the calls of a session that is about to get GOODBYE."""
+        self._calls.caller_dismissed(session)
 
     def ended(self, conversation: Conversation, realm: Realm | None, session: Session | None) -> None:
         """A conversation is over, and with it its session, if there was one."""

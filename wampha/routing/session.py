@@ -34,6 +34,7 @@ class Session:
         "permissions",
         "realm",
         "registrations",
+        "removals",
         "subscriptions",
         "undecided",
         "unfinished",
@@ -60,6 +61,7 @@ class Session:
         self.open = True
         self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
+        self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away
         self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first

@@ -97,7 +97,8 @@ class ClientConnection:
     spoke = 0
     phase = Phase.OPENING
     _age = 0  # ticks: OPEN: since something was heard; else since the phase began
-    _held: tuple[bytes, ...] = ()  # chunks that came while the gate was closed
+    flowing = False  # whether the next message may be handled now
+    _held: tuple[bytes, ...] = ()  # what waits to be handled: chunks that came while the gate was closed, and the like
     _conversation: Conversation | None = None
     _serializer: Serializer | None = None
     _log = Logger(namespace="wampha.transport")
@@ -140,6 +141,7 @@ class ClientConnection:
         """The opening handshake is complete: from here on the core decides."""
         service = self.service
         self.phase = Phase.OPEN
+        self.flowing = True
         self._age = 0
         self._serializer = serializer
         self.outbox.group = service.groups.group(serializer, framing, bytes_max)
@@ -156,7 +158,7 @@ class ClientConnection:
 
     def _handle(self, data: bytes) -> None:
         flusher = self.service.flusher
-        flusher.begin()
+        flusher.begin(self)
         if self.phase is Phase.OPEN:
             self._age = 0
         try:
@@ -176,14 +178,29 @@ class ClientConnection:
         self.service.gate.hold(self)
         self.transport.pauseProducing()
 
-    def resume(self) -> None:
-        """The gate is open again, or the connection closes: handle what was held, in order, then read on."""
+    def resume(self) -> int:
+        """Nothing is in the way, or the connection closes: handle what was held, in order, then read on.
+
+        Returns how many bytes that were.
+        """
         held, self._held = self._held, ()
         if self.phase is Phase.GONE:
-            return
+            return 0
+        self.flowing = self.phase is Phase.OPEN
         self.transport.resumeProducing()
         for data in held:
             self.dataReceived(data)
+        return sum(map(len, held))
+
+    def stop_flow(self) -> None:
+        """Enough for this turn: `consume` comes to `put_off` behind the message in hand, and `resume` will follow."""
+        self.flowing = False
+
+    def put_off(self, rest: bytes) -> None:
+        """Keep what begins with the next message, if the flow was stopped; read no more until `resume`."""
+        if self.phase is Phase.OPEN:
+            self._held = (rest, *self._held)
+            self.transport.pauseProducing()
 
     def route(self, body: bytes) -> None:
         """Hand one message to the core."""
@@ -215,22 +232,21 @@ class ClientConnection:
             return
         counters.add("messages_unsendable")
         if isinstance(message, Result) and "progress" in message.details:
-            if self._conversation is not None:
-                self._conversation.undelivered(_refusal(_CALL, message.request, problem))
+            self._undelivered(_refusal(_CALL, message.request, problem))
         elif isinstance(message, Result):
             self.outbox.send(_refusal(_CALL, message.request, problem))
         elif isinstance(message, Invocation):
             # In a later turn: the dealer is in the middle of this call.
-            self.service.reactor.callLater(0, self._answer, _refusal(_INVOCATION, message.request, problem))
+            self.service.reactor.callLater(0, self._undelivered, _refusal(_INVOCATION, message.request, problem))
         elif isinstance(message, Error) and message.payload.count:
             self.outbox.send(Error(message.request_type, message.request, {}, message.error, NOTHING))
         else:
             self._log.warn("closed {client}: {problem}", client=self.describe(), problem=str(problem))
             self.finish()
 
-    def _answer(self, refusal: Error) -> None:
+    def _undelivered(self, refusal: Error) -> None:
         if self._conversation is not None and self.phase is Phase.OPEN:
-            self._conversation.receive(refusal)
+            self._conversation.undelivered(refusal)
 
     # ---- a client that does not read
 
@@ -258,9 +274,9 @@ class ClientConnection:
         if self.phase is Phase.OPEN:
             if self._age == deadlines.ping:
                 self.ping()
-            elif self._age > deadlines.silent:
+            elif self._age > deadlines.silent and deadlines.may_cut():
                 self._cut_for("clients_cut_silent", "it did not answer a ping")
-        elif self.phase is Phase.OPENING and self._age > deadlines.opening:
+        elif self.phase is Phase.OPENING and self._age > deadlines.opening and deadlines.may_cut():
             self._cut_for("opening_timeouts", None)
         elif self.phase is Phase.CLOSING and self._age == deadlines.closing + 1:
             self._cut_for("close_timeouts", None)
@@ -284,6 +300,7 @@ class ClientConnection:
         if self.phase.value >= Phase.CLOSING.value:
             return
         self.phase = Phase.CLOSING
+        self.flowing = False
         self._age = 0
         self.outbox.group = None
         if self._held:
@@ -308,6 +325,7 @@ class ClientConnection:
     def gone(self) -> None:
         """The transport is gone; called once."""
         self.phase = Phase.GONE
+        self.flowing = False
         self._held = ()
         service = self.service
         service.gate.forget(self)

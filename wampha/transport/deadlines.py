@@ -10,6 +10,7 @@ from wampha.limits import Limits
 from wampha.transport.gate import Gate, Reactor
 
 _SPOKES: Final = 10  # connections are looked at in this many portions, so that no turn pings all of them
+_CUTS_MAX: Final = 200  # and this many are cut in one; others that are due are cut when they are looked at again
 _TICKS: Final = 5  # looks at a connection within the shortest deadline
 
 
@@ -43,6 +44,12 @@ class Deadlines:
         self._at = 0
         self._last_added = 0
         self._timer: Any = None
+        self._cuts_left = _CUTS_MAX
+
+    def may_cut(self) -> bool:
+        """Whether one more connection may be cut in this turn; it counts as cut."""
+        self._cuts_left -= 1
+        return self._cuts_left >= 0
 
     def _ticks(self, seconds: float) -> int:
         return math.ceil(seconds / self.tick_s)
@@ -71,6 +78,7 @@ class Deadlines:
         self._timer = self._reactor.callLater(self.tick_s / _SPOKES, self._turn)
         self._gate.poll()
         frozen = not self._gate.open()
+        self._cuts_left = _CUTS_MAX
         self._at = (self._at + 1) % _SPOKES
         for connection in list(self._spokes[self._at]):
             connection.tick(frozen)

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any, Final, Protocol
 
-_BATCH: Final = 50  # connections that are let go on per reactor turn, so that no turn lasts long
+from wampha.limits import KIB
+
+# Per reactor turn, so that none lasts long: connections that are let go on, and bytes of theirs that are handled.
+_BATCH: Final = 50
+_BATCH_BYTES_MAX: Final = 128 * KIB
 
 
 class Reactor(Protocol):
@@ -19,8 +23,8 @@ class Reactor(Protocol):
 class Held(Protocol):
     """A connection that waits for the gate."""
 
-    def resume(self) -> None:
-        """Handle what was held, through the same path as new input: the gate is asked again."""
+    def resume(self) -> int:
+        """Handle what was held, through the same path as new input: the gate is asked again. Returns its bytes."""
 
 
 class Gate:
@@ -57,11 +61,14 @@ class Gate:
 
     def _release(self) -> None:
         self._scheduled = False
+        handled = 0
         for connection in list(islice(self._waiting, _BATCH)):
             if not self.open():
                 return
+            if handled > _BATCH_BYTES_MAX:
+                break
             self._waiting.pop(connection, None)
-            connection.resume()
+            handled += connection.resume()
         if self._waiting:
             self._scheduled = True
             self._reactor.callLater(0, self._release)

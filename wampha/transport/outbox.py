@@ -9,7 +9,7 @@ send(message), deliver(receivers, event), Autobahn's own frames
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -33,6 +33,8 @@ from wampha.transport.slow import SlowClients
 
 if TYPE_CHECKING:
     from wampha.routing.session import Session
+
+_MANY: Final = 16  # receivers from which on it is worth to add them up
 
 _log = Logger(namespace="wampha.transport")
 
@@ -387,8 +389,10 @@ class Delivery:
         self.forward: Final = forward
         self._counters: Final = counters
 
-    def deliver(self, receivers: Iterable[Session], event: Any) -> None:
+    def deliver(self, receivers: Sequence[Session], event: Any) -> None:
         """Queue the event to each receiver: encoded and framed once per group, one look-up and append per receiver."""
+        if len(receivers) > _MANY:
+            self.flusher.reached(len(receivers))
         frames: dict[FrameGroup | None, bytes] = {None: b""}
         mark = self.flusher.mark
         left_out = 0

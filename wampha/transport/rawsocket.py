@@ -97,7 +97,8 @@ class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
                 self.route(data[body:at])
             elif kind == RAWSOCKET_PING:
                 self._answer_ping(data[body:at])
-            if self.phase is not Phase.OPEN:
+            if not self.flowing:
+                self.put_off(data[at:])
                 return
         if at < end:
             self._keep(data[at:], _PREFIX - (end - at))

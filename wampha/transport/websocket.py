@@ -29,6 +29,7 @@ PATHS: Final = ("/ws", "/")
 _UNBOUNDED: Final = 2**63 - 1  # a WebSocket client cannot say how much it accepts
 _HEADER_END: Final = b"\r\n\r\n"
 _MASKED: Final = 0x80
+_PING: Final = b"\x89\x00"  # FIN, opcode 9, no payload: the same for all
 _SHORTEST: Final = 6  # octets of the header of a masked frame of less than 126 octets
 _GREETING: Final = (
     "This is a WAMP router. Connect with a WAMP client, over WebSocket (path /ws, subprotocols {}) or RawSocket."
@@ -158,9 +159,11 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
             self._bound_request(data)
         elif self.phase is Phase.OPEN and self.current_frame is None and not self.inside_message and not self.data:
             at = self._route_frames(data)
-        if at < len(data):
+        if at < len(data) or (self.data and not data):
             self.data += data[at:] if at else data
             self.consumeData()
+            if not self.flowing:
+                self.put_off(b"")
 
     def consumeData(self) -> None:  # noqa: N802 - Autobahn's name
         """Autobahn's reading of `data`; it also calls this from inside a Deferred, where an error would vanish."""
@@ -168,6 +171,13 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
             super().consumeData()
         except Exception:
             self.failed()
+
+    def processData(self) -> bool:  # noqa: N802 - Autobahn's name
+        """Autobahn's handling of one frame; False: the others must wait."""
+        if not self.flowing and self.phase is Phase.OPEN:
+            return False
+        more: bool = super().processData()
+        return more
 
     def _bound_request(self, data: bytes) -> None:
         limit = self.service.limits.undecided_bytes_max
@@ -183,7 +193,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         An ordinary frame that is not complete is kept, and everything counts as handled.
         """
         at, end, first, length_max = 0, len(data), self._first, self.maxMessagePayloadSize
-        while end - at >= _SHORTEST and data[at] == first and self.phase is Phase.OPEN:
+        while end - at >= _SHORTEST and data[at] == first and self.flowing:
             length = data[at + 1] - _MASKED
             body = at + _SHORTEST
             if length > 125:  # 126 and 127 announce a longer length
@@ -195,7 +205,12 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
                 return end
             self.route(apply_mask(data[body : body + length], data[body - 4 : body]))
             at = body + length
-        if at < end and end - at < _SHORTEST and data[at] == first and self.phase is Phase.OPEN:
+        if not self.flowing:
+            if self.phase is not Phase.OPEN:
+                return at
+            self.put_off(data[at:])
+            return end
+        if at < end and end - at < _SHORTEST and data[at] == first:
             self._keep(data[at:], 1)
             return end
         return at
@@ -239,7 +254,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
 
     def ping(self) -> None:
         """Queue a ping."""
-        self.sendPing()
+        self.outbox.write(_PING)
 
     # ---- the end
 

@@ -23,23 +23,23 @@ NAMED: Final = {"name": "value", "n": -1}
 BINARY: Final = bytes(range(256))
 
 
-def component(transport: str, serializer: str, port: str) -> Component:
+def component(transport: str, serializer: str, port: str, realm: str) -> Component:
     """A client for one node; it does not try again."""
     endpoint = {"type": "tcp", "host": "127.0.0.1", "port": int(port)}
     if transport == "websocket":
         place = {"type": transport, "url": f"ws://127.0.0.1:{port}/ws", "serializers": [serializer]}
     else:
         place = {"type": transport, "url": f"rs://127.0.0.1:{port}", "serializer": serializer}
-    return Component(transports=[{**place, "endpoint": endpoint, "max_retries": 0}], realm="realm1")
+    return Component(transports=[{**place, "endpoint": endpoint, "max_retries": 0}], realm=realm)
 
 
 class Client:
     """A session, and the Deferred that fires when it has left."""
 
-    def __init__(self, reactor: Any, transport: str, serializer: str, port: str) -> None:
+    def __init__(self, reactor: Any, transport: str, serializer: str, port: str, realm: str = "realm1") -> None:
         self.joined: defer.Deferred[Any] = defer.Deferred()
         self.left: defer.Deferred[str] = defer.Deferred()
-        made = component(transport, serializer, port)
+        made = component(transport, serializer, port, realm)
         made.on("join", lambda session, details: self.joined.callback(session))
         made.on("leave", lambda session, details: self.left.callback(details.reason))
         made.start(reactor).addErrback(lambda failure: self.joined.called or self.joined.errback(failure))

@@ -14,9 +14,9 @@ const SERIALIZERS = {
   cbor: autobahn.serializer.CBORSerializer,
 };
 
-function join(transport, serializer, port) {
+function join(transport, serializer, port, realm = "realm1") {
   const connection = new autobahn.Connection({
-    realm: "realm1",
+    realm,
     transports: [
       transport === "websocket"
         ? { type: "websocket", url: `ws://127.0.0.1:${port}/ws`, serializers: [new SERIALIZERS[serializer]()] }
@@ -90,4 +90,8 @@ async function main(transport, serializer, firstPort, secondPort) {
   console.log(JSON.stringify(seen));
 }
 
-main(...process.argv.slice(2)).catch((error) => { console.error(error); process.exit(1); });
+module.exports = { join };
+
+if (require.main === module) {
+  main(...process.argv.slice(2)).catch((error) => { console.error(error); process.exit(1); });
+}

@@ -12,9 +12,9 @@ const { NAMED, PAYLOAD, Queue, failureOf, payloadOf, randomPrefix, sendableBinar
 
 const SERIALIZERS = { json: JsonSerializer, msgpack: MsgpackSerializer, cbor: CborSerializer };
 
-async function join(serializer, port) {
+async function join(serializer, port, realm = "realm1") {
   const client = new Wampy(`ws://127.0.0.1:${port}/ws`, {
-    realm: "realm1", ws, serializer: new SERIALIZERS[serializer](), autoReconnect: false,
+    realm, ws, serializer: new SERIALIZERS[serializer](), autoReconnect: false,
   });
   const closed = new Promise((resolve) => client.setOptions({ onClose: resolve }));
   await client.connect();
@@ -78,4 +78,8 @@ async function main(transport, serializer, firstPort, secondPort) {
   console.log(JSON.stringify(seen));
 }
 
-main(...process.argv.slice(2)).catch((error) => { console.error(error); process.exit(1); });
+module.exports = { join };
+
+if (require.main === module) {
+  main(...process.argv.slice(2)).catch((error) => { console.error(error); process.exit(1); });
+}

@@ -145,12 +145,16 @@ class Client:
     def finish(self) -> None:
         """The test is over: the session ends, and there is no other."""
         self.reconnects = False
-        if self.session:
+        self.process.enter(self._finish)
+
+    def _finish(self) -> None:
+        protocol = self._protocol
+        if self.session and protocol is not None:
             self._end_session(h.ENDED)
-            self._protocol.send([6, {}, "wamp.close.normal"])
-        if self._protocol is not None:
-            self._protocol.transport.resumeProducing()
-            self._protocol.close()
+            protocol.send([6, {}, "wamp.close.normal"])
+        if protocol is not None:
+            protocol.transport.resumeProducing()
+            protocol.close()
 
     # ---- operations
 
@@ -293,6 +297,15 @@ class Client:
         )  # fmt: skip
         self.history.add(invocation)
         self.answers(self, invocation)
+
+    def asked(self, op: str, uri: str, match: str = "exact") -> bool:
+        """Whether such an operation waits for its answer."""
+        waiting = (each for each in self._pending.values() if each.returned is None)
+        return any((each.op, each.uri, each.match) == (op, uri, match) for each in waiting)
+
+    def later(self, delay_s: float, call: Callable[[], None]) -> None:
+        """In a later turn of this client."""
+        self._reactor.callLater(delay_s, call)
 
     def busy(self) -> int:
         """Operations that wait for their answer."""

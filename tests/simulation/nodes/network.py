@@ -123,6 +123,12 @@ class Network:
                 delays[socket] = self.chance.uniform(0.0, min(max(cut_s, RETRANSMISSION_S[1]), 3.0))
             self._schedule(path, socket, kind, data, delays[socket])
 
+    def reset_between(self, one: str, two: str) -> None:
+        """Something on the way forgets all connections between two machines: RST to both ends."""
+        for socket in list(self.sockets):
+            if {socket.here, socket.there} == {one, two}:
+                self.timeline.after(self.chance.uniform(*LAN_S), socket.refused)
+
     def drop_held(self, socket: Socket) -> None:
         """The connection is given up: its bytes are not sent again."""
         path = self.path(socket.here, socket.there)

@@ -63,6 +63,8 @@ class Socket:
 
     def arrived(self, kind: str, data: Any) -> None:
         """A segment of the peer."""
+        if self._in_rst:
+            return
         if kind == "data":
             self._in.append(data)
         elif kind == "fin":

@@ -74,7 +74,9 @@ class Process:
         """Something for this process to handle has come: at once, or when it runs again."""
         if not self.alive:
             return
-        if self.stopped or self._waiting or self.timeline.time < self._busy_until:
+        if self.timeline.current is self:  # one turn at a time
+            self.timeline.after(0.0, lambda: self.enter(call, *args, timer=timer))
+        elif self.stopped or self._waiting or self.timeline.time < self._busy_until:
             self._waiting.append((timer, call, args))
             self._drain_later()
         else:

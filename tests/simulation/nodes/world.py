@@ -40,7 +40,7 @@ _ALL_RIGHTS = {
         }
     ],
 }
-LAST_TURNS_S = 0.02  # what a stopped node still does in later turns is done by then
+LAST_TURNS_S = 0.25  # timers of a stopped node that find nothing to do any more have run out by then
 LOOK_S = 0.05  # how often the invariants over all nodes are checked
 
 
@@ -106,7 +106,7 @@ class World:
         self.options = Options(**options)
         self.voters = [f"v{number}" for number in range(voters)]
         self.names = [*self.voters, *(f"w{number}" for number in range(observers))]
-        self.limits: dict[str, Any] = {}
+        self.limits: dict[str, Any] = {"ping_interval_s": 3.0, "ping_timeout_s": 5.0}  # vanished clients are found soon
         self.hosts: dict[str, Host] = {}
         self.clients: dict[str, Client] = {}
         self.violations: list[h.Violation] = []

@@ -398,6 +398,16 @@ def test_each_progressive_result_gives_the_call_its_whole_time_again(place: Plac
     place.check_nothing_is_left()
 
 
+def test_the_shorter_of_two_timeouts_ends_first(place: Place) -> None:
+    place.register()
+    place.call(timeout=1000)
+    request = place.call(timeout=10)
+    place.a.clock.advance(0.011)
+    assert refused(place.caller.one(), request) == "wamp.error.timeout"
+    place.a.clock.advance(1)
+    assert refused(place.caller.one(), 1) == "wamp.error.timeout"
+
+
 def test_many_timeouts_have_one_timer_and_leave_no_heap(place: Place) -> None:
     place.register()
     chance = random.Random(1)
@@ -556,6 +566,32 @@ def test_a_progressive_result_that_the_caller_cannot_be_sent_ends_the_call(place
 # ---- progressive call invocations
 
 
+def test_a_part_that_the_callee_cannot_be_sent_ends_the_call(place: Place) -> None:
+    place.register()
+    request = place.call(progress=True)
+    invocation = place.callee.one().request
+    place.caller.call_on(request, "p", part(1), progress=True)
+    place.cluster.settle()
+    place.callee.take()
+    place.callee.conversation.undelivered(Error(68, invocation, {}, "wamp.error.payload_size_exceeded", part(9)))
+    place.cluster.settle()
+    assert refused(place.caller.one(), request) == "wamp.error.payload_size_exceeded"
+    assert isinstance(place.callee.one(), Interrupt)
+    place.check_nothing_is_left()
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_first_invocation_that_the_callee_cannot_be_sent_is_not_interrupted(place: Place, progress: bool) -> None:
+    place.register()
+    request = place.call(progress=progress)
+    invocation = place.callee.one().request
+    place.callee.conversation.undelivered(Error(68, invocation, {}, "wamp.error.payload_size_exceeded", part(9)))
+    place.cluster.settle()
+    assert refused(place.caller.one(), request) == "wamp.error.payload_size_exceeded"
+    assert place.callee.take() == []
+    place.check_nothing_is_left()
+
+
 def test_parts_of_a_call_go_to_one_invocation_in_order(place: Place) -> None:
     place.register()
     request = place.call(payload=part(0), progress=True, disclose_me=True, _own=1)
@@ -652,18 +688,26 @@ def test_memory_of_calls_that_ended_before_their_last_part_is_bounded() -> None:
     assert list(place.a.router._sessions[place.caller.session].unfinished) == [8, 9, 10]
 
 
-def test_a_progressive_call_of_which_parts_were_lost_is_not_tried_elsewhere() -> None:
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_progressive_call_of_which_parts_were_lost_is_not_tried_elsewhere(parts: int) -> None:
     place = Place("b")
     place.register()
-    place.b.ledger.serve(False)
     request = place.caller.call("p", part(0), progress=True)
-    place.caller.call_on(request, "p", part(1), progress=True)
-    place.cluster.carry("a", "b")
-    place.b.ledger.serve(True)
+    for number in range(1, parts):
+        place.caller.call_on(request, "p", part(number), progress=True)
+    place.callee.conversation.lost()
+    place.cluster.commit()
+    heir = place.a.join(features=EVERYTHING)
+    heir.register("p")
+    place.cluster.commit()
+    heir.take()
     place.cluster.settle()
-    assert refused(place.caller.one(), request) == "wamp.error.unavailable"
-    assert place.callee.take() == []
-    place.check_nothing_is_left()
+    if parts == 1:
+        assert heir.one().payload == part(0)
+    else:
+        assert refused(place.caller.one(), request) == "wamp.error.no_such_procedure"
+        assert heir.take() == []
+        place.check_nothing_is_left()
 
 
 def test_rule_2_a_suspended_node_delivers_no_later_part_and_the_call_ends() -> None:
@@ -702,6 +746,40 @@ def test_the_caller_that_leaves_interrupts_its_progressive_call(place: Place) ->
     place.cluster.settle()
     assert isinstance(place.callee.one(), Interrupt)
     place.check_nothing_is_left()
+
+
+# ---- lenient realms
+
+
+@pytest.mark.parametrize("home", ["a", "b"])
+def test_a_lenient_realm_accepts_what_was_not_announced(home: str) -> None:
+    place = Place(home, lenient=True)
+    place.caller = place.a.join(features=NONE)
+    place.callee = place.home.join(features=NONE)
+    place.register()
+    request = place.call(receive_progress=True, **PASSTHRU)
+    invocation = place.callee.one()
+    assert invocation.details == {"receive_progress": True, **PASSTHRU}
+    place.callee.result(invocation.request, progress=True, **PASSTHRU)
+    place.callee.result(invocation.request, **PASSTHRU)
+    place.cluster.settle()
+    assert [message.details for message in place.caller.take()] == [{"progress": True, **PASSTHRU}, PASSTHRU]
+    assert refused(place.caller.one() if place.call(progress=True) else None, 2) == "wamp.error.feature_not_supported"
+    request = place.call()
+    place.caller.cancel(request)
+    place.cluster.settle()
+    assert [type(message) for message in place.callee.take()] == [Invocation], "nobody is sent what he may not know"
+
+
+def test_a_lenient_realm_lets_an_unannounced_caller_stream_to_who_can() -> None:
+    place = Place("b", lenient=True)
+    place.caller = place.a.join(features=NONE)
+    place.callee = place.home.join(features=only("progressive_call_invocations"))
+    place.register()
+    request = place.call(payload=part(0), progress=True)
+    place.caller.call_on(request, "p", part(1))
+    place.cluster.settle()
+    assert [message.payload for message in place.callee.take()] == [part(0), part(1)]
 
 
 # ---- all at once

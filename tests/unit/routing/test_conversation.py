@@ -22,11 +22,13 @@ from wampha.messages.model import (
     Yield,
 )
 from wampha.messages.payload import NOTHING
+from wampha.routing.router import STOPPING
 from wampha.state.commands import Outcome, Owner
 
 BROKER_FEATURES = (
     "pattern_based_subscription",
     "payload_passthru_mode",
+    "payload_transparency",
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
@@ -38,6 +40,7 @@ DEALER_FEATURES = (
     "call_trustlevels",
     "caller_identification",
     "payload_passthru_mode",
+    "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
 )
@@ -243,11 +246,11 @@ def test_closing_the_router_says_goodbye_to_all(node: Node) -> None:
     waiting, _ = connect(node)
     ours.subscribed("com.topic")
     proposed = len(node.ledger.proposed)
-    node.router.close("wamp.close.system_shutdown", "The node stops.")
+    node.router.close()
     for peer in (ours, theirs):
         (goodbye,) = peer.take()
         assert isinstance(goodbye, Goodbye)
-        assert (goodbye.reason, goodbye.details["message"]) == ("wamp.close.system_shutdown", "The node stops.")
+        assert (goodbye.reason, goodbye.details["message"]) == ("wamp.close.system_shutdown", STOPPING)
         assert peer.client.finished
     assert refused(waiting) == "wamp.close.system_shutdown"
     assert len(node.ledger.proposed) == proposed, "the rows go with the incarnation, in one entry"

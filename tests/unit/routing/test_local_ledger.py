@@ -62,7 +62,7 @@ def test_a_clean_stop_says_goodbye_and_leaves() -> None:
     node = Alone()
     peer = Peer(node)
     peer.subscribed("com.topic")
-    node.router.close("wamp.close.system_shutdown", "The node stops.")
+    node.router.close()
     node.ledger.leave(lambda: None)
     assert isinstance(peer.one(), Goodbye)
     assert node.ledger.tables.up == {}

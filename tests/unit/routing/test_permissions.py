@@ -162,8 +162,11 @@ def test_what_a_realm_says_of_uris_and_slow_clients_is_obeyed() -> None:
     assert rules.slow_clients is SlowPolicy.DROP_OLDEST
 
 
-def test_a_realm_may_count_timeouts_in_seconds() -> None:
-    assert RealmRules.of(Realm.model_validate({"name": "r", "call_timeout_unit": "s"})).timeout_unit_s == 1.0
+def test_a_realm_may_count_timeouts_in_seconds_and_be_lenient() -> None:
+    realm = {"name": "r", "call_timeout_unit": "s", "undeclared_features": "accepted"}
+    rules = RealmRules.of(Realm.model_validate(realm))
+    assert (rules.timeout_unit_s, rules.lenient) == (1.0, True)
+    assert not RealmRules.of(Realm.model_validate({"name": "r"})).lenient
 
 
 def test_the_decisive_permission_says_what_is_disclosed_and_how_far_it_is_trusted() -> None:

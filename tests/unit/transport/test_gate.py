@@ -10,9 +10,11 @@ from wampha.transport.gate import Gate
 class Waiting:
     def __init__(self, gate: Gate, name: int, log: list[int]) -> None:
         self.gate, self.name, self.log = gate, name, log
+        self.bytes = 10
 
-    def resume(self) -> None:
+    def resume(self) -> int:
         self.log.append(self.name)
+        return self.bytes
 
 
 class Scene:
@@ -79,3 +81,14 @@ def test_a_connection_that_is_gone_is_not_woken() -> None:
     scene.serving = True
     scene.gate.changed(True)
     assert scene.log == [1]
+
+
+def test_much_that_was_held_is_handled_over_several_turns_however_few_hold_it() -> None:
+    scene = Scene(10)
+    for connection in scene.waiting:
+        connection.bytes = 65536
+    scene.serving = True
+    scene.gate.changed(True)
+    assert scene.log == [0, 1, 2]
+    scene.clock.advance(0)
+    assert scene.log == list(range(10))

@@ -170,14 +170,26 @@ def test_a_result_too_large_for_the_caller_becomes_an_error(small: tuple[Bench, 
     assert bench.counted["messages_unsendable"] == 1
 
 
+def test_of_a_progressive_result_too_large_for_the_caller_the_core_is_told_at_once(
+    small: tuple[Bench, RecordingTransport, Any],
+) -> None:
+    bench, transport, conversation = small
+    conversation.client.send(Result(5, {"progress": True}, big()))
+    (error,) = conversation.undeliverable
+    assert (error.request_type, error.request, error.error) == (48, 5, "wamp.error.payload_size_exceeded")
+    bench.clock.advance(0)
+    assert transport.writes == []
+    assert bench.counted["messages_unsendable"] == 1
+
+
 def test_an_invocation_too_large_for_the_callee_is_answered_on_its_behalf(
     small: tuple[Bench, RecordingTransport, Any],
 ) -> None:
     bench, transport, conversation = small
     conversation.client.send(Invocation(9, 1, {}, big()))
-    assert conversation.received == []  # never inside the dealer's call
+    assert conversation.undeliverable == []  # never inside the dealer's call
     bench.clock.advance(0)
-    (error,) = conversation.received
+    (error,) = conversation.undeliverable
     assert isinstance(error, Error)
     assert (error.request_type, error.request, error.error) == (68, 9, "wamp.error.payload_size_exceeded")
     assert transport.writes == []

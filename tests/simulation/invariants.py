@@ -140,6 +140,8 @@ class Invariants:
         """Over all that live; and one cluster at a time is served (rule 54)."""
         served = set()
         for host in self._world.alive:
+            if host.counters["invariants_violated"]:
+                self.violated(f"{host.name} found itself that an invariant does not hold, and began anew")
             if host.stopped or host.cluster is None:
                 continue
             self._check_member(host)

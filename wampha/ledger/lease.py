@@ -121,8 +121,10 @@ class LeaseBook:
             reached.popleft()
 
     def _due(self, now: float) -> int:
-        """Rule 24: what the leader had applied a lease ago. Whoever has less gets nothing, or it would hold up the claim
-        for ever: what it reports bounds the claim, and the claim is all that is asked of it."""
+        """Rule 24: what the leader had applied a lease ago. Whoever has less gets nothing.
+
+        Else it would hold up the claim for ever: what it reports bounds the claim, and it would never miss the claim.
+        """
         at, applied = self._reached[0] if self._reached else (now, 0)
         return applied if at <= now - self._timing.lease_s else 0
 

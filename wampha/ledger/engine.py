@@ -78,14 +78,12 @@ _METHODS: Final = (
     "__generateRaftTimeout",
     "__getEntries",
     "__onLeaderChanged",
-    "__onMessageReceived",
     "__sendAppendEntries",
     "__setCurrentTerm",
     "__setState",
     "__tryLogCompaction",
     "_applyCommand",
     "_checkCommandsToApply",
-    "_onTick",
 )
 _FIELDS: Final = (
     "__commandsWaitingCommit",
@@ -100,7 +98,6 @@ _FIELDS: Final = (
     "__raftNextIndex",
     "__raftState",
     "__serializer",
-    "__votedForNodeId",
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import pysyncobj.syncobj
@@ -37,6 +39,18 @@ class TestLibrary:
         monkeypatch.delattr(pysyncobj.syncobj.SyncObj, "_SyncObj__sendAppendEntries")
         with pytest.raises(StartError, match="missing: __sendAppendEntries"):
             check_library()
+
+    def test_every_private_name_that_is_used_is_checked_at_start_and_used_in_this_file_only(self) -> None:
+        package = Path(engine_module.__file__).parents[1]
+        users = {path for path in package.rglob("*.py") if re.search(r"_SyncObj__|_Serializer__", path.read_text())}
+        assert users == {Path(engine_module.__file__)}
+        source = Path(engine_module.__file__).read_text()
+        used = set(re.findall(r"_SyncObj(__\w+)", source)) | set(re.findall(r"super\(\)\.(_[a-z]\w+)\(", source))
+        used |= set(re.findall(r"_lib\.(_[a-z]\w+)\(", source))
+        checked = {*engine_module._METHODS, *engine_module._FIELDS}
+        assert used - checked == set()
+        assert checked - used == set()
+        assert set(re.findall(r"_Serializer__\w+", source)) == set(engine_module._SERIALIZER_FIELDS)
 
     def test_no_method_can_be_called_through_the_log(self) -> None:
         assert Bench().engine._lib._idToMethod == {}

@@ -20,8 +20,9 @@ NEAR: Final = re.compile(r"one-node|one_node|a-to-a|\[a\]")
 FAR: Final = re.compile(r"across-nodes|across_nodes|a-to-b|c-to-a|\[b\]")
 HEAD: Final = """# Features of the advanced profile
 
-Written by `make features` from the results of the tests that `tests/features/rows.py` names; `tests/unit/test_features.py` compares it with what
-WELCOME announces. A number says how many tests hold the feature there, with raw messages or a client library.
+Written by `make features` from the results of the tests that `tests/features/rows.py` names;
+`tests/unit/test_features.py` compares it with what WELCOME announces. A number says how many tests hold the feature
+there, with raw messages or a client library.
 
 | feature | announced by | on one node | across nodes | when a home node dies | remark |
 | --- | --- | --- | --- | --- | --- |

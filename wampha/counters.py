@@ -32,6 +32,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "messages_unsendable": "RESULT, INVOCATION, ERROR or reply that was larger than its receiver accepts",
     "connections_refused_suspended": "connections closed at once because the node was not serving",
     "turns_long": "turns of the reactor that lasted longer than 100 ms",
+    "connections_refused_full": "connections closed at once because only descriptors_reserved open files were left",
     # routing
     "publications": "PUBLISH accepted",
     "events_delivered": "EVENTs queued to local subscribers",

@@ -36,6 +36,12 @@ class Limits(BaseModel):
         description="bytes that wait for all clients of a node that do not read; beyond it those with most are cut or "
         "lose events. Room for 32 that are full, in a process that is meant to fit 1 GiB",
     )
+    descriptors_reserved: int = Field(
+        128,
+        ge=16,
+        description="open files of the process that clients cannot use, so that links to other nodes come back in any "
+        "crowd; at most half of those that there are. Two for each other node, `link_handshakes_max`, ports and files",
+    )
     undecided_bytes_max: int = Field(
         8 * KIB, ge=1 * KIB, le=64 * KIB, description="bytes of an opening handshake, WebSocket's HTTP request included"
     )

@@ -44,6 +44,7 @@ from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.room import Room, descriptors
 from wampha.transport.slow import SlowClients
 
 PATIENCE_S: Final = 10.0  # between lines that say why this node does not serve
@@ -172,7 +173,7 @@ class Node:
             advertise=cluster.advertise,
             limits=self.settings.limits,
             counters=self.counters,
-            config_hash=configuration_hash(cluster.name, list(voters), _protocol_constants()),
+            config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
             on_control=lambda name, data: self._raft.received(name, data),
             on_data=lambda source, relayed: self.router.relayed(source, relayed),
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
@@ -218,6 +219,7 @@ class Node:
             version=__version__,
             predecessors=self._certificate.predecessors if self._certificate else (),
             incarnated=self._incarnated,
+            timing=Timing.of(cluster.election_timeout_s),
             options=self._options,
         )
 
@@ -229,6 +231,7 @@ class Node:
         limits = self.settings.limits
         shared = serializers(limits, self.counters)
         slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
+        room = Room(descriptors=descriptors(), limits=limits, counters=self.counters)
         return [
             Listener(
                 endpoint_string=listener.endpoint,
@@ -238,6 +241,7 @@ class Node:
                 gate=self.gate,
                 delivery=self.delivery,
                 slow=slow,
+                room=room,
                 limits=limits,
                 counters=self.counters,
                 serializers=shared,
@@ -354,9 +358,9 @@ class _Events(LedgerEvents):
         self._router.ticked()
 
 
-def _protocol_constants() -> dict[str, float]:
+def _shared_times(cluster: ClusterSettings) -> dict[str, float]:
     """The times that all nodes of a cluster must share (protocol section 2)."""
-    timing = dataclasses.asdict(Timing.of())
+    timing = dataclasses.asdict(Timing.of(cluster.election_timeout_s))
     return {name: value for name, value in timing.items() if isinstance(value, float)}
 
 

@@ -47,9 +47,7 @@ class Loss(NamedTuple):
 class Stream:
     """Both directions between this node's incarnation and `peer`. At any time it has one connection at most."""
 
-    def __init__(
-        self, *, peer: Owner, draw_name: Callable[[], int], frame_bytes_max: int, ring_bytes_max: int
-    ) -> None:
+    def __init__(self, *, peer: Owner, draw_name: Callable[[], int], frame_bytes_max: int, ring_bytes_max: int) -> None:
         """`draw_name` gives numbers from 1 that nobody else draws; the ring is what is kept of frames sent."""
         self.peer: Final = peer
         self.state = State.DOWN

@@ -167,7 +167,7 @@ class Stream(Probe):
 class Calls(Probe):
     """Calls of procedures whose callees, on another node, take them and never answer."""
 
-    def __init__(self, caller: HostNode, callee: HostNode, count: int = 20) -> None:
+    def __init__(self, caller: HostNode, callee: HostNode, count: int = 200) -> None:
         self.answered: Final[dict[int, list[tuple[float, list[Any]]]]] = {}  # request -> (when, RESULT or ERROR)
         self._callee: Final = callee.session()
         self._caller: Final = caller.session()

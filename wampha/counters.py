@@ -31,6 +31,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "messages_unsendable": "RESULT, INVOCATION, ERROR or reply that was larger than its receiver accepts",
     "connections_refused_suspended": "connections closed at once because the node was not serving",
     "turns_long": "turns of the reactor that lasted longer than 100 ms",
+    "connections_refused_full": "connections closed at once because only descriptors_reserved open files were left",
     # routing
     "publications": "PUBLISH accepted",
     "events_delivered": "EVENTs queued to local subscribers",
@@ -50,7 +51,9 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "proposals_unknown": "proposals whose outcome is not known",
     "commands_stale": "commands refused by apply: a later one of the same incarnation was applied before",
     "commands_dead": "commands refused by apply: their incarnation is not up",
-    "apply_failures": "commands that apply could not read; counted, skipped on every node alike",
+    "apply_failures": "commands that apply, or a node that was up, could not read; skipped on every node alike",
+    "versions_refused": "times this node ended its membership, since it was too old to read the log",
+    "invariants_violated": "times an invariant of the protocol did not hold and this node began without memory again",
     "elections_won": "times this node became the leader",
     "control_frames_refused": "control frames of a peer that could not be read or must not be sent",
     "log_conflicts": "times a leader contradicted what this node had committed; it was not followed",
@@ -65,10 +68,13 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "links_refused": "peers refused in the handshake",
     "link_frames_refused": "frames of a peer that could not be read or were too large",
     "link_queue_resets": "links reset because link_queue_bytes_max was reached",
-    "forwards_sent": "frames handed to data links",
+    "link_resumes": "data links that went on after a cut where they had been cut, with nothing lost",
+    "link_gaps": "losses of frames between two living nodes that no resume could make good",
+    "link_frames_lost": "frames in those losses, as far as known; what a sender cannot know to have arrived is in",
+    "forwards_sent": "frames queued for other nodes",
     "forwards_received": "frames received from data links",
     "forwards_misaddressed": "frames dropped because they were addressed to another incarnation",
-    "forwards_unsendable": "frames dropped: too large, or no data link to their node was up",
+    "forwards_unsendable": "frames dropped: too large, or no way to their node was there",
 }
 
 

@@ -67,13 +67,14 @@ class Excuses:
         return math.inf if ending is None else ending.time
 
     def doubtful_from(self, session: int, node: str, client: str, since: float) -> float:
-        """From when on the cluster may hold the session, open since then, for ended."""
+        """From when on the cluster may hold the session, open since then, for ended.
+
+        Whoever leaves a node that is stopped or cut off cannot know that the cluster has given it up long before.
+        """
         ending = self.endings.get(session)
-        if ending is None or ending.cause == ENDED:
-            return math.inf if ending is None else ending.time
-        if ending.cause in (LEFT, VANISHED):
-            return ending.time
-        earliest = ending.time - BLAME_S
+        if ending is None:
+            return math.inf
+        earliest = ending.time - (BLAME_S if self.involuntary(session) else RECOVERY_S)
         blamed = [fault.begin for fault in self.touching(node, client) if fault.end >= earliest]
         blamed += [fault.begin for fault in self.faults if fault.end >= earliest and _on_a_link_of(fault, node)]
         return max(since, min([ending.time, *(begin for begin in blamed if begin <= ending.time)]))

@@ -13,7 +13,7 @@ from tests.support.wire import FAMILIES, Wire
 from wampha.errors import ProtocolViolation
 from wampha.messages import model, writing
 from wampha.messages.payload import NOTHING, Family, Payload
-from wampha.messages.values import load
+from wampha.messages.values import dump, load
 
 VECTORS = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "vectors").glob("*.json"))]
 SAMPLES = [(vector["wamp_message_code"], sample) for vector in VECTORS for sample in vector["samples"]]
@@ -31,24 +31,12 @@ def variants(sample: dict[str, Any], family: Family) -> list[bytes]:
     return [bytes.fromhex(variant["bytes_hex"]) for variant in sample["serializers"][family.name.lower()]]
 
 
-def of_old_draft(message: Any) -> bool:
-    """Whether the payload is Autobahn's draft of end-to-end encryption: one binary in the place of Arguments.
-
-    The advanced profile ("Payload Passthru Mode") has a list there, as always; we hold to that and refuse the draft.
-    """
-    return message[0] in (16, 36) and any(type(element) in (str, bytes) for element in message[4:])
-
-
 def titles(samples: list[tuple[int, Any]]) -> list[str]:
     return [f"{code}-{sample['description'][:50]}" for code, sample in samples]
 
 
 FROM_CLIENTS = [(code, sample) for code, sample in WITH_BYTES if code in SENT_BY_CLIENTS]
-FROM_ROUTERS = [
-    (code, sample)
-    for code, sample in WITH_BYTES
-    if code in CLASS_OF and not of_old_draft(load(Family.JSON, variants(sample, Family.JSON)[0]))
-]
+FROM_ROUTERS = [(code, sample) for code, sample in WITH_BYTES if code in CLASS_OF]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -56,18 +44,17 @@ FROM_ROUTERS = [
 def test_all_spellings_of_a_clients_message_are_read_alike(family: Family, code: int, sample: dict[str, Any]) -> None:
     wire = Wire()
     for data in variants(sample, family):
-        if of_old_draft(load(family, data)):
-            with pytest.raises(ProtocolViolation, match="Arguments must be a list"):
-                wire[family].parse(data)
-        else:
-            agrees(wire[family].parse(data), sample["expected_attributes"])
+        agrees(wire[family].parse(data), sample["expected_attributes"])
 
 
 def agrees(message: Any, expected: dict[str, Any]) -> None:
     for name, value in expected.items():
-        if name in ("message_type", "payload"):  # "payload" belongs to the old draft
+        sealed = expected.get("payload")  # one binary value in place of Arguments
+        if name in ("message_type", "payload"):
             continue
-        if name in ("args", "kwargs"):
+        if name in ("args", "kwargs") and sealed:
+            assert message.payload.elements() == [bytes.fromhex(sealed)]
+        elif name in ("args", "kwargs"):
             assert getattr(message.payload, name)() == (value or type(getattr(message.payload, name)())())
         elif name == "options":
             assert message.options == {key: item for key, item in value.items() if key != "forward_for"}
@@ -89,7 +76,8 @@ def test_our_spelling_of_a_routers_message_is_one_of_theirs(family: Family, code
     kind = CLASS_OF[code]
     names = [name for name in kind.__struct_fields__ if name != "payload"]
     fields = elements[1 : 1 + len(names)]
-    payload = Payload.of(*elements[1 + len(names) :]) if len(elements) > 1 + len(names) else NOTHING
+    rest = elements[1 + len(names) :]
+    payload = Payload(Family.MSGPACK, len(rest), dump(Family.MSGPACK, rest)[1:]) if rest else NOTHING
     message = kind(*fields, payload) if "payload" in kind.__struct_fields__ else kind(*fields)
     assert Wire()[family].encode(message) in spellings
 
@@ -100,8 +88,6 @@ def test_options_are_judged_as_the_samples_say(family: Family, code: int, sample
     message, error = sample["wmsg"], sample.get("expected_error")
     if code == 36:
         error = {"contains": "EVENT is sent by routers only"}
-    elif of_old_draft(message):
-        error = {"contains": "Arguments must be a list"}
     if error:
         with pytest.raises(ProtocolViolation, match=error["contains"]):
             Wire().parse(family, message)
@@ -113,8 +99,7 @@ def test_options_are_judged_as_the_samples_say(family: Family, code: int, sample
 def test_every_vector_is_used(family: Family) -> None:
     used = {id(sample) for _, sample in FROM_CLIENTS + FROM_ROUTERS + OPTION_SAMPLES}
     unused = [(code, sample) for code, sample in SAMPLES if id(sample) not in used]
-    # EVENTs of the old draft, and EVENT_RECEIVED: we do not announce the feature
-    assert [code for code, _ in unused] == [36, 36, 337]
+    assert [code for code, _ in unused] == [337]  # EVENT_RECEIVED: we do not announce the feature
     for data in variants(unused[-1][1], family):
         with pytest.raises(ProtocolViolation, match="337 is not the type"):
             Wire()[family].parse(data)

@@ -141,6 +141,26 @@ def test_passthru_payloads_go_both_ways(pair: Callable[[int], Pair], kind: int) 
 
 
 @pytest.mark.parametrize("kind", range(3))
+def test_payloads_of_autobahn_s_older_form_go_both_ways(pair: Callable[[int], Pair], kind: int) -> None:
+    caller, callee = pair(kind)
+    uri = fresh()
+    enc = {"enc_algo": "x_mine", "enc_serializer": "cbor", "enc_key": "k"}
+
+    def sealed(session: Session) -> Any:
+        return "\0AQID" if session.connection.serializer == "json" else b"\1\2\3"
+
+    callee.register(uri)
+    callee.subscribe(uri)
+    caller.publish(uri, sealed(caller), **enc)
+    assert callee.next(EVENT)[3:] == [enc, sealed(callee)]
+    request = caller.start(CALL, enc, uri, sealed(caller))
+    invocation = callee.next(INVOCATION)
+    assert invocation[3:] == [enc, sealed(callee)]
+    callee.connection.send([ERROR, INVOCATION, invocation[1], enc, "com.failed", sealed(callee)])
+    assert answer_to(caller, request)[3:] == [enc, "com.failed", sealed(caller)]
+
+
+@pytest.mark.parametrize("kind", range(3))
 def test_progressive_results(pair: Callable[[int], Pair], kind: int) -> None:
     caller, callee = pair(kind)
     procedure = fresh()
@@ -278,7 +298,7 @@ def test_a_black_list_of_a_million_entries_is_refused(cluster: Cluster, serializ
     with cluster["a"].session("rawsocket", serializer) as publisher, cluster["a"].session() as subscriber:
         subscriber.subscribe(topic)
         with pytest.raises(AnsweredError) as refused:
-            publisher.publish(topic, [1], exclude=[subscriber.id] * 999_000)
+            publisher.publish(topic, [1], exclude=[5] * 999_000)
         assert refused.value.uri == "wamp.error.invalid_argument"
         publisher.publish(topic, [2])
         assert subscriber.next(EVENT)[4] == [2]

@@ -1,4 +1,4 @@
-"""Raft by pysyncobj, driven from outside and repaired. The only file that knows the library's private names.
+"""Raft by pysyncobj, driven from outside and repaired. Only this file and library.py know the library's private names.
 
 The library is a passive object here: `tick()` and `received()` are its only sources of activity, it has no thread, no
 socket and no clock of its own. What is put right around it (docs/design.md section 5, docs/research/raft.md):
@@ -21,19 +21,16 @@ are made, sent and read in one go, are not used: transfer.py takes their place, 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import pysyncobj.syncobj
 from pysyncobj.config import SyncObjConf
-from pysyncobj.syncobj import SyncObj
-from pysyncobj.version import VERSION
 from twisted.logger import Logger
 
 from wampha.counters import Counters
-from wampha.errors import StartError
 from wampha.ledger import without_pickle
 from wampha.ledger.constants import Timing
 from wampha.ledger.entries import connects, contiguous, first_doubtful, without_known
@@ -49,10 +46,11 @@ from wampha.ledger.frames import (
     Taken,
     Vote,
 )
+from wampha.ledger.library import Library, check_library
 from wampha.ledger.transfer import Receiving, Sending, Sink, Snapshot, Source
 from wampha.ledger.transport import LinkTransport, Peer
+from wampha.state.codec import UnsupportedError
 
-LIBRARY_VERSION: Final = "0.3.17"
 REPAIRS: Final = frozenset({"known", "next", "answer-term", "tail", "recovering", "steps", "compaction", "elections"})
 
 COMMAND: Final = b"\x00"  # first byte of an entry that holds a command; the only kind that peers may send
@@ -60,47 +58,12 @@ NO_OP: Final = b"\x01"  # first byte of the entry with which a leader begins
 COMMAND_BYTES_MAX: Final = 1 << 18
 QUEUED_MAX: Final = 10_000  # commands that wait for a leader
 NEVER_S: Final = 1e9
-APPLIED_PER_TICK_MAX: Final = 2000  # entries; a node that catches up applies the rest in its next turns
 LOG_TIMES_MAX: Final = 4  # times log_entries_max; then nobody is waited for any more
-NOT_READY: Final = 1  # the library's serializer then takes a snapshot for not ready, and has nothing to send
 
 SUCCESS: Final = 0  # result codes of the library
 UNKNOWN_OUTCOME: Final = 7
 LEADER: Final = 2  # states of the library
 FOLLOWER: Final = 0
-
-_METHODS: Final = (
-    "__connectedToAnyone",
-    "__doApplyCommand",
-    "__applyLogEntries",
-    "__deleteEntriesTo",
-    "__generateRaftTimeout",
-    "__getEntries",
-    "__onLeaderChanged",
-    "__onMessageReceived",
-    "__sendAppendEntries",
-    "__setCurrentTerm",
-    "__setState",
-    "__tryLogCompaction",
-    "_applyCommand",
-    "_checkCommandsToApply",
-    "_onTick",
-)
-_FIELDS: Final = (
-    "__commandsWaitingCommit",
-    "__connectedNodes",
-    "__raftCommitIndex",
-    "__raftCurrentTerm",
-    "__raftElectionDeadline",
-    "__raftLastApplied",
-    "__raftLeader",
-    "__raftLog",
-    "__raftMatchIndex",
-    "__raftNextIndex",
-    "__raftState",
-    "__serializer",
-    "__votedForNodeId",
-)
 
 
 @dataclass(frozen=True)
@@ -112,84 +75,7 @@ class Options:
     batch_bytes_max: int = 1 << 20  # of one append_entries
 
 
-_SERIALIZER_FIELDS: Final = ("_Serializer__pid",)
-
 Settled = Callable[[Any, int], None]  # (what apply returned, result code of the library)
-
-
-def _mangled(name: str) -> str:
-    return f"_SyncObj{name}" if name.startswith("__") else name
-
-
-def check_library() -> None:
-    """Raise StartError unless pysyncobj is exactly the version whose private names are used here."""
-    missing = [name for name in _METHODS if not callable(getattr(SyncObj, _mangled(name), None))]
-    if VERSION != LIBRARY_VERSION or missing:
-        raise StartError(
-            f"pysyncobj {VERSION} is installed; the ledger needs exactly {LIBRARY_VERSION}"
-            + (f" (missing: {', '.join(missing)})." if missing else ".")
-        )
-
-
-class _Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
-    """The library with those of its methods replaced that have to be; each asks the engine."""
-
-    _SyncObj__raftCommitIndex: int
-    _SyncObj__connectedNodes: set[Peer]
-
-    def __init__(self, engine: Engine, me: Peer | None, others: Iterable[Peer], transport: LinkTransport) -> None:
-        self._engine: Final = engine
-        super().__init__(me, others, engine.conf(), transport=transport)
-        self._SyncObj__serializer._Serializer__pid = NOT_READY  # it never has a snapshot
-
-    def _SyncObj__generateRaftTimeout(self) -> float:  # noqa: N802  # the library's name
-        return self._engine.election_timeout()
-
-    def _SyncObj__connectedToAnyone(self) -> bool:  # noqa: N802  # the library's name
-        # The library asks this before it becomes a candidate, and nowhere else.
-        if self._engine.repaired("elections"):
-            return self._engine.campaigning
-        return bool(super()._SyncObj__connectedToAnyone())
-
-    def _SyncObj__doApplyCommand(self, command: bytes) -> Any:  # noqa: N802  # the library's name
-        return self._engine.apply(self._SyncObj__raftLastApplied + 1, command)
-
-    def _SyncObj__getEntries(  # noqa: N802  # the library's name
-        self,
-        fromIDx: int | None,  # noqa: N803  # the library's name
-        count: int | None = None,
-        maxSizeBytes: int | None = None,  # noqa: N803  # the library's name
-    ) -> list[Any]:
-        # Only a follower that is about to cut its log asks without a count.
-        if count is None and maxSizeBytes is None and not self._engine.may_cut:
-            count = 1
-        entries: list[Any] = super()._SyncObj__getEntries(fromIDx, count, maxSizeBytes)
-        return entries
-
-    def _checkCommandsToApply(self) -> None:  # noqa: N802  # the library's name
-        if not self._engine.holding:
-            super()._checkCommandsToApply()
-
-    def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802  # the library's name
-        self._engine.trim()
-
-    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802  # the library's name
-        committed = self._SyncObj__raftCommitIndex
-        self._SyncObj__raftCommitIndex = min(committed, self._SyncObj__raftLastApplied + APPLIED_PER_TICK_MAX)
-        try:
-            return bool(super()._SyncObj__applyLogEntries())
-        finally:
-            self._SyncObj__raftCommitIndex = committed
-
-    def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802  # the library's name
-        behind = self._engine.behind() if self._engine.repaired("compaction") else []
-        connected = self._SyncObj__connectedNodes
-        self._SyncObj__connectedNodes = connected.difference(behind)
-        try:
-            super()._SyncObj__sendAppendEntries()
-        finally:
-            self._SyncObj__connectedNodes = connected
-        self._engine.beat(behind)
 
 
 class Engine:
@@ -233,6 +119,7 @@ class Engine:
         self.campaigning = False  # during `campaign`
         self.holding = False  # commands wait in the library's queue
         self.installed = 0  # snapshots
+        self.contradiction: str | None = None  # what a leader said last that contradicts invariant 1
         self.heard = -NEVER_S  # when the last append_entries of a leader came
         self._certain: tuple[int, bool] | None = None  # (next index, reset) to be answered instead of the library's
         self._flushed = (0, 0)  # last log index and commit index when append_entries were sent last
@@ -253,10 +140,7 @@ class Engine:
         self._others: Final = {voter: Peer(voter) for voter in voters if voter != name}
         self._transport: Final = LinkTransport(self._me, self._others.values(), self._outgoing)
         self._enter()
-        self._lib: Final = _Library(self, self._me, self._others.values(), self._transport)
-        missing = [field for field in _FIELDS if not hasattr(self._lib, _mangled(field))]
-        missing += [field for field in _SERIALIZER_FIELDS if not hasattr(self._lib._SyncObj__serializer, field)]
-        assert not missing, f"pysyncobj lacks {missing}"
+        self._lib: Final = Library(self, self._me, self._others.values(), self._transport)
 
     # ---- what it is
 
@@ -547,6 +431,9 @@ class Engine:
                 self._answer(peer, Answer(self.term, self.applied + 1, False, True))
             else:
                 self._send(peer.name, Taken(self.term, piece.snapshot, receiving.taken))
+        except UnsupportedError:
+            self._receiving = None  # whoever drives this engine sees the reason at the machine
+            self._counters.add("snapshots_refused")
         except Exception:
             # The answer says what is true all the same: everything applied is in the leader's log (D18).
             self._receiving = None
@@ -633,6 +520,7 @@ class Engine:
 
     def _contradicted(self, sentence: str, **facts: Any) -> None:
         """Invariant 1 of the protocol does not hold; whoever says so is not followed."""
+        self.contradiction = sentence.format(**facts)
         self._counters.add("log_conflicts")
         self._log.critical(sentence, **facts)
 

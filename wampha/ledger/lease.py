@@ -85,7 +85,10 @@ class LeaseBook:
         booking.seen = now
 
     def grant(self, owner: Owner, applied: int, tables: Tables, now: float) -> float:
-        """Rules 13, 14: the seconds for which the incarnation may serve; 0 if it may not. `note` comes first."""
+        """Rules 13, 14: the seconds for which the incarnation may serve; 0 if it may not. `note` comes first.
+
+        One that lags behind the claim gets nothing, so nobody waits for it longer than k F (rule 24).
+        """
         if not self.open(now) or owner not in tables.up or owner in self.dying:
             return 0.0
         if applied < max(self.start or 0, self.claim):

@@ -56,7 +56,7 @@ class LocalLedger:
 
     def start(self) -> None:
         """Come up and serve."""
-        self.propose(Up(self._owner, (), "", ""), _as_expected)
+        self.propose(Up(self._owner, (), "", "", self._machine.reads), _as_expected)
         self._serving = True
         self._events.serving_changed(True)
         self._tick()

@@ -10,12 +10,12 @@ from typing import Final
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
 from wampha.ledger.election import Election
-from wampha.ledger.engine import Engine, Options, Settled
+from wampha.ledger.engine import SUCCESS, Engine, Options, Settled
 from wampha.ledger.frames import Ping, PreVote, PreVoted, RaftBody, Reply, TimeoutNow
 from wampha.ledger.handover import HandOver
 from wampha.ledger.lease import LeaseBook
-from wampha.state.codec import encode
-from wampha.state.commands import Command, Lead, Owner
+from wampha.state.codec import encode, version_of
+from wampha.state.commands import Command, Lead, Outcome, Owner
 from wampha.state.machine import Machine, Restoring
 from wampha.state.tables import Tables
 
@@ -105,7 +105,11 @@ class Member:
         return self._now() - max(self._leader_at, self.engine.heard)
 
     def propose(self, command: Command, settled: Settled) -> None:
-        self.engine.propose(encode(command), settled)
+        """Append a command; one that a node that is up could not read is refused."""
+        if version_of(command) > self.tables.readable():
+            settled(Outcome.REFUSED, SUCCESS)
+        else:
+            self.engine.propose(encode(command), settled)
 
     def hand_over(self) -> HandOver:
         """Begin to make another voter lead; `HandOver.go_on` carries it out."""

@@ -22,6 +22,7 @@ class Membership:
         leave_s: float,
         address: str,
         version: str,
+        reads: int,
     ) -> None:
         """`refused(owner)` is called when `up` of that incarnation is refused because it is dead.
 
@@ -31,6 +32,7 @@ class Membership:
         self._refused: Final = refused
         self._address: Final = address
         self._version: Final = version
+        self._reads: Final = reads
         self._clock: Final = clock
         self._leave_s: Final = leave_s
         self._deadline: Cancellable | None = None  # of leaving
@@ -40,7 +42,7 @@ class Membership:
     def come_up(self, owner: Owner, succeeds: Sequence[int], tables: Tables) -> None:
         """Rule 25: propose `up` until the row is there. A recovering voter too: it may serve, it only may not vote."""
         if owner not in tables.up:
-            self._once(Up(owner, tuple(succeeds), self._address, self._version), owner)
+            self._once(Up(owner, tuple(succeeds), self._address, self._version, self._reads), owner)
 
     def bury(self, condemned: Iterable[Owner], term: int) -> None:
         """Rule 26: propose `down` for those that the leader of `term` has condemned."""

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import Options, check_library
+from wampha.ledger.engine import Options
 from wampha.ledger.founding import Founding
 from wampha.ledger.frames import (
     AnyFrame,
@@ -39,6 +39,8 @@ from wampha.ledger.frames import (
     encode,
 )
 from wampha.ledger.handover import HandOver
+from wampha.ledger.invariants import Invariants
+from wampha.ledger.library import check_library
 from wampha.ledger.member import Member
 from wampha.ledger.membership import Membership
 from wampha.ledger.proposals import Proposals
@@ -47,6 +49,7 @@ from wampha.state.commands import Command, Outcome, Owner
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
 
+SUPERSEDED: Final = "this node's cluster was superseded"
 PREDECESSORS_MAX: Final = 20  # own dead incarnations that `up` names; older ones fall by rule 26
 
 
@@ -107,6 +110,7 @@ class RaftLedger:
             Found: self._on_found,
             Go: self._on_go,
         }
+        self._nothing: Final = machine_factory()  # the tables of a node that is in no cluster
         self._proposals: Final = Proposals(deadline_s=self._timing.proposal_s, counters=counters)
         self._membership: Final = Membership(
             propose=self.propose,
@@ -115,11 +119,11 @@ class RaftLedger:
             leave_s=self._timing.leave_s,
             address=address,
             version=version,
+            reads=self._nothing.reads,
         )
         self._peers: Final[dict[str, int]] = {}  # connected peer -> its life
         self._lives: Final[dict[str, int]] = {}  # every peer ever connected -> its last life
         self._timers: Final[dict[str, Cancellable]] = {}
-        self._nothing: Final = machine_factory()  # the tables of a node that is in no cluster
         self.life = random.getrandbits(63)
         self._owner = self._new_owner()
         self._succeeds = list(predecessors[-PREDECESSORS_MAX:])
@@ -128,6 +132,8 @@ class RaftLedger:
         self._running = False
         self._leaving = False
         self._hand_over: HandOver | None = None  # under way
+        self._refused: str | None = None  # why this process is in no cluster and never will be
+        self._invariants = Invariants()  # of the present membership
         self._handed_over: list[Callable[[], None]] = []  # to be told when it is over
         self._told_serving = False
         self._suspended_s: float | None = None  # how long this incarnation has been suspended; None: it never served
@@ -161,6 +167,7 @@ class RaftLedger:
         return (
             member is not None
             and not self._leaving
+            and not member.machine.unsupported
             and self._owner in member.tables.up
             and self._clock.now() < member.lease_end
         )
@@ -233,7 +240,7 @@ class RaftLedger:
         except BadFrameError:
             self._counters.add("control_frames_refused")
             return
-        if name not in self._peers or not self._running:
+        if name not in self._peers or not self._running or self._refused:
             return
         self._guarded(self._handlers[type(frame)], name, frame)
         self._kick()
@@ -327,12 +334,13 @@ class RaftLedger:
             self._drop_life()
         self._enter(reply.cluster, recovering=founding is not None, held_until=-math.inf)
 
-    def _drop_life(self) -> None:
-        """Forget everything this process knows as a voter, as a crash would: always safe (rule 56)."""
+    def _drop_life(self, sentence: str = SUPERSEDED) -> None:
+        """Forget everything this process knows, as a crash would: always safe (rule 56)."""
         self._log.warn("{name} begins without memory again", name=self._name)
         self.life = self._chance.getrandbits(63)
-        self._founding = self._new_founding()
-        self._exit()
+        if self._founding:
+            self._founding = self._new_founding()
+        self._exit(sentence)
         self._identity_changed()
 
     def _enter(self, cluster: int, *, recovering: bool, held_until: float) -> None:
@@ -352,18 +360,32 @@ class RaftLedger:
             options=self._options,
         )
         self._installed = 0
+        self._invariants = Invariants()
         for peer in sorted(self._peers):
             self._member.engine.peer_up(peer)
         self._tell(self._events.installed)
 
-    def _exit(self) -> None:
+    def _refuse(self, sentence: str) -> None:
+        """This release cannot know the tables: serve nobody, follow nobody, until it is replaced."""
+        self._refused = f"wampha on this node is too old: {sentence}"
+        self._counters.add("versions_refused")
+        self._log.critical("{sentence}", sentence=self._refused)
+        self._exit(self._refused)
+
+    def _begin_anew(self, sentence: str) -> None:
+        """An invariant does not hold: forget everything, as a crash would, and join again."""
+        self._counters.add("invariants_violated")
+        self._log.critical("{name} forgets its state: {sentence}", name=self._name, sentence=sentence)
+        self._drop_life(sentence)
+
+    def _exit(self, sentence: str = SUPERSEDED) -> None:
         """Rule 57: nothing of a cluster outlives it, the incarnation included."""
         if self._member:
             self._member.stop()
             self._member = None
             self._hand_over = None
             self._proposals.abandon()
-            self._fence("this node's cluster was superseded")
+            self._fence(sentence)
 
     def _fence(self, sentence: str) -> None:
         """Rule 4: this incarnation has ended; the next one begins to join."""
@@ -395,7 +417,7 @@ class RaftLedger:
 
     def _work(self) -> None:
         now = self._clock.now()
-        if now >= self._next_ping:
+        if now >= self._next_ping and not self._refused:
             self._next_ping = now + self._timing.ping_s - self._timing.tick_s / 2  # the nearest tick, early or late
             if self._founding:
                 leaderless_s = self._member.leaderless_s() if self._member else math.inf
@@ -429,6 +451,12 @@ class RaftLedger:
             self._tell_handed_over()
             return
         member.tick()
+        if member.machine.unsupported:
+            self._refuse(member.machine.unsupported)
+            return
+        if broken := self._invariants.broken(member, self.serving()):
+            self._begin_anew(broken)
+            return
         if self._hand_over is None or not self._hand_over.go_on(member.book, self._clock.now()):
             self._tell_handed_over()
         self._proposals.tell()
@@ -530,6 +558,7 @@ class RaftLedger:
         engine = member.engine if member else None
         return {
             "name": self._name,
+            "refused": self._refused,
             "role": "voter" if self._founding else "observer",
             "cluster": self._cluster,
             "recovering": engine.recovering if engine and self._founding else self._founding is not None,

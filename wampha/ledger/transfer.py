@@ -2,8 +2,7 @@
 
 A snapshot is made when somebody needs it, and no other: the table is always at hand. It is made in pieces, as fast as
 the fastest receiver takes them, while the log goes on; all who come meanwhile get the same pieces. At most
-UNDER_WAY_MAX of them are under way to each receiver. What they need next stays in the log, as long as the log is
-bounded.
+UNDER_WAY_MAX of them are under way to each receiver. What they need next stays in the log, up to a bound.
 
 The receiver reads each piece when it comes, into tables of its own, and replaces table and log with the last one.
 Until then it goes on with what it has: it reports its old applied index, so it gets no lease for more (rules 13, 24).

@@ -13,7 +13,7 @@ import cbor2
 
 from wampha.messages import model
 from wampha.messages.grammar import ID_MAX, is_map
-from wampha.messages.options import OptionsReader
+from wampha.messages.options import SEALED, OptionsReader, is_transparent
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.reading import INVOCATION, Unreadable
 from wampha.messages.values import CBOR_REFUSED, Family, load_cbor
@@ -63,21 +63,21 @@ class CborReader:
     def _publish(self, data: bytes, at: int, request: int, count: int) -> model.Publish:
         options, at = self._read_options("PUBLISH", data, at)
         topic, at = _text(data, at)
-        return model.Publish(request, options, topic, self._payload(data, at, count))
+        return model.Publish(request, options, topic, self._payload(data, at, count, options))
 
     def _call(self, data: bytes, at: int, request: int, count: int) -> model.Call:
         options, at = self._read_options("CALL", data, at)
         procedure, at = _text(data, at)
-        return model.Call(request, options, procedure, self._payload(data, at, count))
+        return model.Call(request, options, procedure, self._payload(data, at, count, options))
 
     def _yield(self, data: bytes, at: int, request: int, count: int) -> model.Yield:
         options, at = self._read_options("YIELD", data, at)
-        return model.Yield(request, options, self._payload(data, at, count))
+        return model.Yield(request, options, self._payload(data, at, count, options))
 
     def _error(self, data: bytes, at: int, request: int, count: int) -> model.Error:
         details, at = self._read_options("ERROR", data, at)
         error, at = _text(data, at)
-        return model.Error(INVOCATION, request, details, error, self._payload(data, at, count))
+        return model.Error(INVOCATION, request, details, error, self._payload(data, at, count, details))
 
     def _subscribe(self, data: bytes, at: int, request: int, count: int) -> model.Subscribe:
         options, at = self._read_options("SUBSCRIBE", data, at)
@@ -118,13 +118,17 @@ class CborReader:
         end = _skip(data, at)
         return self._options[message].read(data[at:end]), end
 
-    def _payload(self, data: bytes, at: int, count: int) -> Payload:
+    def _payload(self, data: bytes, at: int, count: int, options: model.Options) -> Payload:
         if count == 0:
             _require_end(data, at, count)
             return NOTHING
         elements = data[at:]
         decoded = self._decode_elements(elements, count)
-        if type(decoded[0]) is not list or (count > 1 and not is_map(decoded[1])):
+        if count > 1 and not is_map(decoded[1]):
+            raise Unreadable
+        if type(decoded[0]) is not list and (
+            type(decoded[0]) not in SEALED or count > 1 or not is_transparent(options)
+        ):
             raise Unreadable
         return Payload(Family.CBOR, count, elements)
 

@@ -5,6 +5,7 @@ Options that the router does not know are kept: custom ones (`_name`) and those 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -35,6 +36,11 @@ def _is_list_of(kind: type) -> Callable[[Any], bool]:
     return lambda value: type(value) is list and all(type(item) is kind for item in value)
 
 
+def _one_of(*names: str) -> tuple[str, Callable[[Any], bool]]:
+    expected = f"{', '.join(names)} or a custom name (x_...)"
+    return expected, lambda value: type(value) is str and (value in names or _CUSTOM.fullmatch(value) is not None)
+
+
 # Who may get a publication (advanced profile, "Subscriber Black- and Whitelisting").
 RECEIVER_LISTS: Final = frozenset(
     f"{kind}{of}" for kind in ("exclude", "eligible") for of in ("", "_authid", "_authrole")
@@ -55,7 +61,15 @@ _MATCH: Final = ("exact, prefix or wildcard", lambda value: value in ("exact", "
 
 _MODE: Final = ("skip, kill or killnowait", lambda value: value in ("skip", "kill", "killnowait"))
 
-_PASSTHRU: Final = dict.fromkeys(("ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid"), _TEXT)
+_PPT: Final = dict.fromkeys(("ppt_scheme", "ppt_serializer", "ppt_cipher", "ppt_keyid"), _TEXT)
+# Autobahn's "payload transparency", an older form of passthru: one binary value or string stands for all arguments.
+_CUSTOM: Final = re.compile(r"x_([a-z][0-9a-z_]+)?")
+_TRANSPARENCY: Final = {
+    "enc_algo": _one_of("cryptobox", "mqtt", "xbr"),
+    "enc_key": _TEXT,
+    "enc_serializer": _one_of("json", "msgpack", "cbor", "ubjson", "flatbuffers"),
+}
+_PASSTHRU: Final = {**_PPT, **_TRANSPARENCY}
 _FORWARDED: Final = {"forward_for": _LIST}
 
 # message -> option -> what it must be, and the check
@@ -88,6 +102,14 @@ _KNOWN: Final[Mapping[str, Mapping[str, tuple[str, Callable[[Any], bool]]]]] = {
     "YIELD": {"progress": _BOOL, **_PASSTHRU, **_FORWARDED},
     "ERROR": {**_PASSTHRU, **_FORWARDED},
 }
+
+
+SEALED: Final = frozenset((bytes, str))  # what may stand in place of Arguments then
+
+
+def is_transparent(options: Options) -> bool:
+    """Whether a message with these options may carry one binary value or string in place of Arguments."""
+    return "enc_algo" in options
 
 
 class OptionsReader:

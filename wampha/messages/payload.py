@@ -14,7 +14,7 @@ __all__ = ["NOTHING", "Family", "Payload", "Transcoder", "Untranscodable"]
 
 
 class Payload(msgspec.Struct, frozen=True, gc=False):
-    """`count` elements (0: none, 1: args, 2: args and kwargs) encoded in `family`.
+    """`count` elements (0: none, 1: args, 2: args and kwargs) encoded in `family`; args may be binary (`enc_algo`).
 
     `data` holds the elements as they stood in the message: for MessagePack and CBOR one behind the other, for JSON
     with the comma between them. It is well-formed, of the right types and within the nesting bound: the parser of the

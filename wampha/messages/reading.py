@@ -18,7 +18,7 @@ from wampha.errors import ProtocolViolation
 from wampha.messages import model
 from wampha.messages.depth import json_exceeds, msgpack_may_exceed, tree_exceeds
 from wampha.messages.grammar import ID_MAX, is_map
-from wampha.messages.options import EMPTY_MAP, OptionsReader
+from wampha.messages.options import EMPTY_MAP, SEALED, OptionsReader, is_transparent
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.values import NUL_ESCAPE, Family, Untranscodable, binary_from_text
 
@@ -26,6 +26,7 @@ _ABSENT: Final = Raw()
 _DIGITS_MAX: Final = 4300  # of an integer that Python reads (`sys.set_int_max_str_digits`)
 _DIGITS_TO_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _LIST_BEGINS: Final = ord("[")
+_STRING_BEGINS: Final = ord('"')
 _MAP_BEGINS: Final = ord("{")
 INVOCATION: Final = 68
 
@@ -56,7 +57,7 @@ class Reader(Protocol):
     options: Mapping[str, OptionsReader]
     empty: Raw  # an empty map
 
-    def payload(self, args: Raw, kwargs: Raw) -> Payload: ...
+    def payload(self, args: Raw, kwargs: Raw, options: model.Options) -> Payload: ...
 
 
 class _Wire(msgspec.Struct, array_like=True, forbid_unknown_fields=True, frozen=True, gc=False):
@@ -75,7 +76,9 @@ class _Error(_Wire, frozen=True, tag=8):
         if self.request_type != INVOCATION:
             raise Unreadable
         details = _options(reader, "ERROR", self.details)
-        return model.Error(INVOCATION, self.request, details, self.error, reader.payload(self.args, self.kwargs))
+        return model.Error(
+            INVOCATION, self.request, details, self.error, reader.payload(self.args, self.kwargs, details)
+        )
 
 
 class _Publish(_Wire, frozen=True, tag=16):
@@ -87,7 +90,7 @@ class _Publish(_Wire, frozen=True, tag=16):
 
     def message(self, reader: Reader) -> model.Publish:
         options = _options(reader, "PUBLISH", self.options)
-        return model.Publish(self.request, options, self.topic, reader.payload(self.args, self.kwargs))
+        return model.Publish(self.request, options, self.topic, reader.payload(self.args, self.kwargs, options))
 
 
 class _Subscribe(_Wire, frozen=True, tag=32):
@@ -119,7 +122,7 @@ class _Call(_Wire, frozen=True, tag=48):
 
     def message(self, reader: Reader) -> model.Call:
         options = _options(reader, "CALL", self.options)
-        return model.Call(self.request, options, self.procedure, reader.payload(self.args, self.kwargs))
+        return model.Call(self.request, options, self.procedure, reader.payload(self.args, self.kwargs, options))
 
 
 class _Cancel(_Wire, frozen=True, tag=49):
@@ -158,7 +161,7 @@ class _Yield(_Wire, frozen=True, tag=70):
 
     def message(self, reader: Reader) -> model.Yield:
         options = _options(reader, "YIELD", self.options)
-        return model.Yield(self.request, options, reader.payload(self.args, self.kwargs))
+        return model.Yield(self.request, options, reader.payload(self.args, self.kwargs, options))
 
 
 def _options(reader: Reader, message: str, raw: Raw) -> model.Options:
@@ -194,13 +197,15 @@ class JsonReader:
         message: model.Received = wire.message(self)
         return message
 
-    def payload(self, args: Raw, kwargs: Raw) -> Payload:
+    def payload(self, args: Raw, kwargs: Raw, options: model.Options) -> Payload:
         """The payload; a list and a map are known by their first byte."""
         if args is _ABSENT:
             return NOTHING
         data = bytes(args)
         if data[0] != _LIST_BEGINS:
-            raise Unreadable
+            if data[0] != _STRING_BEGINS or kwargs is not _ABSENT or not is_transparent(options):
+                raise Unreadable
+            return Payload(Family.JSON, 1, data)
         if kwargs is _ABSENT:
             return Payload(Family.JSON, 1, data)
         more = bytes(kwargs)
@@ -240,13 +245,15 @@ class MsgpackReader:
         message: model.Received = self._decode(data).message(self)
         return message
 
-    def payload(self, args: Raw, kwargs: Raw) -> Payload:
+    def payload(self, args: Raw, kwargs: Raw, options: model.Options) -> Payload:
         """The payload; raises what msgpack raises, or `ProtocolViolation` if it nests too deep."""
         if args is _ABSENT:
             return NOTHING
         data = bytes(args)
         values = msgpack.unpackb(data)
-        if type(values) is not list:
+        if type(values) is not list and (
+            type(values) not in SEALED or kwargs is not _ABSENT or not is_transparent(options)
+        ):
             raise Unreadable
         if len(data) > self._depth_max:
             self._check_depth(data, values)

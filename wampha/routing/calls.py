@@ -22,6 +22,7 @@ from wampha.routing.timeouts import Timeout, Timeouts
 from wampha.state.commands import Owner
 from wampha.state.tables import Registration
 
+_ANYBODY: Final = 0  # no session's id
 _UNKNOWN: Final = {"outcome": "unknown"}  # the callee may have done the work, wholly, in part or not at all
 
 
@@ -47,11 +48,12 @@ class Work:
 class PendingCall(Work):
     """A CALL of a session of this node that waits for its end."""
 
-    __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "target", "timeout")
+    __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "order", "target", "timeout")
 
-    def __init__(self, caller: Session, call: Call, details: Options = NO_OPTIONS) -> None:
+    def __init__(self, caller: Session, call: Call, details: Options = NO_OPTIONS, order: int = 0) -> None:
         self.callee = None
         self.interrupted = False
+        self.order: Final = order  # ascends with each call of this node
         self.caller: Final = caller
         self.call: Final = call  # its first part, if it is a progressive one
         self.details: Final = details  # of any INVOCATION for it
@@ -88,14 +90,31 @@ class Calls:
         self._elsewhere: Final[dict[Owner, dict[int, PendingCall]]] = {}  # callee's home -> number -> call
         self._served: Final[dict[Owner, dict[int, Served]]] = {}  # caller's home -> its number -> call
         self._number = 0  # of the last call that was sent to another node; never used twice
+        self._opened = 0  # calls so far
+        # caller with calls that wait -> callee's session -> order of the last call that went there
+        self._asked: Final[dict[Session, dict[int, int]]] = {}
 
     # ---- the caller's side
 
     def open(self, caller: Session, call: Call, details: Options) -> PendingCall:
         """Remember a call; its request id is not in use."""
-        pending = caller.calls[call.request] = PendingCall(caller, call, details)
+        self._opened += 1
+        pending = caller.calls[call.request] = PendingCall(caller, call, details, self._opened)
         self._counters.add("calls")
         return pending
+
+    def hand(self, pending: PendingCall, callee: int) -> bool:
+        """Note that the call goes to that session; False if a later one of its caller has gone there already (P3)."""
+        asked = self._asked.get(pending.caller)
+        if asked is None:
+            asked = self._asked[pending.caller] = {}
+        elif max(asked.get(callee, 0), asked.get(_ANYBODY, 0)) > pending.order:
+            return False
+        elif len(asked) > self._limits.session_calls_max:
+            asked.clear()
+            asked[_ANYBODY] = self._opened - 1
+        asked[callee] = pending.order
+        return True
 
     def limit(self, pending: PendingCall, seconds: float) -> None:
         """Let the call wait so long for its first result, and for each that follows."""
@@ -125,7 +144,10 @@ class Calls:
     def _end(self, pending: PendingCall) -> None:
         assert not pending.ended, "a CALL ends exactly once"
         pending.ended = True
-        del pending.caller.calls[pending.call.request]
+        calls = pending.caller.calls
+        del calls[pending.call.request]
+        if not calls:
+            self._asked.pop(pending.caller, None)  # nothing can be overtaken
         if pending.timeout is not None:
             self._timeouts.end(pending.timeout)
         if pending.more:

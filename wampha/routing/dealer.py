@@ -238,6 +238,9 @@ class Dealer:
         if target is None:
             self._calls.refuse(pending, not_registered(pending.call.procedure))
             return
+        if not self._calls.hand(pending, target.session):
+            self._calls.refuse(pending, Unavailable("Later calls have overtaken this one; nothing was called."))
+            return
         pending.target = target
         pending.attempts += 1
         if target.owner == self._ledger.owner:

@@ -17,7 +17,7 @@ REGISTER: Final = 64
 UNREGISTER: Final = 66
 INVOCATION: Final = 68
 
-_CARRIED: Final = ("ppt_", "_")
+_CARRIED: Final = ("ppt_", "enc_", "_")
 
 
 def refusal(code: int, request: int, error: WampError) -> Error:
@@ -31,7 +31,7 @@ def sentence_of(error: WampError) -> Payload:
 
 
 def carried(options: Options) -> Options:
-    """What belongs to the payload and goes with it: `ppt_*` (payload passthru mode) and custom `_*` attributes."""
+    """What belongs to the payload and goes with it: `ppt_*` and `enc_*` (passthru modes), custom `_*` attributes."""
     if not options:
         return NO_OPTIONS
     return {name: value for name, value in options.items() if name.startswith(_CARRIED)} or NO_OPTIONS

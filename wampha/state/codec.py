@@ -18,8 +18,8 @@ from wampha.state.commands import (
     Up,
 )
 
-VERSION: Final = 1
-_HEAD: Final = bytes([VERSION])
+VERSION: Final = 1  # the newest that this release reads
+SINCE: Final[dict[type[Command], int]] = {}  # commands that came with a later version than 1 -> that version
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(
@@ -36,14 +36,19 @@ class UnsupportedError(UnreadableError):
 
 
 def encode(command: Command) -> bytes:
-    """The bytes of a command for the log."""
-    return _HEAD + _ENCODER.encode(command)
+    """The bytes of a command for the log, in the oldest version that has it."""
+    return bytes([version_of(command)]) + _ENCODER.encode(command)
+
+
+def version_of(command: Command) -> int:
+    """The oldest version that has the command; it is for the log only when every node that is up reads that version."""
+    return SINCE.get(type(command), 1)
 
 
 def decode(data: bytes) -> Command:
     """The command of these bytes; raises UnreadableError and nothing else, whatever they are."""
-    if data[:1] != _HEAD:
-        raise UnsupportedError(f"A command of version {data[:1].hex() or 'none'}; this release reads {VERSION}.")
+    if not data or not 1 <= data[0] <= VERSION:
+        raise UnreadableError(f"A command of version {data[:1].hex() or 'none'}; this release reads {VERSION}.")
     try:
         command: Command = _DECODER.decode(memoryview(data)[1:])
     except (msgspec.MsgspecError, RecursionError) as error:

@@ -35,6 +35,7 @@ class Up(Command, frozen=True, gc=False, tag=2):
     succeeds: tuple[int, ...]
     address: str  # host:port of its peer listener
     version: str
+    reads: int = 1  # the newest version of commands that the node can read
 
 
 class Down(Command, frozen=True, gc=False, tag=3):

@@ -24,7 +24,7 @@ from wampha.state.changes import (
     RouteAdded,
     RouteRemoved,
 )
-from wampha.state.codec import UnreadableError, decode
+from wampha.state.codec import VERSION, UnreadableError, UnsupportedError, decode
 from wampha.state.commands import (
     AddRegistration,
     AddRoute,
@@ -49,11 +49,15 @@ class Restoring:
 
     def __init__(self, machine: Machine) -> None:
         self._machine: Final = machine
-        self._decoder: Final = Decoder()
+        self._decoder: Final = Decoder(machine.reads)
 
     def add(self, piece: bytes) -> None:
-        """Take the next piece; raises codec.UnreadableError."""
-        self._decoder.add(piece)
+        """Take the next piece; raises codec.UnreadableError, and tells the machine if it is too old to read it."""
+        try:
+            self._decoder.add(piece)
+        except UnsupportedError as error:
+            self._machine.unsupported = str(error)
+            raise
 
     def install(self) -> None:
         """Replace the machine's tables; raises codec.UnreadableError if pieces are missing."""
@@ -63,8 +67,11 @@ class Restoring:
 class Machine:
     """Holds the tables and applies the log to them."""
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, reads: int = VERSION) -> None:
+        """`reads`: the newest version of commands that can be read; another than this release's is for tests."""
         self.tables = Tables()
+        self.reads: Final = reads
+        self.unsupported: str | None = None  # why the tables are wrong from now on: this node is too old to know them
         self._counters: Final = counters
         self._changes: list[Change] = []
         self._encoder: Encoder | None = None  # of the snapshot begun last
@@ -80,13 +87,32 @@ class Machine:
         }
 
     def apply(self, index: int, data: bytes) -> Outcome:
-        """Apply the entry at `index` (ascending) of the log; a command that cannot be read changes nothing."""
+        """Apply the entry at `index` (ascending) of the log.
+
+        Bytes that are no command change nothing, on no node. A command of a newer version than some node that is up
+        can read changes nothing, on no node either. If it is only this one that cannot, see `unsupported`.
+        """
+        if self.unsupported:
+            return Outcome.REFUSED
+        if data[:1] > b"\x01" and not self._readable(data[0]):
+            return Outcome.REFUSED
         try:
             command = decode(data)
         except UnreadableError:
             self._counters.add("apply_failures")
             return Outcome.REFUSED
         return self.execute(index, command)
+
+    def _readable(self, version: int) -> bool:
+        """Whether a command of this version takes effect here."""
+        if version > self.tables.readable():
+            self._counters.add("apply_failures")
+            return False
+        if version > self.reads:
+            self.unsupported = f"The log has a command of version {version}; this release reads {self.reads}."
+            return False
+        self.tables.newest = max(self.tables.newest, version)
+        return True
 
     def execute(self, index: int, command: Command) -> Outcome:
         """Apply a command that is no bytes yet: what the ledger of a node alone does."""
@@ -110,7 +136,10 @@ class Machine:
 
     def restore(self, pieces: Iterable[bytes]) -> None:
         """Replace all tables by those of a whole snapshot; raises codec.UnreadableError."""
-        self.install(snapshot.decode(pieces))
+        restoring = Restoring(self)
+        for piece in pieces:
+            restoring.add(piece)
+        restoring.install()
 
     def install(self, tables: Tables) -> None:
         """Replace all tables by those of a snapshot, and forget pending changes."""
@@ -139,6 +168,8 @@ class Machine:
         tables = self.tables
         if up.owner.incarnation in tables.dead:
             return self._dead()
+        if up.reads < tables.newest:
+            return Outcome.REFUSED
         standing = {owner.incarnation: owner for owner in tables.up}
         named = [standing[each] for each in (up.owner.incarnation, *up.succeeds) if each in standing]
         if up.owner.incarnation in up.succeeds or any(owner.name != up.owner.name for owner in named):
@@ -150,7 +181,7 @@ class Machine:
                 self._remember_dead(incarnation)
         if up.owner not in tables.up:
             tables.up[up.owner] = index
-            tables.nodes[up.owner] = Node(up.address, up.version)
+            tables.nodes[up.owner] = Node(up.address, up.version, up.reads)
             tables.number[up.owner] = 0
             self._changes.append(NodeUp(up.owner))
         return Outcome.OK

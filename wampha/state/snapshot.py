@@ -6,7 +6,7 @@ has a bounded number of rows, so making or reading one stops nobody for long, ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -53,6 +53,7 @@ class _Facts(msgspec.Struct, frozen=True, array_like=True, tag=0):
     term: int
     leader: str
     previous_leader: str
+    newest: int
     dead: list[int]
     members: list[_Member]
     routes: int  # how many follow
@@ -90,6 +91,7 @@ class Encoder:
             tables.term,
             tables.leader,
             tables.previous_leader,
+            tables.newest,
             list(tables.dead),
             [_Member(owner, index, tables.number[owner], tables.nodes[owner]) for owner, index in tables.up.items()],
             sum(len(rows) for _, rows in routes),
@@ -152,7 +154,9 @@ class Encoder:
 class Decoder:
     """New tables from the pieces of a snapshot."""
 
-    def __init__(self) -> None:
+    def __init__(self, reads: int) -> None:
+        """`reads`: the newest version of commands that this node can read."""
+        self._reads: Final = reads
         self._tables: Final = Tables()
         self._owners: list[Owner] | None = None  # by position
         self._missing = [0, 0]  # routes, registrations
@@ -180,10 +184,13 @@ class Decoder:
 
     def _take_facts(self, facts: _Facts) -> None:
         assert self._owners is None, "there is one first piece"
+        if facts.newest > self._reads:
+            raise UnsupportedError(f"Commands of version {facts.newest} made it; this release reads {self._reads}.")
         tables = self._tables
         tables.term = facts.term
         tables.leader = facts.leader
         tables.previous_leader = facts.previous_leader
+        tables.newest = facts.newest
         tables.dead = dict.fromkeys(facts.dead)
         for member in facts.members:
             tables.up[member.owner] = member.index
@@ -217,14 +224,6 @@ def encode(tables: Tables) -> list[bytes]:
     """All pieces at once, for checks; equal for tables that came from the same log."""
     encoder = Encoder(tables)
     return list(iter(encoder.piece, None))
-
-
-def decode(pieces: Iterable[bytes]) -> Tables:
-    """New tables from all pieces; raises UnreadableError and nothing else."""
-    decoder = Decoder()
-    for piece in pieces:
-        decoder.add(piece)
-    return decoder.tables()
 
 
 def _parts(rows: Iterator[_Row]) -> Iterator[list[_Row]]:

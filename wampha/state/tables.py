@@ -22,6 +22,7 @@ class Node(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     address: str  # host:port of its peer listener
     version: str
+    reads: int = 1  # the newest version of commands that it can read
 
 
 class Route:
@@ -51,18 +52,34 @@ class Registration(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Tables:
     """All replicated facts."""
 
-    __slots__ = ("dead", "leader", "nodes", "number", "previous_leader", "registrations", "routes", "term", "up")
+    __slots__ = (
+        "dead",
+        "leader",
+        "newest",
+        "nodes",
+        "number",
+        "previous_leader",
+        "registrations",
+        "routes",
+        "term",
+        "up",
+    )
 
     def __init__(self) -> None:
         self.term = 0
         self.leader = ""
         self.previous_leader = ""
+        self.newest = 1  # version of commands applied so far; who cannot read it cannot know these tables
         self.up: dict[Owner, int] = {}  # -> index of the entry that brought it up
         self.nodes: dict[Owner, Node] = {}  # one for each of `up`
         self.number: dict[Owner, int] = {}  # of `up` -> number of its last applied command (rule 30)
         self.dead: dict[int, None] = {}  # the last DEAD_MAX dead incarnations, oldest first
         self.routes: dict[str, PatternIndex[Route]] = {}  # by realm; a realm without routes has no entry
         self.registrations: dict[str, PatternIndex[Registration]] = {}  # by realm, likewise
+
+    def readable(self) -> int:
+        """The newest version of commands that every node can read which is up; nothing newer is proposed or applied."""
+        return min((node.reads for node in self.nodes.values()), default=self.newest)
 
     def route(self, realm: str, match: str, topic: str) -> Route | None:
         """The route of exactly this (realm, match, topic)."""

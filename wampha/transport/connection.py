@@ -259,7 +259,7 @@ class ClientConnection:
         return None if self._conversation is None else self._conversation.slow_teller()
 
     def moved(self) -> None:
-        """The client reads, if slowly: our ping may lie behind megabytes."""
+        """The client has read much: that counts as being heard."""
         if self.phase is Phase.OPEN:
             self._age = 0
 
@@ -275,7 +275,10 @@ class ClientConnection:
             if self._age == deadlines.ping:
                 self.ping()
             elif self._age > deadlines.silent and deadlines.may_cut():
-                self._cut_for("clients_cut_silent", "it did not answer a ping")
+                if self.outbox.moved():  # it reads, if slowly: our ping may lie behind megabytes
+                    self._age = deadlines.ping
+                else:
+                    self._cut_for("clients_cut_silent", "it did not answer a ping")
         elif self.phase is Phase.OPENING and self._age > deadlines.opening and deadlines.may_cut():
             self._cut_for("opening_timeouts", None)
         elif self.phase is Phase.CLOSING and self._age == deadlines.closing + 1:

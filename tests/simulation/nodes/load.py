@@ -32,20 +32,20 @@ class Load:
         self.world, self.rate = world, rate
         self._chance = world.chance
         self._active = True
-        self._born = 0
+        self._all: list[Client] = []
         for place in range(clients):
             self.newcomer(world.names[place % len(world.names)])
         self._next()
 
     @property
     def clients(self) -> list[Client]:
-        """Those who live, oldest first."""
-        return [client for client in self.world.clients.values() if client.process.alive and client.reconnects]
+        """Those of this load who live, oldest first."""
+        return [client for client in self._all if client.process.alive and client.reconnects]
 
     def newcomer(self, node: str = "") -> Client:
         """One client more, that connects at once."""
-        self._born += 1
-        client = self.world.client(f"c{self._born}", node=node or self._chance.choice(self.world.names))
+        client = self.world.client(f"c{len(self._all) + 1}", node=node or self._chance.choice(self.world.names))
+        self._all.append(client)
         client.answers = self._answer
         client.joined = self._joined
         client.connect(client.nodes[0])

@@ -18,6 +18,7 @@ from tests.checkers.history import (
     LOST,
     OK,
     UNKNOWN,
+    VANISHED,
     Ending,
     Event,
     Fault,
@@ -166,6 +167,15 @@ def test_p1_a_call_to_a_stale_owner() -> None:
     assert story.found() == []
     story.call(CAROL, 8.5, ALICE)
     assert story.found() == ["P1"]
+
+
+def test_p1_who_leaves_a_stopped_node_may_have_been_followed_before() -> None:
+    for end, found in ((20.0, []), (3.0, ["P1"])):
+        story = owned_by_alice()
+        story.fault("stop", 2.0, end, nodes=("n1",))
+        story.register(BOB, 8.0)
+        story.ended(ALICE, 9.5, VANISHED)
+        assert story.found() == found
 
 
 def test_p1_and_p2_a_call_that_misses_its_owner() -> None:

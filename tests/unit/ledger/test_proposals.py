@@ -92,6 +92,7 @@ class TestMembership:
             leave_s=2.0,
             address="a:1",
             version="1",
+            reads=1,
         )
 
     def test_up_is_proposed_until_the_row_is_there_one_at_a_time(self) -> None:

@@ -129,6 +129,20 @@ def test_session_ids_in_lists_may_be_whole_floats(wire: Wire, family: Family) ->
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_a_binary_value_may_stand_for_the_arguments_if_enc_algo_says_so(wire: Wire, family: Family) -> None:
+    sealed = "\0AQI=" if family is Family.JSON else b"\1\2"
+    options = {"enc_algo": "x_mine", "enc_key": "k", "enc_serializer": "cbor"}
+    for head in ([16, 7, options, "a"], [48, 7, options, "a"], [70, 7, options], [8, 68, 7, options, "a.e"]):
+        message = wire.parse(family, [*head, sealed])
+        assert message.payload.elements() == [b"\1\2"]
+        for other in FAMILIES:
+            assert Payload(other, 1, message.payload.data_in(other)).elements() == [b"\1\2"]
+    for wrong in ([16, 7, {}, "a", sealed], [16, 7, options, "a", sealed, {}], [16, 7, options, "a", 7]):
+        with pytest.raises(ProtocolViolation, match="Arguments"):
+            wire.parse(family, wrong)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_features_that_autobahn_does_not_know_are_kept(wire: Wire, family: Family) -> None:
     features = {"call_cancelling": True, "progressive_call_invocations": False, "x_other": 1}
     hello = wire.parse(family, [1, "realm1", {"roles": {"callee": {"features": features}, "caller": {}}}])

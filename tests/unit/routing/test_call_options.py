@@ -398,6 +398,16 @@ def test_each_progressive_result_gives_the_call_its_whole_time_again(place: Plac
     place.check_nothing_is_left()
 
 
+def test_the_shorter_of_two_timeouts_ends_first(place: Place) -> None:
+    place.register()
+    place.call(timeout=1000)
+    request = place.call(timeout=10)
+    place.a.clock.advance(0.011)
+    assert refused(place.caller.one(), request) == "wamp.error.timeout"
+    place.a.clock.advance(1)
+    assert refused(place.caller.one(), 1) == "wamp.error.timeout"
+
+
 def test_many_timeouts_have_one_timer_and_leave_no_heap(place: Place) -> None:
     place.register()
     chance = random.Random(1)
@@ -678,18 +688,26 @@ def test_memory_of_calls_that_ended_before_their_last_part_is_bounded() -> None:
     assert list(place.a.router._sessions[place.caller.session].unfinished) == [8, 9, 10]
 
 
-def test_a_progressive_call_of_which_parts_were_lost_is_not_tried_elsewhere() -> None:
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_progressive_call_of_which_parts_were_lost_is_not_tried_elsewhere(parts: int) -> None:
     place = Place("b")
     place.register()
-    place.b.ledger.serve(False)
     request = place.caller.call("p", part(0), progress=True)
-    place.caller.call_on(request, "p", part(1), progress=True)
-    place.cluster.carry("a", "b")
-    place.b.ledger.serve(True)
+    for number in range(1, parts):
+        place.caller.call_on(request, "p", part(number), progress=True)
+    place.callee.conversation.lost()
+    place.cluster.commit()
+    heir = place.a.join(features=EVERYTHING)
+    heir.register("p")
+    place.cluster.commit()
+    heir.take()
     place.cluster.settle()
-    assert refused(place.caller.one(), request) == "wamp.error.unavailable"
-    assert place.callee.take() == []
-    place.check_nothing_is_left()
+    if parts == 1:
+        assert heir.one().payload == part(0)
+    else:
+        assert refused(place.caller.one(), request) == "wamp.error.no_such_procedure"
+        assert heir.take() == []
+        place.check_nothing_is_left()
 
 
 def test_rule_2_a_suspended_node_delivers_no_later_part_and_the_call_ends() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.core import Cluster, Peer
+from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Invocation, Registered, Subscribed
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.relayed import Answer, CancelInvoke, Forward, Invoke, Originator, Reply
@@ -372,6 +373,57 @@ def test_what_was_not_delivered_goes_to_the_new_owner(cluster: Cluster) -> None:
     cluster.settle()
     assert caller.one().request == request
     assert old.take() == []
+
+
+def overtaken(cluster: Cluster, caller: Peer, old: Peer, meanwhile: int) -> Peer:
+    """A call to `old` is under way when another session takes the procedure; the caller calls it `meanwhile` times."""
+    caller.call("p", SOMETHING)
+    old.conversation.lost()
+    new = cluster["c"].join()
+    new.register("p")
+    cluster.commit()
+    new.take()
+    for _ in range(meanwhile):
+        caller.call("p")
+        cluster.carry("a", "c")
+    return new
+
+
+def test_p3_what_was_not_delivered_never_comes_behind_a_later_call_of_its_caller(cluster: Cluster) -> None:
+    caller = cluster["a"].join()
+    new = overtaken(cluster, caller, registered(cluster, "b", "p"), meanwhile=1)
+    new.result(new.one().request)
+    cluster.settle()
+    assert new.take() == []
+    ends = {type(end).__name__: end for end in caller.take()}
+    assert set(ends) == {"Result", "Error"}
+    assert ends["Error"].error == "wamp.error.unavailable"
+
+
+def test_p3_calls_that_were_not_delivered_go_on_in_their_order(cluster: Cluster) -> None:
+    caller, other = cluster["a"].join(), cluster["a"].join()
+    old = registered(cluster, "b", "p")
+    other.call("p")
+    caller.call("p")
+    new = overtaken(cluster, caller, old, meanwhile=0)
+    cluster.settle()
+    assert len(new.take()) == 3
+
+
+def test_p3_is_kept_by_refusal_when_too_many_callees_would_have_to_be_remembered() -> None:
+    cluster = Cluster("a", "b", "c", limits=Limits(session_calls_max=2))
+    caller, old = cluster["a"].join(), registered(cluster, "b", "p")
+    others = [registered(cluster, "a", procedure) for procedure in ("q1", "q2", "q3")]
+    caller.call("p")
+    for procedure, other in zip(("q1", "q2", "q3"), others, strict=True):
+        caller.call(procedure)
+        other.result(other.one().request)
+    caller.take()
+    old.conversation.lost()
+    new = registered(cluster, "c", "p")
+    cluster.settle()
+    assert new.take() == []
+    assert caller.one().error == "wamp.error.unavailable"
 
 
 def test_what_was_not_delivered_and_has_no_other_owner_has_no_procedure(cluster: Cluster) -> None:

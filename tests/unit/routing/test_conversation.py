@@ -28,6 +28,7 @@ from wampha.state.commands import Outcome, Owner
 BROKER_FEATURES = (
     "pattern_based_subscription",
     "payload_passthru_mode",
+    "payload_transparency",
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
@@ -39,6 +40,7 @@ DEALER_FEATURES = (
     "call_trustlevels",
     "caller_identification",
     "payload_passthru_mode",
+    "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
 )

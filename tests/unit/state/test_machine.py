@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from wampha.counters import Counters
+from wampha.state import codec
 from wampha.state.changes import (
     LeaderChanged,
     NodeGone,
@@ -17,7 +18,7 @@ from wampha.state.changes import (
     RouteAdded,
     RouteRemoved,
 )
-from wampha.state.codec import encode
+from wampha.state.codec import UnsupportedError, decode, encode
 from wampha.state.commands import (
     AddRegistration,
     AddRoute,
@@ -31,7 +32,7 @@ from wampha.state.commands import (
     RemoveRoute,
     Up,
 )
-from wampha.state.machine import Machine
+from wampha.state.machine import Machine, Restoring
 
 A = Owner("a", 1)
 B = Owner("b", 2)
@@ -441,3 +442,45 @@ def test_different_tables_have_different_digests(log: Log) -> None:
     before = log.machine.digest()
     log(route(A, 1))
     assert log.machine.digest() != before
+
+
+# ---- commands of newer versions
+
+
+def newer(command: Command) -> bytes:
+    """As a release writes it that has version 2."""
+    return b"\x02" + encode(command)[1:]
+
+
+def test_a_command_that_a_node_which_is_up_cannot_read_changes_nothing_anywhere(log: Log) -> None:
+    log(Up(Owner("new", 7), (), "", "2.0", 2))
+    for reads in (1, 2):
+        machine = Machine(Counters(), reads)
+        machine.restore(log.machine.snapshot())
+        assert machine.apply(9, newer(route(A, 1))) is Outcome.REFUSED
+        assert machine.snapshot() == log.machine.snapshot()
+        assert machine.unsupported is None
+
+
+def test_one_that_only_this_node_cannot_read_ends_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "VERSION", 2)
+    old, new = Machine(Counters(), 1), Machine(Counters(), 2)
+    up = Up(Owner("new", 7), (), "", "2.0", 2)
+    for machine in (old, new):
+        machine.apply(1, encode(up))
+        machine.apply(2, newer(route(up.owner, 1)))
+        machine.apply(3, encode(route(up.owner, 2, "u")))
+    assert new.unsupported is None
+    assert len(new.tables.routes["realm1"]) == 2
+    assert old.unsupported == "The log has a command of version 2; this release reads 1."
+    assert not old.tables.routes, "nothing is applied behind what is not known"
+    assert new.apply(4, encode(Up(Owner("old", 8), (), "", "1.0", 1))) is Outcome.REFUSED
+    late = Machine(Counters(), 1)
+    with pytest.raises(UnsupportedError, match=r"Commands of version 2 made it; this release reads 1\."):
+        Restoring(late).add(new.snapshot()[0])
+    assert late.unsupported
+
+
+def test_who_came_up_before_versions_were_told_reads_the_first() -> None:
+    before = b"\x01\x95\x02\x92\xa1a\x01\x90\xa3h:1\xa31.0"
+    assert decode(before) == Up(Owner("a", 1), (), "h:1", "1.0", 1)

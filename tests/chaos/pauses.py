@@ -169,12 +169,13 @@ def flood(cluster: HostCluster, pause_s: float) -> Report:
         subscriber.ask(SUBSCRIBE, {}, "test.flood")
         publisher.connection.socket.settimeout(_RETRY_S)
         time.sleep(_BEFORE_S)
-        before, highest, sent = one.resident_bytes(), 0, 0
+        before, highest, sent, size = one.resident_bytes(), 0, 0, CHUNK
         began = time.monotonic()
         stopped.pause()
         try:
             while time.monotonic() < began + pause_s:
-                sent += _publish_some(publisher)
+                size = _publish_one(publisher) if size else time.sleep(_RETRY_S) or 0
+                sent += size
                 highest = max(highest, one.resident_bytes() - before)
         finally:
             stopped.resume()
@@ -192,8 +193,8 @@ def flood(cluster: HostCluster, pause_s: float) -> Report:
     return report
 
 
-def _publish_some(publisher: Session) -> int:
-    """Publish until that blocks; gives the bytes. Half a frame may have gone: the connection is good for nothing else."""
+def _publish_one(publisher: Session) -> int:
+    """Publish one event; gives its bytes. 0 if that blocks: half of it may have gone, so nothing else can be sent."""
     frame = publisher.connection.frame(publisher.connection.encode([PUBLISH, 1, {}, "test.flood", [b"x" * CHUNK]]))
     try:
         publisher.connection.socket.sendall(frame)

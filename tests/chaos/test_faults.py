@@ -75,3 +75,8 @@ def test_clients_vanish_without_a_word() -> None:
 
 def test_frames_promise_too_much() -> None:
     check([rude.run_oversized(5)])
+
+
+def test_a_bridge_stays() -> None:
+    cuts = tuple(cut for cut in partitions.CUTS if cut.name == "bridge between leader and follower")
+    check(partitions.run("abc", cuts, 1))

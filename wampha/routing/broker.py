@@ -38,7 +38,7 @@ from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
 from wampha.state.commands import Owner
 
-_DROPPED_MAX: Final = 1000  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
+_DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
 
 
 class Subscription:

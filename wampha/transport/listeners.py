@@ -156,6 +156,7 @@ class Listener:
             anonymous_role=anonymous_role,
             gate=gate,
             flusher=delivery.flusher,
+            pressure=delivery.pressure,
             slow=slow,
             limits=limits,
             counters=counters,

@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint format bench soak chaos reliability wheel lock venv clean chaos-tools
+.PHONY: help run cluster test lint format bench features soak chaos reliability wheel lock venv clean chaos-tools
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -32,6 +32,9 @@ format: $(READY) ## lay the code out anew
 
 bench: $(READY) ## measure against Crossbar in the same run (see bench/README.md)
 	$(BIN)/python -m bench
+
+features: $(READY) js ## run the tests of every feature and write docs/features.md
+	$(BIN)/python -m tests.features
 
 SEEDS ?= 100
 soak: $(READY) ## simulate SEEDS more seeds of each configuration (make soak SEEDS=200); goes on where soak.log ends

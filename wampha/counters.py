@@ -18,6 +18,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "clients_queue_full": "times that more than clients_queue_bytes_max waited for all clients",
     "events_dropped_newest": "EVENTs not queued for a client that does not read (slow_clients: drop_newest)",
     "events_dropped_oldest": "EVENTs taken out of the queue of a client that does not read (slow_clients: drop_oldest)",
+    "clients_paused": "times nothing was read from a client because a node that it sends to was behind",
     "clients_cut_silent": "clients cut because they did not answer a ping",
     "opening_timeouts": "connections closed before the opening handshake was complete",
     "close_timeouts": "connections dropped because the client did not answer our close within goodbye_timeout_s",
@@ -31,6 +32,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "messages_unsendable": "RESULT, INVOCATION, ERROR or reply that was larger than its receiver accepts",
     "connections_refused_suspended": "connections closed at once because the node was not serving",
     "turns_long": "turns of the reactor that lasted longer than 100 ms",
+    "connections_refused_full": "connections closed at once because only descriptors_reserved open files were left",
     # routing
     "publications": "PUBLISH accepted",
     "events_delivered": "EVENTs queued to local subscribers",
@@ -67,10 +69,13 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "links_refused": "peers refused in the handshake",
     "link_frames_refused": "frames of a peer that could not be read or were too large",
     "link_queue_resets": "links reset because link_queue_bytes_max was reached",
-    "forwards_sent": "frames handed to data links",
+    "link_resumes": "data links that went on after a cut where they had been cut, with nothing lost",
+    "link_gaps": "losses of frames between two living nodes that no resume could make good",
+    "link_frames_lost": "frames in those losses, as far as known; what a sender cannot know to have arrived is in",
+    "forwards_sent": "frames queued for other nodes",
     "forwards_received": "frames received from data links",
     "forwards_misaddressed": "frames dropped because they were addressed to another incarnation",
-    "forwards_unsendable": "frames dropped: too large, or no data link to their node was up",
+    "forwards_unsendable": "frames dropped: too large, or no way to their node was there",
 }
 
 

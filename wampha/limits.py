@@ -36,6 +36,12 @@ class Limits(BaseModel):
         description="bytes that wait for all clients of a node that do not read; beyond it those with most are cut or "
         "lose events. Room for 32 that are full, in a process that is meant to fit 1 GiB",
     )
+    descriptors_reserved: int = Field(
+        128,
+        ge=16,
+        description="open files of the process that clients cannot use, so that links to other nodes come back in any "
+        "crowd; at most half of those that there are. Two for each other node, `link_handshakes_max`, ports and files",
+    )
     undecided_bytes_max: int = Field(
         8 * KIB, ge=1 * KIB, le=64 * KIB, description="bytes of an opening handshake, WebSocket's HTTP request included"
     )
@@ -62,6 +68,12 @@ class Limits(BaseModel):
     )
     link_queue_bytes_max: int = Field(
         64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset"
+    )
+    link_ring_bytes_max: int = Field(
+        16 * MIB,
+        ge=1 * MIB,
+        description="bytes kept of what one peer was sent and has not acknowledged, to resume its link; it does so "
+        "every MiB and every 0.5 s, so this is what a fast link carries until a cut is noticed at both ends",
     )
     link_handshake_timeout_s: float = Field(5.0, gt=0, le=60, description="seconds for a peer to prove its membership")
     link_handshakes_max: int = Field(

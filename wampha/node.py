@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from wampha import __version__
 from wampha.clock import ReactorClock
 from wampha.cluster.links import Links, configuration_hash
+from wampha.cluster.streams import Gap
 from wampha.config.schema import ClusterSettings, Settings
 from wampha.counters import Counters
 from wampha.departure import Departure
@@ -43,6 +44,7 @@ from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.room import Room, descriptors
 from wampha.transport.slow import SlowClients
 
 PATIENCE_S: Final = 10.0  # between lines that say why this node does not serve
@@ -171,14 +173,27 @@ class Node:
             advertise=cluster.advertise,
             limits=self.settings.limits,
             counters=self.counters,
-            config_hash=configuration_hash(cluster.name, list(voters), _protocol_constants()),
+            config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
             on_control=lambda name, data: self._raft.received(name, data),
             on_data=lambda source, relayed: self.router.relayed(source, relayed),
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
             on_down=lambda name: self._raft.peer_down(name),
             on_owner_lost=lambda owner: self.router.node_lost(owner),
+            on_gap=self._announce_gap,
             on_chunk_end=lambda: self.delivery.flush(),
+            on_behind=lambda owner: self.delivery.behind(owner),
+            on_relieved=lambda owner: self.delivery.relieved(owner),
             chance=self._chance,
+        )
+
+    def _announce_gap(self, gap: Gap) -> None:
+        """Tell clients of lost frames: those everywhere by the sender, who knows first, its own by the receiver."""
+        name = self.settings.node.name
+        self.router.announce(
+            "wampha.link.on_gap",
+            [gap.source, gap.target],
+            {"frames": gap.frames, "noticed_by": name},
+            everywhere=gap.source == name,
         )
 
     def _make_ledger(self, cluster: ClusterSettings | None) -> LocalLedger | RaftLedger:
@@ -204,6 +219,7 @@ class Node:
             version=__version__,
             predecessors=self._certificate.predecessors if self._certificate else (),
             incarnated=self._incarnated,
+            timing=Timing.of(cluster.election_timeout_s),
             options=self._options,
         )
 
@@ -215,6 +231,7 @@ class Node:
         limits = self.settings.limits
         shared = serializers(limits, self.counters)
         slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
+        room = Room(descriptors=descriptors(), limits=limits, counters=self.counters)
         return [
             Listener(
                 endpoint_string=listener.endpoint,
@@ -224,6 +241,7 @@ class Node:
                 gate=self.gate,
                 delivery=self.delivery,
                 slow=slow,
+                room=room,
                 limits=limits,
                 counters=self.counters,
                 serializers=shared,
@@ -306,6 +324,8 @@ class _Events(LedgerEvents):
     def applied(self, changes: Sequence[Change]) -> None:
         self._router.applied(changes)
         for change in changes:
+            if isinstance(change, NodeGone) and self._node.links:
+                self._node.links.owner_dead(change.owner)
             if isinstance(change, NodeUp | NodeGone):
                 self._locate(change.owner.name)
             elif isinstance(change, LeaderChanged):
@@ -338,9 +358,9 @@ class _Events(LedgerEvents):
         self._router.ticked()
 
 
-def _protocol_constants() -> dict[str, float]:
+def _shared_times(cluster: ClusterSettings) -> dict[str, float]:
     """The times that all nodes of a cluster must share (protocol section 2)."""
-    timing = dataclasses.asdict(Timing.of())
+    timing = dataclasses.asdict(Timing.of(cluster.election_timeout_s))
     return {name: value for name, value in timing.items() if isinstance(value, float)}
 
 

@@ -21,6 +21,7 @@ from wampha.config.schema import Settings
 from wampha.errors import ConfigError, StartError
 from wampha.observe.logs import show_from
 from wampha.observe.status import as_line
+from wampha.transport.room import take_all_descriptors
 
 
 class Options(usage.Options):
@@ -105,6 +106,7 @@ class NodeService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         show_from(self._settings.log.level, globalLogPublisher)
         steady(reactor)
+        take_all_descriptors()
         _tune_collector()
         self._node = Node(settings=self._settings, reactor=reactor)
         self._node.turns.watch(reactor)

@@ -67,6 +67,8 @@ def test_clients_are_spread_and_served_until_their_turn_and_nobody_new_is_let_in
         sessions[0].next(GOODBYE)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", node.port)).close()
+        status = node.status()
+        assert (status["stage"], status["ready"]) == ("draining", False)
         last.publish("test.topic", ["still served"], exclude_me=False)
         assert last.next(EVENT)[4] == ["still served"]
         for session in sessions[1:]:

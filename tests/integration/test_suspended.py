@@ -67,6 +67,8 @@ def test_a_suspended_node_keeps_its_sessions_and_sends_newcomers_elsewhere_at_on
                 with socket.create_connection(("127.0.0.1", node.port)) as newcomer:
                     assert at_end(newcomer)
                 assert time.monotonic() - began < REFUSED_S
+            status = node.status()
+            assert (status["stage"], status["ready"]) == ("suspended", False)
             requests = [kept.start(PUBLISH, {"acknowledge": True, "exclude_me": False}, "test.topic", [7])]
             requests.append(kept.start(SUBSCRIBE, {}, "test.other"))
             with pytest.raises(TimeoutError):
@@ -75,6 +77,7 @@ def test_a_suspended_node_keeps_its_sessions_and_sends_newcomers_elsewhere_at_on
         assert kept.answer(requests[1])
         assert kept.next(EVENT)[4] == [7]
     assert "fenced" not in node.log()
+    assert node.status()["ready"]
 
 
 def test_a_fenced_node_says_goodbye_and_does_not_listen_until_it_serves_again(

@@ -199,7 +199,11 @@ class Chaos:
         """A clean stop, and the next process of that name."""
         host = self._chance.choice(self.world.alive)
         if not host.stopped and not host.ledger._leaving:
-            host.ledger.hand_over(lambda: host.ledger.leave(lambda: self._left(host)))
+            host.ledger.hand_over(lambda: self._go(host))
+
+    def _go(self, host: Host) -> None:
+        if self._active:
+            host.ledger.leave(lambda: self._left(host))
 
     def _left(self, host: Host) -> None:
         if self._active and host.alive:

@@ -62,5 +62,13 @@ class SkewedClock:
     def now(self) -> float:
         return self._world.now() * self._rate + self._offset
 
+    def run_at(self, rate: float) -> None:
+        """Run so fast from now on; what it shows makes no jump."""
+        self._offset += self._world.time * (self._rate - rate)
+        self._rate = rate
+
+    def jump(self, seconds: float) -> None:
+        self._offset += seconds
+
     def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Timer:
         return self._world.call_later(delay_s / self._rate, call, *args)

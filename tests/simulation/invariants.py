@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wampha.ledger.constants import RHO, Timing
 from wampha.routing.rows import REGISTRATIONS, ROUTES, RowKey
 from wampha.state.codec import UnreadableError, decode
-from wampha.state.commands import AddRegistration, AddRoute, Outcome, Owner, RemoveRegistration, RemoveRoute
+from wampha.state.commands import AddRegistration, AddRoute, Outcome, Owner, RemoveRegistration, RemoveRoute, Up
 
 if TYPE_CHECKING:
     from tests.simulation.world import Host, Want, World
@@ -74,7 +74,8 @@ class Invariants:
         self._log: dict[tuple[int, int], bytes] = {}  # (cluster, index) -> command
         self._leaders: dict[tuple[int, int], str] = {}  # (cluster, term) -> name
         self._claims: dict[int, int] = {}  # cluster -> highest claim
-        self._numbers: dict[tuple[int, Owner], tuple[int, int]] = {}  # -> (number, index) of the last that took effect
+        self._ends: dict[int, int] = {}  # cluster -> the last index that anybody applied
+        self._numbers: dict[tuple[int, Owner], int] = {}  # (cluster, owner) -> highest number that took effect
         self._applied: dict[tuple[str, int, int], int] = {}  # (name, life, cluster) -> applied index
         self._clusters: list[int] = []  # oldest first
         self._ended: set[int] = set()  # clusters in whose successor somebody served
@@ -105,15 +106,20 @@ class Invariants:
             command = decode(data)
         except UnreadableError:
             return
-        if outcome is not Outcome.OK or not isinstance(command, ROWS):
-            return
         assert host.cluster is not None
+        first = index > self._ends.get(host.cluster, 0)
+        self._ends[host.cluster] = max(index, self._ends.get(host.cluster, 0))
+        if outcome is not Outcome.OK or not first:
+            return
+        if isinstance(command, Up) and command.owner in self.buried:
+            self.violated(f"{command.owner} came up at {index} after it was dead")
+        if not isinstance(command, ROWS):
+            return
         key = host.cluster, command.owner
-        number, at = self._numbers.get(key, (0, 0))
-        if index > at:
-            if command.number <= number:
-                self.violated(f"{command} took effect at {index} after number {number} had at {at}")
-            self._numbers[key] = max(number, command.number), index
+        number = self._numbers.get(key, 0)
+        if command.number <= number:
+            self.violated(f"{command} took effect at {index} after number {number} had")
+        self._numbers[key] = max(number, command.number)
 
     def bury(self, owners: Iterable[Owner]) -> None:
         """Invariant 3 holds from here on."""
@@ -134,6 +140,8 @@ class Invariants:
         """Over all that live; and one cluster at a time is served (rule 54)."""
         served = set()
         for host in self._world.alive:
+            if host.counters["invariants_violated"]:
+                self.violated(f"{host.name} found itself that an invariant does not hold, and began anew")
             if host.stopped or host.cluster is None:
                 continue
             self._check_member(host)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from unittest.mock import patch
 
 from tests.simulation.chaos import Chaos
 from tests.simulation.world import World
 from wampha.ledger.constants import RHO
+from wampha.state import snapshot
 
 LINKS = ("reset", "partition", "bridge", "one_way", "deaf", "flap", "slow", "slow_node", "stop", "stop_leader")
 NODES = ("restart_one", "restart_observer", "leave", "hand_over", "restart_in_turn", "restart_majority", "restart_all")
@@ -26,6 +28,11 @@ def run(
     An odd seed has small snapshots and messages; a seed of which the third part is odd has death certificates. The
     world is given to `made` before it begins.
     """
+    with patch.object(snapshot, "_ROWS_MAX", 4):  # rows in a piece
+        return _run(seed, voters, observers, seconds, made)
+
+
+def _run(seed: int, voters: int, observers: int, seconds: float, made: Callable[[World], object]) -> World:
     options = SNAPSHOTS if seed % 2 else {}
     world = World(seed, voters, observers, certified=bool(seed // 3 % 2), drift=RHO, **options)
     made(world)

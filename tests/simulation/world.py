@@ -283,6 +283,7 @@ class World:
         self.drift = drift
         self.clocks: dict[str, SkewedClock] = {}  # by machine: it outlives processes
         self.hosts: dict[str, Host] = {}
+        self.ghosts: list[Host] = []  # processes that run on, cut off, while another one has their name
         self.certified = certified
         self.incarnations: dict[str, list[int]] = {}  # by name, as a process finds them in its run directory
         self.invariants = Invariants(self)
@@ -334,7 +335,7 @@ class World:
 
     @property
     def alive(self) -> list[Host]:
-        return [host for host in self.hosts.values() if host.alive]
+        return [host for host in [*self.hosts.values(), *self.ghosts] if host.alive]
 
     @property
     def leader(self) -> Host:
@@ -371,7 +372,14 @@ class World:
         """A while after healing: each node's rows in the tables are those that it wants, and it was told so."""
         for host in self.alive:
             owner, tables = host.ledger.owner, host.ledger.tables
+            assert _owners(tables) <= set(tables.up), f"{host.name} has rows of the dead"
             have = {route(row.topic) for _, row in tables.routes_of(owner)}
             have |= {registration(row.procedure) for _, row in tables.registrations_of(owner)}
             assert have == set(host.wants), f"{host.name} wants {sorted(host.wants)} and has {sorted(have)}"
             assert all(want.acknowledged for want in host.wants.values()), f"{host.name} waits for an acknowledgement"
+
+
+def _owners(tables: Any) -> set[Owner]:
+    """Whose rows there are."""
+    routes = {owner for index in tables.routes.values() for row in index for owner in row.owners}
+    return routes | {row.owner for index in tables.registrations.values() for row in index}

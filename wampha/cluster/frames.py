@@ -3,7 +3,7 @@
     frame        length (4 bytes, big-endian) and so many bytes
     keep-alive   a frame of length 0, on either channel
     control      the ledger's bytes as they are
-    data         `Envelope` in MessagePack
+    data         `Resume` first, then `Envelope` and `Ack`, in MessagePack
 
 The frames of the handshake stand in `handshake.py`.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -23,6 +23,7 @@ KEEP_ALIVE: Final = b"\0\0\0\0"
 _NO_LENGTH: Final = b"\0\0\0\0"  # stands where the length will be written
 _LENGTH: Final = struct.Struct(">I")
 _LENGTH_BYTES: Final = _LENGTH.size
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FrameError(WamphaError):
@@ -30,18 +31,32 @@ class FrameError(WamphaError):
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
-    """One data frame: what is relayed, to which incarnation (protocol rule 29), as the how-manieth of its link.
-
-    Sequence numbers start at 1 with each connection and ascend; resuming a link after a cut will count on.
-    """
+    """What is relayed, to which incarnation (protocol rule 29), as the how-manieth of its stream, from 1."""
 
     target: int
     sequence: int
     relayed: Relayed
 
 
+class Ack(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
+    """All envelopes up to a number have arrived."""
+
+    received: int
+
+
+class Resume(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
+    """Where each direction of a stream stands; see `stream.py`."""
+
+    stream: _Count
+    heard: _Count
+    received: _Count
+    first: Annotated[int, msgspec.Meta(ge=1)]
+
+
+DataFrame = Envelope | Ack | Resume
+_encode: Final = msgspec.msgpack.Encoder().encode
 _encode_into: Final = msgspec.msgpack.Encoder().encode_into
-_decode: Final = msgspec.msgpack.Decoder(Envelope).decode
+_decode: Final = msgspec.msgpack.Decoder(DataFrame).decode
 
 # What msgspec raises for content that it cannot write: numbers above 64 bits, lone surrogates, foreign types, depth.
 _UNWRITABLE: Final = (OverflowError, TypeError, ValueError, RecursionError)
@@ -52,8 +67,21 @@ def framed(body: bytes) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
-def append_envelope(buffer: bytearray, envelope: Envelope, bytes_max: int) -> None:
-    """Write the frame of `envelope` behind what `buffer` holds.
+def frames_end(data: bytes, count: int) -> int:
+    """Where the first `count` frames of `data` end."""
+    end = 0
+    for _ in range(count):
+        end += _LENGTH_BYTES + _LENGTH.unpack_from(data, end)[0]
+    return end
+
+
+def written(frame: Ack | Resume) -> bytes:
+    """The frame of an acknowledgement or a resume."""
+    return framed(_encode(frame))
+
+
+def append_envelope(buffer: bytearray, envelope: Envelope, bytes_max: int) -> int:
+    """Write the frame of `envelope` behind what `buffer` holds; returns the bytes written.
 
     FrameError, with `buffer` as it was, if its content has no MessagePack form or takes more than `bytes_max` bytes.
     """
@@ -69,14 +97,16 @@ def append_envelope(buffer: bytearray, envelope: Envelope, bytes_max: int) -> No
         del buffer[start:]
         raise FrameError(f"a frame of {length} bytes is longer than link_frame_bytes_max ({bytes_max})")
     _LENGTH.pack_into(buffer, start, length)
+    return _LENGTH_BYTES + length
 
 
-def read_envelope(body: bytes) -> Envelope:
-    """The envelope in `body`; FrameError if it holds none, whatever the bytes are."""
+def read_data(body: bytes) -> DataFrame:
+    """The data frame in `body`; FrameError if it holds none, whatever the bytes are."""
     try:
-        return _decode(body)
+        frame: DataFrame = _decode(body)
     except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
         raise FrameError(f"a data frame cannot be read: {error}") from None
+    return frame
 
 
 class FrameReader:

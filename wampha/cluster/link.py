@@ -11,15 +11,8 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from wampha.cluster.frames import (
-    KEEP_ALIVE,
-    Envelope,
-    FrameError,
-    FrameReader,
-    append_envelope,
-    framed,
-    read_envelope,
-)
+from wampha.cluster.carriers import Carrier
+from wampha.cluster.frames import FrameError, FrameReader
 from wampha.cluster.handshake import (
     HANDSHAKE_FRAME_BYTES_MAX,
     Channel,
@@ -33,7 +26,6 @@ from wampha.cluster.outgoing import Outgoing
 from wampha.counters import Counters
 from wampha.errors import LinkRefused
 from wampha.limits import Limits
-from wampha.messages.relayed import Relayed
 from wampha.state.commands import Owner
 
 # protocol.md, section 2: keep-alive 0.5 s, time-out 2 s. Silence is counted in ticks of our own, not in seconds: when
@@ -52,10 +44,10 @@ class State(enum.Enum):
 
 
 class LinkEvents(typing.Protocol):
-    """What a link tells. Nothing is told from inside `send_control` or `forward`, except `written`."""
+    """What a link tells. None of it is told from inside `flush`, except `broken`."""
 
     def proven(self, link: Link) -> None:
-        """The peer is a member: the link is open."""
+        """The peer is a member: the link is open, and must be told now what to `carry`."""
 
     def refused(self, link: Link, error: LinkRefused) -> None:
         """The handshake failed, on either side; the link is closing."""
@@ -66,17 +58,8 @@ class LinkEvents(typing.Protocol):
     def ended(self, link: Link) -> None:
         """The connection is gone. The last event of each link."""
 
-    def controlled(self, link: Link, data: bytes) -> None:
-        """A control frame."""
-
-    def chunk_ended(self) -> None:
-        """All relayed messages of one received chunk have been handed over."""
-
-    def written(self, link: Link) -> None:
-        """The link has something to flush; told once until it is flushed."""
-
-    def pressed(self, link: Link, backed_up: bool) -> None:
-        """The queue passed its mark, or fell below half of it."""
+    def eased(self, link: Link) -> None:
+        """The transport has taken everything that waited, and got more."""
 
 
 class Link(Protocol):
@@ -89,7 +72,6 @@ class Link(Protocol):
         *,
         handshake: Handshake,
         events: LinkEvents,
-        on_data: Callable[[Owner, Relayed], None],
         limits: Limits,
         counters: Counters,
     ) -> None:
@@ -99,21 +81,15 @@ class Link(Protocol):
         self.address = "?"
         self.peer = Owner("", 0)  # who it is, once proven
         self.life = 0  # the peer's, once proven
-        self.backed_up = False
         self._events: Final = events
-        self._on_data: Final = on_data
         self._limits: Final = limits
         self._counters: Final = counters
         self._reader: Final = FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
         self._receive: Callable[[bytes], None] = self._shake
+        self._carrier: Carrier | None = None  # once open
         self._outgoing: Outgoing | None = None
-        self._unflushed = False
         self._silent_ticks = 0
         self._closing_ticks = 0
-        self._sent = 0  # sequence number of the last data frame that was queued
-        self._received = 0  # and of the last one that came
-        self._delivered = 0  # data frames of the present chunk
-        self._mark_bytes: Final = limits.link_queue_bytes_max // 4
 
     @property
     def channel(self) -> Channel:
@@ -144,10 +120,8 @@ class Link(Protocol):
             self._refuse(error)
         except FrameError as error:
             self._cannot_read(error)
-        if self._delivered:
-            self._counters.add("forwards_received", self._delivered)
-            self._delivered = 0
-            self._events.chunk_ended()
+        if self._carrier is not None and self._carrier.chunk_ended():
+            self.flush()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # noqa: N802 - Twisted's name and default
         """Tell that the link has ended."""
@@ -166,29 +140,21 @@ class Link(Protocol):
     def _open(self) -> None:
         self.state = State.OPEN
         self._reader.bytes_max = self._limits.link_frame_bytes_max
-        self._outgoing = Outgoing(self.transport, self._relieved)
         hello = self.handshake.peer
         assert hello is not None, "the handshake is done"
         self.peer, self.life = Owner(hello.name, hello.incarnation), hello.life
-        self._receive = self._take_control if self.channel is Channel.CONTROL else self._take_data
         self._events.proven(self)
 
-    def _take_control(self, body: bytes) -> None:
-        if body:
-            self._events.controlled(self, body)
+    def carry(self, carrier: Carrier) -> None:
+        """Say what this open link is for; once."""
+        self._carrier = carrier
+        self._outgoing = Outgoing(self.transport, carrier, lambda: self._events.eased(self))
+        self._receive = self._take
+        self._outgoing.flush()
 
-    def _take_data(self, body: bytes) -> None:
-        if not body:
-            return
-        envelope = read_envelope(body)
-        if envelope.sequence <= self._received:
-            raise FrameError(f"data frame {envelope.sequence} came after {self._received}")
-        self._received = envelope.sequence
-        if envelope.target != self.handshake.incarnation:
-            self._counters.add("forwards_misaddressed")  # rule 29
-            return
-        self._delivered += 1
-        self._on_data(self.peer, envelope.relayed)
+    def _take(self, body: bytes) -> None:
+        if body and self._carrier is not None:
+            self._carrier.receive(body)
 
     def _cannot_read(self, error: FrameError) -> None:
         if self.state is State.SHAKING:
@@ -199,57 +165,10 @@ class Link(Protocol):
 
     # ---- sending
 
-    def send_control(self, data: bytes) -> bool:
-        """Queue one control frame; False if it is too long or the link is not open any longer."""
-        outgoing = self._outgoing
-        if self.state is not State.OPEN or outgoing is None or len(data) > self._limits.link_frame_bytes_max:
-            return False
-        outgoing.buffer.extend(framed(data))
-        return self._queued(outgoing)
-
-    def forward(self, relayed: Relayed) -> bool:
-        """Queue one data frame for the peer's incarnation; False if the link is not open any longer.
-
-        FrameError, and nothing queued, if the message cannot be written or is too long.
-        """
-        outgoing = self._outgoing
-        if self.state is not State.OPEN or outgoing is None:
-            return False
-        sequence = self._sent + 1
-        envelope = Envelope(self.peer.incarnation, sequence, relayed)
-        append_envelope(outgoing.buffer, envelope, self._limits.link_frame_bytes_max)
-        self._sent = sequence
-        return self._queued(outgoing)
-
-    def _queued(self, outgoing: Outgoing) -> bool:
-        if outgoing.waiting > self._mark_bytes and not self._bear(outgoing.waiting):
-            return False
-        if not self._unflushed:
-            self._unflushed = True
-            self._events.written(self)
-        return True
-
-    def _bear(self, waiting: int) -> bool:
-        """Whether a queue of that many bytes may stand."""
-        if waiting > self._limits.link_queue_bytes_max:
-            self._counters.add("link_queue_resets")
-            self.break_off(f"it does not read: more than link_queue_bytes_max ({waiting} bytes) wait for it")
-            return False
-        if not self.backed_up:
-            self.backed_up = True
-            self._events.pressed(self, True)
-        return True
-
     def flush(self) -> None:
-        """Hand what was queued to the transport, as one write."""
-        self._unflushed = False
+        """Hand what the carrier has to the transport, as one write."""
         if self.state is State.OPEN and self._outgoing is not None:
             self._outgoing.flush()
-
-    def _relieved(self) -> None:
-        if self.backed_up and self._outgoing is not None and self._outgoing.waiting < self._mark_bytes // 2:
-            self.backed_up = False
-            self._events.pressed(self, False)
 
     # ---- time and the end
 
@@ -266,9 +185,9 @@ class Link(Protocol):
                 self._refuse(HandshakeRefused(Refusal.TIMEOUT))
         elif self._silent_ticks > _SILENT_TICKS_MAX:
             self.break_off(f"nothing came from it for {_SILENT_TICKS_MAX * TICK_S:g} s")
-        elif self._outgoing is not None:
-            self._outgoing.buffer.extend(KEEP_ALIVE)
-            self._outgoing.flush()
+        elif self._carrier is not None:
+            self._carrier.beat()
+            self.flush()
 
     def close(self) -> None:
         """Send what is queued, then close; a peer that does not read is cut off by the ticks."""

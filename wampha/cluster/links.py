@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from twisted.internet import defer
 from twisted.internet.error import CannotListenError
@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wampha.clock import ReactorClock
+from wampha.cluster.carriers import ControlCarrier
 from wampha.cluster.dialer import Dialer, TcpEndpoints
-from wampha.cluster.frames import FrameError
 from wampha.cluster.handshake import (
     NONCE_BYTES,
     Channel,
@@ -32,6 +32,7 @@ from wampha.cluster.handshake import (
 )
 from wampha.cluster.link import TICK_S, Link, State
 from wampha.cluster.refusals import RefusalLog
+from wampha.cluster.streams import Gap, Streams
 from wampha.counters import Counters
 from wampha.errors import LinkRefused, StartError
 from wampha.limits import Limits
@@ -41,6 +42,7 @@ from wampha.state.commands import Owner
 
 __all__ = ("Links", "configuration_hash")
 
+_Told = TypeVar("_Told")
 _LASTED_TICKS: Final = 2  # a link that lived so long was a success: the next dial need not wait long
 _EARLY_MAX: Final = 100  # control frames of a peer before its data link is up: some ten seconds of pings
 
@@ -68,8 +70,10 @@ class Links:
         on_up: Callable[[str, int, int], None],
         on_down: Callable[[str], None],
         on_owner_lost: Callable[[Owner], None],
+        on_gap: Callable[[Gap], None] = lambda gap: None,
         on_chunk_end: Callable[[], None] = lambda: None,
-        on_pressure: Callable[[str, bool], None] = lambda name, backed_up: None,
+        on_behind: Callable[[Owner], None] = lambda owner: None,
+        on_relieved: Callable[[Owner], None] = lambda owner: None,
         chance: random.Random | None = None,
         endpoints: TcpEndpoints | None = None,
     ) -> None:
@@ -77,9 +81,10 @@ class Links:
 
         `on_up(name, life, incarnation)`: both channels to that peer are up; `on_down(name)`: its control link is down;
         `on_control(name, data)` comes only between them. `on_data(source, relayed)` hands over a message for this
-        incarnation, and `on_chunk_end()` ends each group of them. `on_owner_lost(owner)`: the data link to that
-        incarnation is gone, and what was on it is lost. `on_pressure(name, backed_up)`: a quarter of
-        `link_queue_bytes_max` waits for that peer, or no longer. None of them is called from inside `send_control` or
+        incarnation, and `on_chunk_end()` ends each group of them. `on_gap(gap)`: frames between two living nodes are
+        lost. `on_owner_lost(owner)`, behind it: what was on its way to or from that incarnation will not come.
+        `on_behind(owner)` is told from inside each `forward` for a peer for which a quarter of `link_queue_bytes_max`
+        waits; `on_relieved(owner)` when it does no longer. None of the others is called from inside `send_control` or
         `forward`. An empty `secret` proves nothing: loopback only.
         """
         self._clock: Final = ReactorClock(reactor)
@@ -95,24 +100,35 @@ class Links:
         self._limits: Final = limits
         self._counters: Final = counters
         self._on_control: Final = on_control
-        self._on_data: Final = on_data
         self._on_up: Final = on_up
         self._on_down: Final = on_down
-        self._on_owner_lost: Final = on_owner_lost
         self._on_chunk_end: Final = on_chunk_end
-        self._on_pressure: Final = on_pressure
         self._chance: Final = chance or random.SystemRandom()
         self._endpoints: Final = endpoints or TcpEndpoints(reactor)
         self._refusals: Final = RefusalLog()
+        self._streams: Final = Streams(
+            name=name,
+            limits=limits,
+            counters=counters,
+            clock=self._clock,
+            draw_name=lambda: 1 + self._chance.getrandbits(62),
+            on_data=on_data,
+            on_chunk_end=self._chunk_ended,
+            on_owner_lost=self._told(on_owner_lost),
+            on_gap=self._told(on_gap),
+            on_behind=on_behind,
+            on_relieved=on_relieved,
+            on_written=self._written,
+        )
 
         self._addresses: Final = dict(voters)  # peer -> host:port
         self._dialers: Final[dict[tuple[str, Channel], Dialer]] = {}
         self._links: Final[dict[Link, None]] = {}  # every connection, in order of age; a dict, since sets have no order
         self._proven: Final[dict[tuple[str, Channel], Link]] = {}  # the one connection that counts
-        self._data: Final[dict[Owner, Link]] = {}  # the proven data links again, by incarnation
+        self._control: Final[dict[str, tuple[Link, ControlCarrier]]] = {}  # the proven control links again
         self._up: Final[dict[str, None]] = {}  # peers that `on_up` has named
         self._early: Final[dict[str, list[bytes]]] = {}  # control frames of peers that are not up yet
-        self._unflushed: Final[list[Link]] = []
+        self._unflushed: Final[dict[Link, None]] = {}  # control links
         self._flush_due = False
         self._port: Any = None
         self._ticker: Cancellable | None = None
@@ -173,6 +189,7 @@ class Links:
 
     def identity_changed(self) -> None:
         """Life or incarnation changed: all links shake hands anew. Their ends are told in a later turn."""
+        self._streams.become(self._identity()[1])
         for link in tuple(self._links):
             link.abort()
 
@@ -195,20 +212,28 @@ class Links:
     # ---- sending
 
     def send_control(self, name: str, data: bytes) -> bool:
-        """Queue bytes for the peer's ledger; False if no control link to it is up."""
-        link = self._proven.get((name, Channel.CONTROL))
-        return link is not None and link.send_control(data)
+        """Queue bytes for the peer's ledger; False if no control link to it is up, or they are too long."""
+        link, carrier = self._control.get(name, (None, None))
+        if link is None or carrier is None or link.state is not State.OPEN:
+            return False
+        if len(data) > self._limits.link_frame_bytes_max:
+            return False
+        carrier.add(data)
+        if carrier.waiting > self._limits.link_queue_bytes_max:
+            self._counters.add("link_queue_resets")
+            link.break_off(f"it does not read: more than link_queue_bytes_max ({carrier.waiting} bytes) wait for it")
+            return False
+        if link not in self._unflushed:
+            self._unflushed[link] = None
+            self._written()
+        return True
 
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
-        """Queue a message for that incarnation; False if no data link to it is up, or the message cannot be sent."""
-        link = self._data.get(owner)
-        try:
-            sent = link is not None and link.forward(relayed)
-        except FrameError as error:
-            sent = False
-            self._log.warn("{error}", error=error)
-        self._counters.add("forwards_sent" if sent else "forwards_unsendable")
-        return sent
+        """Queue a message for that incarnation; False if there is no way to it, or the message cannot be sent.
+
+        While its data link is down the message waits, for as long as the link may be resumed.
+        """
+        return self._streams.forward(owner, relayed)
 
     def flush(self) -> None:
         """Write what was queued since the last flush, at the latest done at the end of each reactor turn."""
@@ -216,15 +241,19 @@ class Links:
         self._unflushed.clear()
         for link in links:
             link.flush()
+        self._streams.flush()
 
     def connected(self) -> list[str]:
         """The names of the peers that are up, sorted."""
         return sorted(self._up)
 
-    def backed_up(self, name: str) -> bool:
-        """Whether the data link to a peer is behind (see `on_pressure`)."""
-        link = self._proven.get((name, Channel.DATA))
-        return link is not None and link.backed_up
+    def behind(self, owner: Owner) -> bool:
+        """Whether that incarnation is behind (see `on_behind`)."""
+        return self._streams.behind(owner)
+
+    def owner_dead(self, owner: Owner) -> None:
+        """The ledger says that this incarnation is dead: nothing is kept for it any more."""
+        self._streams.dead(owner)
 
     # ---- dialling
 
@@ -262,9 +291,7 @@ class Links:
             expects=expects,
             channel=channel,
         )
-        link = Link(
-            handshake=handshake, events=self, on_data=self._on_data, limits=self._limits, counters=self._counters
-        )
+        link = Link(handshake=handshake, events=self, limits=self._limits, counters=self._counters)
         if channel is None:
             self._make_room()
         self._links[link] = None
@@ -285,6 +312,7 @@ class Links:
         for (other, channel), older in tuple(self._proven.items()):
             if other == name and (older.peer != link.peer or older.life != link.life):
                 self._drop((other, channel))
+        self._streams.supersede(link.peer)
         if link.state is not State.OPEN:
             return  # who heard of the older one's end changed this node's identity
         self._proven[name, link.channel] = link
@@ -293,8 +321,11 @@ class Links:
             "{channel} link to {name} at {address} is up", channel=link.channel.value, name=name, address=link.address
         )
         if link.channel is Channel.DATA:
-            self._data[link.peer] = link
+            link.carry(self._streams.attach(link.peer, link.handshake.incarnation, link))
         else:
+            carrier = ControlCarrier(lambda data: self._controlled(link, data))
+            self._control[name] = link, carrier
+            link.carry(carrier)
             self._refusals.well(name)
             self._keep(name, Channel.DATA)
         self._tell_up(name, link)
@@ -330,17 +361,15 @@ class Links:
         self._counters.add("link_losses")
         name, channel = key
         self._log.info("{channel} link to {name} is down", channel=channel.value, name=name)
-        if channel is Channel.CONTROL:
-            if (name, Channel.DATA) in self._dialers:
-                self._dialers[name, Channel.DATA].stop()  # until control is back
-            self._early.pop(name, None)
-            if self._up.pop(name, self) is None:
-                self._on_down(name)
+        if channel is Channel.DATA:
+            self._streams.detach(link.peer)
             return
-        del self._data[link.peer]
-        if link.backed_up:
-            self._on_pressure(name, False)
-        self._on_owner_lost(link.peer)
+        del self._control[name]
+        if (name, Channel.DATA) in self._dialers:
+            self._dialers[name, Channel.DATA].stop()  # until control is back
+        self._early.pop(name, None)
+        if self._up.pop(name, self) is None:
+            self._on_down(name)
 
     def refused(self, link: Link, error: LinkRefused) -> None:
         """Say once who was refused and why."""
@@ -362,7 +391,11 @@ class Links:
             sentence=sentence,
         )
 
-    def controlled(self, link: Link, data: bytes) -> None:
+    def eased(self, link: Link) -> None:
+        """A peer may have caught up."""
+        self._streams.look_relieved()
+
+    def _controlled(self, link: Link, data: bytes) -> None:
         """Hand a control frame to the ledger; the peer may have seen both channels up a moment before this node."""
         name = link.peer.name
         if name in self._up:
@@ -373,26 +406,20 @@ class Links:
         if len(early) > _EARLY_MAX:
             link.break_off("its data link does not come up")
 
-    def chunk_ended(self) -> None:
+    def _chunk_ended(self) -> None:
         """Let the clients' outboxes write, and send what the messages caused."""
         self._on_chunk_end()
         self.flush()
 
-    def written(self, link: Link) -> None:
+    def _written(self) -> None:
         """Flush at the end of the turn at the latest."""
-        self._unflushed.append(link)
         if not self._flush_due:
             self._flush_due = True
             self._clock.call_later(0, self._flush_turn)
 
-    def pressed(self, link: Link, backed_up: bool) -> None:
-        """Tell that a data link is behind, or has caught up; in a later turn, since `forward` may be running."""
-        if link.channel is Channel.DATA:
-            self._clock.call_later(0, self._tell_pressure, link, backed_up)
-
-    def _tell_pressure(self, link: Link, backed_up: bool) -> None:
-        if self._data.get(link.peer) is link and link.backed_up is backed_up:
-            self._on_pressure(link.peer.name, backed_up)
+    def _told(self, tell: Callable[[_Told], None]) -> Callable[[_Told], None]:
+        """`tell`, but nothing once this node stops."""
+        return lambda what: None if self._stopped is not None else tell(what)
 
     # ---- time
 
@@ -405,6 +432,7 @@ class Links:
         self._refusals.tick()
         for link in tuple(self._links):
             link.tick()
+        self._streams.tick()
 
 
 def _printable(error: LinkRefused) -> str:

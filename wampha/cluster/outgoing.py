@@ -1,9 +1,9 @@
-"""The bytes that wait for one peer: gathered during a reactor turn, handed over when the peer reads, and bounded."""
+"""The way of a link's bytes into its transport: as fast as the peer reads, and no faster."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
@@ -12,51 +12,40 @@ from zope.interface import implementer
 _PIECE_BYTES: Final = 1024 * 1024
 
 
+class Source(Protocol):
+    """Where bytes come from."""
+
+    def take(self, bytes_max: int) -> bytes:
+        """The next bytes, at most so many; empty if there are none now."""
+
+
 @implementer(IPushProducer)
 class Outgoing:
-    """A queue in front of a transport that would itself take bytes without limit.
+    """Hands a source's bytes to a transport that would itself take bytes without limit."""
 
-    Writers append to `buffer` and call `flush`; `waiting` is what they must bound. `resumed` is called when the
-    transport has taken everything and got more.
-    """
+    def __init__(self, transport: Any, source: Source, resumed: Callable[[], None]) -> None:
+        """`transport` is a Twisted transport of any kind that takes a producer.
 
-    def __init__(self, transport: Any, resumed: Callable[[], None]) -> None:
-        """`transport` is a Twisted transport of any kind that takes a producer."""
-        self.buffer: Final = bytearray()
+        `resumed` is called when it has taken everything and got more.
+        """
         self._transport: Final[Any] = transport
+        self._source: Final = source
         self._resumed: Final = resumed
         self._paused = False  # the transport holds more than it can send
-        self._handed_over = 0  # bytes that it has got since it was last empty, as far as we are told
         transport.registerProducer(self, True)
 
-    @property
-    def waiting(self) -> int:
-        """Bytes not yet taken by the operating system, except for some 64 KiB that Twisted does not tell of."""
-        return len(self.buffer) + self._handed_over
-
     def flush(self) -> None:
-        """Hand the gathered bytes to the transport, unless it is behind: then they wait here."""
-        while self.buffer and not self._paused:
-            piece = self._take()
+        """Hand over what there is, unless the transport is behind: then it waits at the source."""
+        while not self._paused:
+            piece = self._source.take(_PIECE_BYTES)
+            if not piece:
+                return
             self._transport.write(piece)
-            if self._paused:
-                self._handed_over = len(piece)
-
-    def _take(self) -> bytes:
-        buffer = self.buffer
-        if len(buffer) <= _PIECE_BYTES:
-            piece = bytes(buffer)
-            buffer.clear()
-        else:
-            piece = bytes(memoryview(buffer)[:_PIECE_BYTES])
-            del buffer[:_PIECE_BYTES]
-        return piece
 
     def finish(self) -> None:
         """Hand over everything and close the connection once it is sent."""
-        if self.buffer:
-            self._transport.write(bytes(self.buffer))
-            self.buffer.clear()
+        while piece := self._source.take(_PIECE_BYTES):
+            self._transport.write(piece)
         self._transport.unregisterProducer()
         self._transport.loseConnection()
 
@@ -69,11 +58,9 @@ class Outgoing:
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The transport's buffer is empty."""
         self._paused = False
-        self._handed_over = 0
         self.flush()
         self._resumed()
 
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
-        """The connection is gone, and with it what waited."""
+        """The connection is gone."""
         self._paused = True
-        self.buffer.clear()

@@ -107,6 +107,13 @@ class ClusterSettings(Section):
         description="what the nodes prove to each other that they know; required beyond loopback",
     )
     voters: tuple[Voter, ...] = Field(description="the 1, 3 or 5 nodes that decide, in the same order on all nodes")
+    election_timeout_s: float = Field(
+        0.5,
+        ge=0.35,
+        le=2.0,
+        description="shortest silence of a leader before another one is elected, in seconds; all times of the cluster "
+        "follow from it, and all nodes must have the same",
+    )
 
     @field_validator("voters")
     @classmethod

@@ -1,4 +1,4 @@
-"""Raft by pysyncobj, driven from outside and repaired. The only file that knows the library's private names.
+"""Raft by pysyncobj, driven from outside and repaired. Only this file and library.py know the library's private names.
 
 The library is a passive object here: `tick()` and `received()` are its only sources of activity, it has no thread, no
 socket and no clock of its own. What is put right around it (docs/design.md section 5, docs/research/raft.md):
@@ -21,19 +21,16 @@ are made, sent and read in one go, are not used: transfer.py takes their place, 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 import pysyncobj.syncobj
 from pysyncobj.config import SyncObjConf
-from pysyncobj.syncobj import SyncObj
-from pysyncobj.version import VERSION
 from twisted.logger import Logger
 
 from wampha.counters import Counters
-from wampha.errors import StartError
 from wampha.ledger import without_pickle
 from wampha.ledger.constants import Timing
 from wampha.ledger.entries import connects, contiguous, first_doubtful, without_known
@@ -49,11 +46,11 @@ from wampha.ledger.frames import (
     Taken,
     Vote,
 )
+from wampha.ledger.library import Library, check_library
 from wampha.ledger.transfer import Receiving, Sending, Sink, Snapshot, Source
 from wampha.ledger.transport import LinkTransport, Peer
 from wampha.state.codec import UnsupportedError
 
-LIBRARY_VERSION: Final = "0.3.17"
 REPAIRS: Final = frozenset({"known", "next", "answer-term", "tail", "recovering", "steps", "compaction", "elections"})
 
 COMMAND: Final = b"\x00"  # first byte of an entry that holds a command; the only kind that peers may send
@@ -61,47 +58,12 @@ NO_OP: Final = b"\x01"  # first byte of the entry with which a leader begins
 COMMAND_BYTES_MAX: Final = 1 << 18
 QUEUED_MAX: Final = 10_000  # commands that wait for a leader
 NEVER_S: Final = 1e9
-APPLIED_PER_TICK_MAX: Final = 2000  # entries; a node that catches up applies the rest in its next turns
 LOG_TIMES_MAX: Final = 4  # times log_entries_max; then nobody is waited for any more
-NOT_READY: Final = 1  # the library's serializer then takes a snapshot for not ready, and has nothing to send
 
 SUCCESS: Final = 0  # result codes of the library
 UNKNOWN_OUTCOME: Final = 7
 LEADER: Final = 2  # states of the library
 FOLLOWER: Final = 0
-
-_METHODS: Final = (
-    "__connectedToAnyone",
-    "__doApplyCommand",
-    "__applyLogEntries",
-    "__deleteEntriesTo",
-    "__generateRaftTimeout",
-    "__getEntries",
-    "__onLeaderChanged",
-    "__onMessageReceived",
-    "__sendAppendEntries",
-    "__setCurrentTerm",
-    "__setState",
-    "__tryLogCompaction",
-    "_applyCommand",
-    "_checkCommandsToApply",
-    "_onTick",
-)
-_FIELDS: Final = (
-    "__commandsWaitingCommit",
-    "__connectedNodes",
-    "__raftCommitIndex",
-    "__raftCurrentTerm",
-    "__raftElectionDeadline",
-    "__raftLastApplied",
-    "__raftLeader",
-    "__raftLog",
-    "__raftMatchIndex",
-    "__raftNextIndex",
-    "__raftState",
-    "__serializer",
-    "__votedForNodeId",
-)
 
 
 @dataclass(frozen=True)
@@ -110,87 +72,10 @@ class Options:
 
     repairs: frozenset[str] = REPAIRS
     log_entries_max: int = 50_000  # then its older half goes; who needs that gets a snapshot
-    batch_bytes_max: int = 1 << 20  # of one append_entries
+    batch_bytes_max: int = 1 << 19  # of one append_entries; some thousand entries, which take some milliseconds
 
-
-_SERIALIZER_FIELDS: Final = ("_Serializer__pid",)
 
 Settled = Callable[[Any, int], None]  # (what apply returned, result code of the library)
-
-
-def _mangled(name: str) -> str:
-    return f"_SyncObj{name}" if name.startswith("__") else name
-
-
-def check_library() -> None:
-    """Raise StartError unless pysyncobj is exactly the version whose private names are used here."""
-    missing = [name for name in _METHODS if not callable(getattr(SyncObj, _mangled(name), None))]
-    if VERSION != LIBRARY_VERSION or missing:
-        raise StartError(
-            f"pysyncobj {VERSION} is installed; the ledger needs exactly {LIBRARY_VERSION}"
-            + (f" (missing: {', '.join(missing)})." if missing else ".")
-        )
-
-
-class _Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
-    """The library with those of its methods replaced that have to be; each asks the engine."""
-
-    _SyncObj__raftCommitIndex: int
-    _SyncObj__connectedNodes: set[Peer]
-
-    def __init__(self, engine: Engine, me: Peer | None, others: Iterable[Peer], transport: LinkTransport) -> None:
-        self._engine: Final = engine
-        super().__init__(me, others, engine.conf(), transport=transport)
-        self._SyncObj__serializer._Serializer__pid = NOT_READY  # it never has a snapshot
-
-    def _SyncObj__generateRaftTimeout(self) -> float:  # noqa: N802  # the library's name
-        return self._engine.election_timeout()
-
-    def _SyncObj__connectedToAnyone(self) -> bool:  # noqa: N802  # the library's name
-        # The library asks this before it becomes a candidate, and nowhere else.
-        if self._engine.repaired("elections"):
-            return self._engine.campaigning
-        return bool(super()._SyncObj__connectedToAnyone())
-
-    def _SyncObj__doApplyCommand(self, command: bytes) -> Any:  # noqa: N802  # the library's name
-        return self._engine.apply(self._SyncObj__raftLastApplied + 1, command)
-
-    def _SyncObj__getEntries(  # noqa: N802  # the library's name
-        self,
-        fromIDx: int | None,  # noqa: N803  # the library's name
-        count: int | None = None,
-        maxSizeBytes: int | None = None,  # noqa: N803  # the library's name
-    ) -> list[Any]:
-        # Only a follower that is about to cut its log asks without a count.
-        if count is None and maxSizeBytes is None and not self._engine.may_cut:
-            count = 1
-        entries: list[Any] = super()._SyncObj__getEntries(fromIDx, count, maxSizeBytes)
-        return entries
-
-    def _checkCommandsToApply(self) -> None:  # noqa: N802  # the library's name
-        if not self._engine.holding:
-            super()._checkCommandsToApply()
-
-    def _SyncObj__tryLogCompaction(self) -> None:  # noqa: N802  # the library's name
-        self._engine.trim()
-
-    def _SyncObj__applyLogEntries(self) -> bool:  # noqa: N802  # the library's name
-        committed = self._SyncObj__raftCommitIndex
-        self._SyncObj__raftCommitIndex = min(committed, self._SyncObj__raftLastApplied + APPLIED_PER_TICK_MAX)
-        try:
-            return bool(super()._SyncObj__applyLogEntries())
-        finally:
-            self._SyncObj__raftCommitIndex = committed
-
-    def _SyncObj__sendAppendEntries(self) -> None:  # noqa: N802  # the library's name
-        behind = self._engine.behind() if self._engine.repaired("compaction") else []
-        connected = self._SyncObj__connectedNodes
-        self._SyncObj__connectedNodes = connected.difference(behind)
-        try:
-            super()._SyncObj__sendAppendEntries()
-        finally:
-            self._SyncObj__connectedNodes = connected
-        self._engine.beat(behind)
 
 
 class Engine:
@@ -238,6 +123,7 @@ class Engine:
         self.heard = -NEVER_S  # when the last append_entries of a leader came
         self._certain: tuple[int, bool] | None = None  # (next index, reset) to be answered instead of the library's
         self._flushed = (0, 0)  # last log index and commit index when append_entries were sent last
+        self._cut_short = False  # whether a connected peer lacks entries that were not sent for lack of time
         self._candidate_since = -NEVER_S
         self._handlers: Final[dict[type[RaftBody], Callable[[Peer, Any, bool], None]]] = {
             Append: self._on_append,
@@ -255,10 +141,7 @@ class Engine:
         self._others: Final = {voter: Peer(voter) for voter in voters if voter != name}
         self._transport: Final = LinkTransport(self._me, self._others.values(), self._outgoing)
         self._enter()
-        self._lib: Final = _Library(self, self._me, self._others.values(), self._transport)
-        missing = [field for field in _FIELDS if not hasattr(self._lib, _mangled(field))]
-        missing += [field for field in _SERIALIZER_FIELDS if not hasattr(self._lib._SyncObj__serializer, field)]
-        assert not missing, f"pysyncobj lacks {missing}"
+        self._lib: Final = Library(self, self._me, self._others.values(), self._transport)
 
     # ---- what it is
 
@@ -327,8 +210,8 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to be applied at once than one tick does."""
-        return self.applied < self.committed
+        """Whether there is more to be applied or sent than one tick does."""
+        return self.applied < self.committed or self._cut_short
 
     def propose(self, command: bytes, settled: Settled) -> None:
         """Append a command once a leader is known; `settled` is called from a later `tick` or `received`, if ever."""
@@ -503,8 +386,14 @@ class Engine:
         behind = [peer for peer in self._lib._SyncObj__connectedNodes if next_index[peer] <= first]
         return sorted(behind, key=lambda peer: peer.name)
 
+    def _unsent(self) -> bool:
+        next_index, end = self._lib._SyncObj__raftNextIndex, self.log_end[1]
+        first = self._lib._SyncObj__raftLog[0][1]
+        return any(first < next_index[peer] <= end for peer in self._lib._SyncObj__connectedNodes)
+
     def beat(self, behind: list[Peer]) -> None:
-        """The heartbeat for peers that get a snapshot instead of entries."""
+        """The heartbeat for peers that get a snapshot instead of entries, after that of the others."""
+        self._cut_short = self._unsent()
         for peer in behind:
             self._send(peer.name, Piece(self.term, self.committed, 0, 0, b"", None))
 
@@ -706,7 +595,7 @@ class Engine:
     def _flush(self) -> None:
         """Send what the library would keep until its next period."""
         end = (self.log_end[1], self.committed)
-        if self.is_leader and end != self._flushed:
+        if self.is_leader and (end != self._flushed or self._cut_short):
             self._flushed = end
             self._lib._SyncObj__sendAppendEntries()
 

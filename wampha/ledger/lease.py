@@ -6,6 +6,7 @@ Pure: every instant is given by the caller, from the leader's own clock.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +43,7 @@ class LeaseBook:
         self.openings: Final = Openings()
         self.term: Final = term
         self.since: Final = now
+        self._reached: Final[deque[tuple[float, int]]] = deque()  # (when, own applied index), of the last lease
         self.start: int | None = None  # index where this leader's first command was applied, at the latest
         self.claim = 0
 
@@ -85,10 +87,13 @@ class LeaseBook:
         booking.seen = now
 
     def grant(self, owner: Owner, applied: int, tables: Tables, now: float) -> float:
-        """Rules 13, 14: the seconds for which the incarnation may serve; 0 if it may not. `note` comes first."""
+        """Rules 13, 14: the seconds for which the incarnation may serve; 0 if it may not. `note` comes first.
+
+        One that lags behind the claim gets nothing, so nobody waits for it longer than k F (rule 24).
+        """
         if not self.open(now) or owner not in tables.up or owner in self.dying:
             return 0.0
-        if applied < max(self.start or 0, self.claim):
+        if applied < max(self.start or 0, self.claim, self._due(now)):
             return 0.0
         left = self.quorum_time(now) + self._timing.lease_s - now
         if left <= 0:
@@ -103,12 +108,28 @@ class LeaseBook:
         """Rules 20, 21: raise `claim` as far as every possible holder of a lease allows; True if it moved."""
         if not self.open(now):
             return False
+        self._reach(applied, now)
         reported = [self._reported(owner) for owner in tables.up if owner != own and self._may_hold(owner, tables, now)]
         claim = min([applied, *reported])
         if claim <= self.claim:
             return False
         self.claim = claim
         return True
+
+    def _reach(self, applied: int, now: float) -> None:
+        reached = self._reached
+        if not reached or now - reached[-1][0] >= self._timing.ping_s:
+            reached.append((now, applied))
+        while len(reached) > 1 and reached[1][0] <= now - self._timing.lease_s:
+            reached.popleft()
+
+    def _due(self, now: float) -> int:
+        """Rule 24: what the leader had applied a lease ago. Whoever has less gets nothing.
+
+        Else it would hold up the claim for ever: what it reports bounds the claim, and it would never miss the claim.
+        """
+        at, applied = self._reached[0] if self._reached else (now, 0)
+        return applied if at <= now - self._timing.lease_s else 0
 
     def _reported(self, owner: Owner) -> int:
         booking = self.bookings.get(owner)

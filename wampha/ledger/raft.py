@@ -22,7 +22,7 @@ from twisted.logger import Logger
 
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import Options, check_library
+from wampha.ledger.engine import Options
 from wampha.ledger.founding import Founding
 from wampha.ledger.frames import (
     AnyFrame,
@@ -40,6 +40,7 @@ from wampha.ledger.frames import (
 )
 from wampha.ledger.handover import HandOver
 from wampha.ledger.invariants import Invariants
+from wampha.ledger.library import check_library
 from wampha.ledger.member import Member
 from wampha.ledger.membership import Membership
 from wampha.ledger.proposals import Proposals

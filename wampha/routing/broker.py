@@ -5,6 +5,7 @@ Which nodes have subscribers for a topic stands in the replicated routes; here a
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
@@ -31,11 +32,13 @@ from wampha.routing.audience import Audience, check_lists
 from wampha.routing.details import event_details
 from wampha.routing.docket import Docket, Undecided
 from wampha.routing.permissions import PLAIN
-from wampha.routing.ports import Ledger, Outbox
+from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
 from wampha.state.commands import Owner
+
+_DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
 
 
 class Subscription:
@@ -81,6 +84,7 @@ class Broker:
         ledger: Ledger,
         rows: Rows,
         docket: Docket,
+        clock: Clock,
     ) -> None:
         self._realm: Final = realm
         self._uris: Final = uris
@@ -91,6 +95,7 @@ class Broker:
         self._ledger: Final = ledger
         self._rows: Final = rows
         self._docket: Final = docket
+        self._clock: Final = clock
         self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
         self._by_id: Final[dict[int, Subscription]] = {}  # subscription id -> those that stood
 
@@ -216,10 +221,19 @@ class Broker:
         session.client.send(Unsubscribed(unsubscribe.request))
 
     def leave(self, session: Session) -> None:
-        """The session has ended: forget its subscriptions."""
-        for subscription in session.subscriptions.values():
-            self._remove(session, subscription)
+        """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions."""
+        left = deque(session.subscriptions.values())
         session.subscriptions.clear()
+        for subscription in left:
+            subscription.members.pop(session, None)
+            subscription.receivers = None
+        self._drop_some(left)
+
+    def _drop_some(self, left: deque[Subscription]) -> None:
+        for _ in range(min(_DROPPED_MAX, len(left))):
+            self.drop_if_unused(left.popleft())
+        if left:
+            self._clock.call_later(0, self._drop_some, left)
 
     def _check_bound(self, session: Session) -> None:
         if len(session.subscriptions) + len(session.undecided) >= self._limits.session_subscriptions_max:
@@ -237,11 +251,12 @@ class Broker:
         self.drop_if_unused(subscription)
 
     def drop_if_unused(self, subscription: Subscription) -> None:
-        """Forget a subscription that nobody has and nobody waits for."""
-        if subscription.members or subscription.waiting:
+        """Forget a subscription that nobody has and nobody waits for; nothing happens if it is forgotten already."""
+        where = (subscription.key.match, subscription.key.uri)
+        if subscription.members or subscription.waiting or self._subscriptions.get(where) is not subscription:
             return
         self._by_id.pop(subscription.id, None)
-        del self._subscriptions[subscription.key.match, subscription.key.uri]
+        del self._subscriptions[where]
         self._rows.withdraw(subscription.key)
 
 

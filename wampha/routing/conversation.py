@@ -125,6 +125,21 @@ class Conversation:
         self._end()
         self.client.finish()
 
+    def expel(self, reason: str, sentence: str) -> Callable[[], None]:
+        """End the session at once and without a word; what is returned says it, and closes."""
+        if self._state is State.CLOSED:
+            return _nothing
+        details = {"message": sentence}
+        words = Goodbye(details, reason) if self._state is State.OPEN else Abort(details, reason)
+        if self._session is not None:
+            self._router.caller_dismissed(self._session)
+        self._end()
+        return partial(self._say, words)
+
+    def _say(self, last_words: Goodbye | Abort) -> None:
+        self.client.send(last_words)
+        self.client.finish()
+
     # ---- steps
 
     def _hello(self, hello: Any) -> None:
@@ -184,6 +199,10 @@ class Conversation:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _nothing() -> None:
+    """Who has ended already is told nothing."""
 
 
 _Step = Callable[[Conversation, Any], None]

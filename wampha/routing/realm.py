@@ -17,7 +17,7 @@ from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
 from wampha.routing.docket import Docket
 from wampha.routing.permissions import Permissions, RealmRules
-from wampha.routing.ports import Ledger, Outbox
+from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 
@@ -47,6 +47,7 @@ class Realm:
         rows: Rows,
         docket: Docket,
         calls: Calls,
+        clock: Clock,
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
@@ -66,6 +67,7 @@ class Realm:
             ledger=ledger,
             rows=rows,
             docket=docket,
+            clock=clock,
         )
         self.dealer: Final = Dealer(
             realm=rules.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
+_TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
 STOPPING: Final = "This node is being stopped; connect to another one."
 
 # WELCOME.Details.roles: only what a test proves is announced.
@@ -45,6 +47,7 @@ _DEALER_FEATURES: Final = (
     "call_timeout",
     "call_trustlevels",
     "caller_identification",
+    "pattern_based_registration",
     "payload_passthru_mode",
     "payload_transparency",
     "progressive_call_invocations",
@@ -109,6 +112,7 @@ class Router:
                 rows=self._rows,
                 docket=self._docket,
                 calls=self._calls,
+                clock=self._clock,
             )
             for rules in self._rules
         }
@@ -315,7 +319,14 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._calls.clear()
-        self._dismiss_all(SYSTEM_SHUTDOWN, f"{sentence[:1].upper()}{sentence[1:]}; connect to another node.")
+        sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
+        self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+
+    def _tell_some(self, words: deque[Callable[[], None]]) -> None:
+        for _ in range(min(_TOLD_MAX, len(words))):
+            words.popleft()()
+        if words:
+            self._clock.call_later(0, self._tell_some, words)
 
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""

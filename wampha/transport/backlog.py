@@ -20,11 +20,22 @@ class Backlog:
     before them, so that events can go from either end and everything else keeps its place.
     """
 
-    __slots__ = ("_events", "_events_bytes", "_left", "_owed", "_owed_bytes", "accounted", "in_transport", "policy")
+    __slots__ = (
+        "_events",
+        "_events_bytes",
+        "_left",
+        "_owed",
+        "_owed_bytes",
+        "accounted",
+        "in_transport",
+        "policy",
+        "untaken",
+    )
 
     def __init__(self, policy: SlowPolicy) -> None:
         self.policy: Final = policy
         self.in_transport = 0  # bytes that the transport held when it said that it is full
+        self.untaken = 0  # bytes that the client's system had not taken when it was last looked at
         self.accounted = 0  # bytes that the node's total has of this
         self._events: Final[deque[bytes]] = deque()
         self._events_bytes = 0

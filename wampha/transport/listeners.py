@@ -21,6 +21,7 @@ from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
 from wampha.transport.outbox import Delivery, over_tls
 from wampha.transport.rawsocket import MAGIC, RawSocketFactory
+from wampha.transport.room import Room
 from wampha.transport.slow import SlowClients
 from wampha.transport.websocket import WebSocketFactory
 
@@ -103,9 +104,10 @@ class _UniversalFactory(Factory):
     noisy = False
 
     def __init__(
-        self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None
+        self, service: Service, room: Room, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None
     ) -> None:
         self._service: Final = service
+        self._room: Final = room
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
 
@@ -114,9 +116,11 @@ class _UniversalFactory(Factory):
         return "the port for clients is"
 
     def buildProtocol(self, addr: IAddress | None) -> Undecided | None:  # noqa: N802 - Twisted's name
-        """A new connection; refused at once while this node does not serve, so that the client tries another one."""
+        """A new connection; refused at once if this node does not serve or is full: the client tries another one."""
         if not self._service.gate.open():
             self._service.counters.add("connections_refused_suspended")
+            return None
+        if not self._room.has_place():
             return None
         return Undecided(self._service, self._websocket, self._rawsocket)
 
@@ -134,6 +138,7 @@ class Listener:
         gate: Gate,
         delivery: Delivery,
         slow: SlowClients,
+        room: Room,
         limits: Limits,
         counters: Counters,
         serializers: Sequence[Serializer],
@@ -141,8 +146,8 @@ class Listener:
     ) -> None:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
-        `anonymous_role`: role of clients that do not authenticate, None to refuse them. `serializers`, `slow`: the
-        same for all listeners.
+        `anonymous_role`: role of clients that do not authenticate, None to refuse them. `serializers`, `slow`,
+        `room`: the same for all listeners.
         """
         self._endpoint_string: Final = endpoint_string
         self._reactor: Final = reactor
@@ -151,14 +156,17 @@ class Listener:
             anonymous_role=anonymous_role,
             gate=gate,
             flusher=delivery.flusher,
+            pressure=delivery.pressure,
             slow=slow,
             limits=limits,
             counters=counters,
             reactor=reactor,
         )
         self._service.gone = self._one_gone
+        room.share(self._service.deadlines)
         self._factory: Final = _UniversalFactory(
             self._service,
+            room,
             WebSocketFactory(self._service, serializers) if WEBSOCKET in protocols else None,
             RawSocketFactory(self._service, serializers) if RAWSOCKET in protocols else None,
         )

@@ -10,7 +10,11 @@ send(message), deliver(receivers, event), Autobahn's own frames
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from fcntl import ioctl
 from functools import partial
+from socket import socket
+from sys import byteorder
+from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from twisted.internet import tcp, unix
@@ -29,6 +33,7 @@ from wampha.transport.backlog import FRAME_OVERHEAD_BYTES, Backlog
 from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroup
 from wampha.transport.gate import Reactor
+from wampha.transport.pressure import Pressure
 from wampha.transport.slow import SlowClients
 
 if TYPE_CHECKING:
@@ -59,6 +64,14 @@ _DIRECT: Final = (tcp.Server, unix.Server) if twisted_buffers_as_expected() else
 def _is_direct(transport: Any) -> bool:
     """Whether bytes may be given to the socket itself: a plain stream socket, no TLS above it."""
     return isinstance(transport, _DIRECT) and not transport.TLS
+
+
+def _unacknowledged(connection: socket) -> int:
+    """Bytes in the system's queue that the other side's system has not confirmed; 0 where that cannot be told."""
+    try:
+        return int.from_bytes(ioctl(connection.fileno(), TIOCOUTQ, bytes(4)), byteorder)
+    except OSError:
+        return 0
 
 
 def over_tls(transport: Any) -> bool:
@@ -269,6 +282,20 @@ class ClientOutbox:
         self._tell_cut(waiting, "client_queue_bytes_max")
         self._connection.cut()
 
+    def moved(self) -> bool:
+        """Whether a slow client's system has taken bytes since this was last asked, or since the client became slow.
+
+        Nothing is handed to the transport meanwhile, so what was not taken can only become less.
+        """
+        backlog = self._backlog
+        if backlog is None:
+            return False
+        before, backlog.untaken = backlog.untaken, self._untaken()
+        return backlog.untaken < before
+
+    def _untaken(self) -> int:
+        return self._unsent() + (_unacknowledged(self._transport.socket) if self._direct else 0)
+
     def relieve(self) -> None:
         """Hold much less, for the node's sake: half of the events go if the policy allows it, else the client."""
         backlog = self._backlog
@@ -351,6 +378,7 @@ class ClientOutbox:
                 self._backlog.owe(b"".join(self.queue))
                 self.queue.clear()
         self._backlog.in_transport = self._unsent()
+        self._backlog.untaken = self._untaken()
         self._held(self._backlog)
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
@@ -386,8 +414,17 @@ class Delivery:
     ) -> None:
         """`forward` hands a message to the data links, `flush_links` writes what they have queued."""
         self.flusher: Final = Flusher(reactor, flush_links)
+        self.pressure: Final = Pressure(counters)
         self.forward: Final = forward
         self._counters: Final = counters
+
+    def behind(self, owner: Owner) -> None:
+        """What was just forwarded waits with much else for that node: pause the client that sent it."""
+        self.pressure.behind(owner, self.flusher.in_hand)
+
+    def relieved(self, owner: Owner) -> None:
+        """The node has caught up or is lost: let those go on who waited for it."""
+        self.pressure.relieved(owner, self.flusher.let_go)
 
     def deliver(self, receivers: Sequence[Session], event: Any) -> None:
         """Queue the event to each receiver: encoded and framed once per group, one look-up and append per receiver."""

@@ -37,6 +37,7 @@ from wampha.messages.payload import Family, Payload
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import RAWSOCKET, WEBSOCKET, Listener
 from wampha.transport.outbox import Delivery
+from wampha.transport.room import Room
 from wampha.transport.slow import SlowClients
 
 pytestmark = pytest.mark.integration
@@ -52,7 +53,9 @@ class Subscriber:
 class Server:
     """A listener whose router echoes every message, unless the test decides otherwise."""
 
-    def __init__(self, endpoint: str, protocols: tuple[str, ...], limits: dict[str, Any]) -> None:
+    def __init__(
+        self, endpoint: str, protocols: tuple[str, ...], limits: dict[str, Any], descriptors: int = 1000
+    ) -> None:
         self.router = FakeRouter(lambda conversation, message: conversation.client.send(message))
         self.counters = Counters()
         self.serving = True
@@ -69,6 +72,7 @@ class Server:
             router=self.router,
             gate=self.gate,
             delivery=self.delivery,
+            room=Room(descriptors=descriptors, limits=Limits(**limits), counters=self.counters),
             slow=SlowClients(limits=Limits(**limits), counters=self.counters, reactor=reactor),  # type: ignore[arg-type]
             limits=Limits(**limits),
             counters=self.counters,
@@ -111,9 +115,12 @@ def serve() -> Iterator[Serve]:
     servers: list[Server] = []
 
     def start(
-        endpoint: str = "tcp:0:interface=127.0.0.1", protocols: tuple[str, ...] = (WEBSOCKET, RAWSOCKET), **limits: Any
+        endpoint: str = "tcp:0:interface=127.0.0.1",
+        protocols: tuple[str, ...] = (WEBSOCKET, RAWSOCKET),
+        descriptors: int = 1000,
+        **limits: Any,
     ) -> Server:
-        server = Server(endpoint, protocols, {"goodbye_timeout_s": 1.0} | limits)
+        server = Server(endpoint, protocols, {"goodbye_timeout_s": 1.0} | limits, descriptors)
         in_reactor(server.listener.listen)
         servers.append(server)
         return server
@@ -283,6 +290,23 @@ def test_new_connections_are_refused_while_the_node_does_not_serve(serve: Serve)
         server.serving = True
         assert before.read_json() == [1]
     assert server.counters["connections_refused_suspended"] == 1
+
+
+def test_who_finds_no_room_is_refused_at_once_and_let_in_when_there_is_some(serve: Serve) -> None:
+    server = serve(descriptors=60, descriptors_reserved=58)  # but half are for clients in any case
+    clients = [RawClient(server.port) for _ in range(30)]
+    wait_for(lambda: in_reactor(lambda: len(server.listener._service.deadlines)) == 30)
+    with RawClient(server.port) as late:
+        assert late.at_end()
+    clients.pop().close()
+    wait_for(lambda: in_reactor(lambda: len(server.listener._service.deadlines)) == 29)
+    with RawSocketClient(server.port) as later:
+        later.shake_hands()
+        later.send_json(1)
+        assert later.read_json() == [1]
+    for client in clients:
+        client.close()
+    assert server.counters["connections_refused_full"] == 1
 
 
 def test_who_has_only_begun_to_connect_is_sent_away_and_open_connections_stay(serve: Serve) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from wampha.cluster.frames import FrameReader
+from wampha.cluster.frames import FrameReader, Resume, written
 from wampha.cluster.handshake import Channel, Handshake, Membership, RefusedByPeer, Stage
 from wampha.cluster.links import Links, configuration_hash
 from wampha.counters import Counters
@@ -215,7 +215,9 @@ class Peer:
             "on_down": lambda name: self.told.append(("down", name)),
             "on_owner_lost": lambda owner: self.told.append(("lost", owner)),
             "on_chunk_end": lambda: self.told.append(("chunk",)),
-            "on_pressure": lambda name, backed_up: self.told.append(("pressure", name, backed_up)),
+            "on_gap": lambda gap: self.told.append(("gap", gap.source, gap.target, gap.frames)),
+            "on_behind": lambda owner: self.told.append(("behind", owner)),
+            "on_relieved": lambda owner: self.told.append(("relieved", owner)),
             "chance": random.Random(name),
             "endpoints": network.of(name),
         }
@@ -305,6 +307,14 @@ class Puppet(Protocol):
         self.connectionMade()
         settle(network.clock)
         return self
+
+
+def data_puppet(network: Network, name: str = "n2", **changes) -> Puppet:
+    """A puppet with a proven data link, on which it has said that its stream begins."""
+    puppet = Puppet(member(name, channel=Channel.DATA, **changes)).connect(network)
+    puppet.transport.write(written(Resume(4711, 0, 0, 1)))
+    settle(network.clock)
+    return puppet
 
 
 def member(name: str = "n2", channel: Channel = Channel.CONTROL, expects: str = "n1", **changes) -> Handshake:

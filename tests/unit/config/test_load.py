@@ -386,6 +386,11 @@ def test_a_bound_must_hold_what_it_is_to_contain(files: Files, limit: str, value
     assert files.problem(SMALLEST + f"limits: {{{limit}: {value}}}\n").partition(" ")[2].startswith(f"limits.{limit}: ")
 
 
+def test_ctrl_c_ends_a_development_node_soon() -> None:
+    drain = development().node.drain
+    assert drain.spread_s + drain.answer_s < drain.deadline_s <= 3.0
+
+
 def test_the_deadline_of_a_stop_leaves_room_for_its_steps(files: Files) -> None:
     text = SMALLEST + "node: {drain: {spread_s: 30}}\n"
     assert files.problem(text).endswith("node.drain.deadline_s: should be at least spread_s + answer_s + 5 (37)")

@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from wampha.config.schema import ClusterSettings
 from wampha.ledger.constants import Timing
 
 
@@ -44,3 +45,17 @@ def test_times_that_do_not_fit_together_are_refused_by_name(field: str, value: f
 def test_elections_faster_than_the_heartbeat_allows_are_refused() -> None:
     with pytest.raises(ValueError, match="raftMin > 3 append periods"):
         Timing.of(0.3)
+
+
+@pytest.mark.parametrize("bound", ["ge", "le"])
+def test_every_election_timeout_that_may_be_configured_makes_times_that_fit(bound: str) -> None:
+    [limit] = [
+        getattr(each, bound)
+        for each in ClusterSettings.model_fields["election_timeout_s"].metadata
+        if hasattr(each, bound)
+    ]
+    assert Timing.of(limit).election_min_s == limit
+
+
+def test_the_configured_one_is_the_standard_one() -> None:
+    assert Timing.of(ClusterSettings.model_fields["election_timeout_s"].default) == Timing.of()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import pysyncobj.syncobj
@@ -12,10 +14,12 @@ from tests.unit.ledger.harness import Bench, Pieces
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.ledger import engine as engine_module
+from wampha.ledger import library as library_module
 from wampha.ledger import transfer
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import COMMAND, NO_OP, REPAIRS, SUCCESS, UNKNOWN_OUTCOME, Engine, Options, check_library
+from wampha.ledger.engine import COMMAND, NO_OP, REPAIRS, SUCCESS, UNKNOWN_OUTCOME, Engine, Options
 from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RequestVote, Taken, Vote
+from wampha.ledger.library import check_library
 
 
 @pytest.fixture(params=[True, False], ids=["with", "without"])
@@ -29,7 +33,7 @@ class TestLibrary:
         check_library()
 
     def test_another_version_is_refused_at_start(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(engine_module, "VERSION", "0.3.18")
+        monkeypatch.setattr(library_module, "VERSION", "0.3.18")
         with pytest.raises(StartError, match=r"pysyncobj 0\.3\.18 is installed; the ledger needs exactly 0\.3\.17"):
             check_library()
 
@@ -37,6 +41,18 @@ class TestLibrary:
         monkeypatch.delattr(pysyncobj.syncobj.SyncObj, "_SyncObj__sendAppendEntries")
         with pytest.raises(StartError, match="missing: __sendAppendEntries"):
             check_library()
+
+    def test_every_private_name_that_is_used_is_checked_at_start_and_in_two_files_only(self) -> None:
+        package = Path(engine_module.__file__).parents[1]
+        users = {path for path in package.rglob("*.py") if re.search(r"_SyncObj__|_Serializer__", path.read_text())}
+        assert users == {Path(engine_module.__file__), Path(library_module.__file__)}
+        source = "".join(path.read_text() for path in users)
+        used = set(re.findall(r"_SyncObj(__\w+)", source)) | set(re.findall(r"super\(\)\.(_[a-z]\w+)\(", source))
+        used |= set(re.findall(r"_lib\.(_[a-z]\w+)\(", source))
+        checked = {*library_module.METHODS, *library_module.FIELDS}
+        assert used - checked == set()
+        assert checked - used == set()
+        assert set(re.findall(r"_Serializer__\w+", source)) == set(library_module.SERIALIZER_FIELDS)
 
     def test_no_method_can_be_called_through_the_log(self) -> None:
         assert Bench().engine._lib._idToMethod == {}
@@ -564,7 +580,7 @@ def test_a_node_alone_commits_at_once() -> None:
 
 
 def test_a_tick_applies_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "APPLIED_PER_TICK_MAX", 10)
+    monkeypatch.setattr(library_module, "APPLIED_PER_TICK_MAX", 10)
     bench = Bench()
     bench.append(1, (1, 0), *[(index, 1) for index in range(2, 31)], commit=30)
     for applied in (11, 21, 30):
@@ -572,3 +588,26 @@ def test_a_tick_applies_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPa
         assert bench.engine.busy is (applied < 30)
         bench.engine.tick()
     assert [index for index, _ in bench.applied] == list(range(2, 31))
+
+
+def test_a_long_log_is_sent_in_several_turns() -> None:
+    bench = Bench(batch_bytes_max=40)
+    bench.elect()
+    for number in range(1000):
+        bench.engine.propose(b"%d" % number, lambda result, code: None)
+    bench.engine.tick()
+    bench.engine.received("b", Answer(1, 2, True, False), False)
+    bench.sent.clear()
+    bench._creep = 1e-3  # now a message takes some milliseconds
+    sent: list[Append] = []
+    turns = 0
+    while not turns or bench.engine.busy:
+        bench.engine.tick()
+        messages = [body for to, body in bench.sent if to == "b" and isinstance(body, Append)]
+        assert 0 < len(messages) < 25
+        bench.sent.clear()
+        sent += messages
+        turns += 1
+    assert turns > 4
+    indices = [index for append in sent for _, index, _ in append.entries]
+    assert indices == list(range(2, bench.engine.log_end[1] + 1)), "each entry once"

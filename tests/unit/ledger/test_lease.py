@@ -107,6 +107,21 @@ class TestGrants:
         assert self.grant(book, B, START + 4, tables(ME, B), 5.0) == 0
         assert self.grant(book, B, START + 5, tables(ME, B), 5.0) > 0
 
+    def test_rule_24_there_is_none_for_who_lacks_what_the_leader_had_a_lease_ago(self) -> None:
+        """It reports what it has, the claim cannot pass it while it holds a lease, and so it would meet the claim for
+        ever."""
+        book, up = an_old_book(0.0), tables(ME, B)
+        lefts = {}
+        for step in range(1, 60):
+            now = round(step * TIMING.ping_s, 3)
+            book.echoed("b", now, now)
+            lefts[now] = self.grant(book, B, START, up, now)
+            book.advance(ME, START + 1, up, now)
+        assert lefts[F - 0.1] > 0
+        assert lefts[F + 0.2] == 0
+        assert book.claim == START + 1
+        assert self.grant(book, B, START + 1, up, 6.0) > 0
+
     def test_rule_12_there_is_none_before_the_leaders_first_command_is_applied(self) -> None:
         book = a_book(start=None)
         book.echoed("b", 5.0, 5.0)

@@ -1,0 +1,281 @@
+"""All streams of one node: who gets what, what is behind, what is given up, and who hears of it.
+
+A stream outlives its connections, by at most `_RESUME_TICKS_MAX`: then it is given up, and calls over it end. It dies
+with either incarnation (protocol rule 29).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from twisted.logger import Logger
+
+from wampha.cluster.carriers import DataCarrier
+from wampha.cluster.frames import FrameError
+from wampha.cluster.stream import Loss, State, Stream
+from wampha.counters import Counters
+from wampha.limits import Limits
+from wampha.messages.relayed import Relayed
+from wampha.routing.ports import Clock
+from wampha.state.commands import Owner
+
+_RESUME_TICKS_MAX: Final = 6  # of `TICK_S`: 3 s, design section 6
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Frames between two nodes are lost though both live; how many, None if that is not known.
+
+    The sender counts what the peer has not acknowledged, and so perhaps too many; the receiver knows.
+    """
+
+    source: str
+    target: str
+    frames: int | None
+
+
+class Connection(Protocol):
+    """What is asked of the link that carries a stream."""
+
+    def flush(self) -> None:
+        """Send what the stream has."""
+
+    def break_off(self, sentence: str) -> None:
+        """Close at once because of what the peer did."""
+
+
+@dataclass
+class _Entry:
+    """A stream and what becomes of it."""
+
+    stream: Stream
+    link: Connection | None = None
+    age_ticks = 0  # since it flowed
+    doomed = False  # the peer's incarnation is dead, though it still talks
+    flowed = False
+
+
+class Streams:
+    """Streams by the peer's incarnation; of each name the one that was linked last."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        limits: Limits,
+        counters: Counters,
+        clock: Clock,
+        draw_name: Callable[[], int],
+        on_data: Callable[[Owner, Relayed], None],
+        on_chunk_end: Callable[[], None],
+        on_owner_lost: Callable[[Owner], None],
+        on_gap: Callable[[Gap], None],
+        on_behind: Callable[[Owner], None],
+        on_relieved: Callable[[Owner], None],
+        on_written: Callable[[], None],
+    ) -> None:
+        """The callbacks are those of `Links`; `on_written`: there is something to flush, told once until then."""
+        self._name: Final = name
+        self._limits: Final = limits
+        self._counters: Final = counters
+        self._clock: Final = clock
+        self._draw_name: Final = draw_name
+        self._on_data: Final = on_data
+        self._on_chunk_end: Final = on_chunk_end
+        self._on_owner_lost: Final = on_owner_lost
+        self._on_gap: Final = on_gap
+        self._on_behind: Final = on_behind
+        self._on_relieved: Final = on_relieved
+        self._on_written: Final = on_written
+        self._incarnation = 0  # of this node; all streams are of it
+        self._mark_bytes: Final = limits.link_queue_bytes_max // 4
+        self._streams: Final[dict[Owner, Stream]] = {}
+        self._entries: Final[dict[Owner, _Entry]] = {}  # the same keys
+        self._unflushed: Final[dict[Owner, None]] = {}
+        self._behind: Final[dict[Owner, None]] = {}  # more than the mark waits for them
+
+    # ---- sending
+
+    def forward(self, owner: Owner, relayed: Relayed) -> bool:
+        """Queue a message for that incarnation; False if there is no way to it, or the message cannot be sent."""
+        stream = self._streams.get(owner)
+        try:
+            kept = stream is not None and stream.append(relayed)
+        except FrameError as error:
+            kept = False
+            self._log.warn("{error}", error=error)
+        if not kept or stream is None or (stream.waiting > self._mark_bytes and not self._bear(owner, stream)):
+            self._counters.add("forwards_unsendable")
+            return False
+        if owner not in self._unflushed:
+            if not self._unflushed:
+                self._on_written()
+            self._unflushed[owner] = None
+        self._counters.add("forwards_sent")
+        return True
+
+    def _bear(self, owner: Owner, stream: Stream) -> bool:
+        """Whether so many bytes may wait."""
+        if stream.waiting <= self._limits.link_queue_bytes_max:
+            self._behind[owner] = None
+            self._on_behind(owner)
+            return True
+        self._counters.add("link_queue_resets")
+        sentence = f"it does not read: more than link_queue_bytes_max ({stream.waiting} bytes) wait for it"
+        entry = self._entries[owner]
+        loss = stream.give_up()
+        if entry.link is not None:
+            entry.link.break_off(sentence)
+        self._clock.call_later(0, self._tell_given_up, entry, loss, sentence)
+        return False
+
+    def flush(self) -> None:
+        """Hand what was queued since the last flush to the links."""
+        owners = tuple(self._unflushed)
+        self._unflushed.clear()
+        for owner in owners:
+            entry = self._entries.get(owner)
+            if entry is not None and entry.link is not None:
+                entry.link.flush()
+        if self._behind:
+            self.look_relieved()
+
+    def look_relieved(self) -> None:
+        """Tell, in a later turn, which peers are no longer behind."""
+        for owner in tuple(self._behind):
+            stream = self._streams.get(owner)
+            if stream is None or stream.waiting < self._mark_bytes // 2:
+                del self._behind[owner]
+                self._clock.call_later(0, self._on_relieved, owner)
+
+    def behind(self, owner: Owner) -> bool:
+        """Whether more waits for that incarnation than should."""
+        return owner in self._behind
+
+    # ---- connections
+
+    def attach(self, peer: Owner, incarnation: int, link: Connection) -> DataCarrier:
+        """`link` to `peer` is proven, for our `incarnation`: what it shall carry."""
+        self.become(incarnation)
+        entry = self._entries.get(peer)
+        if entry is None:
+            stream = Stream(
+                peer=peer,
+                draw_name=self._draw_name,
+                frame_bytes_max=self._limits.link_frame_bytes_max,
+                ring_bytes_max=self._limits.link_ring_bytes_max,
+            )
+            self._streams[peer] = stream
+            entry = self._entries[peer] = _Entry(stream)
+        entry.link = link
+        return DataCarrier(
+            stream=entry.stream,
+            incarnation=incarnation,
+            counters=self._counters,
+            on_data=self._on_data,
+            on_chunk_end=self._on_chunk_end,
+            on_resumed=lambda ours, theirs: self._resumed(entry, ours, theirs),
+            on_missing=lambda loss: self._tell_theirs(entry, loss),
+        )
+
+    def _resumed(self, entry: _Entry, ours: Loss | None, theirs: Loss | None) -> None:
+        if entry.flowed and ours is None and theirs is None:
+            self._counters.add("link_resumes")
+        entry.flowed = True
+        entry.age_ticks = 0
+        if theirs is not None:
+            self._tell_theirs(entry, theirs)
+        if ours is not None:
+            self._tell_ours(entry, ours, "the link broke, and it could not be resumed where it was cut")
+        if entry.link is not None:
+            entry.link.flush()
+
+    def detach(self, peer: Owner) -> None:
+        """The link to `peer` is gone: the window for a resume begins."""
+        entry = self._entries.get(peer)
+        if entry is None:
+            return
+        entry.link = None
+        entry.stream.disconnected()
+        if entry.doomed:
+            self._drop(peer)
+
+    # ---- the end of streams
+
+    def tick(self) -> None:
+        """`TICK_S` has passed: give up what did not resume in time."""
+        for entry in tuple(self._entries.values()):
+            if entry.stream.state in (State.DOWN, State.CONNECTING):
+                entry.age_ticks += 1
+                if entry.age_ticks >= _RESUME_TICKS_MAX:
+                    self._give_up(entry)
+
+    def _give_up(self, entry: _Entry) -> None:
+        entry.age_ticks = 0
+        loss = entry.stream.give_up()
+        if entry.link is not None:
+            entry.link.break_off("it proved itself, but does not say what it resumes")
+        self._tell_given_up(entry, loss, "the link did not come back in time")
+
+    def _tell_given_up(self, entry: _Entry, loss: Loss, sentence: str) -> None:
+        self.look_relieved()
+        if self._entries.get(entry.stream.peer) is entry:
+            self._tell_ours(entry, loss, sentence)
+
+    def _tell_ours(self, entry: _Entry, loss: Loss, sentence: str) -> None:
+        peer = entry.stream.peer
+        if loss.frames != 0:
+            self._count(loss)
+            self._log.warn("{frames} to {name} are lost: {why}", frames=_frames(loss), name=peer.name, why=sentence)
+            self._on_gap(Gap(self._name, peer.name, loss.frames))
+        self._on_owner_lost(peer)
+
+    def _tell_theirs(self, entry: _Entry, loss: Loss) -> None:
+        peer = entry.stream.peer
+        if loss.frames != 0:
+            self._count(loss)
+            self._log.warn("{frames} from {name} are lost: it gave them up", frames=_frames(loss), name=peer.name)
+            self._on_gap(Gap(peer.name, self._name, loss.frames))
+        self._on_owner_lost(peer)
+
+    def _count(self, loss: Loss) -> None:
+        self._counters.add("link_gaps")
+        self._counters.add("link_frames_lost", loss.frames or 0)
+
+    def supersede(self, peer: Owner) -> None:
+        """`peer` is proven: other incarnations of its name are dead."""
+        for owner in tuple(self._entries):
+            if owner.name == peer.name and owner != peer:
+                self._drop(owner)
+                self._on_owner_lost(owner)
+
+    def dead(self, owner: Owner) -> None:
+        """The ledger says that this incarnation is dead; who waits for it is told by the ledger."""
+        entry = self._entries.get(owner)
+        if entry is None:
+            return
+        entry.doomed = True
+        if entry.link is None:
+            self._drop(owner)
+
+    def become(self, incarnation: int) -> None:
+        """This node's incarnation: streams of another one are dropped, which is told in a later turn."""
+        if incarnation == self._incarnation:
+            return
+        self._incarnation = incarnation
+        for owner in tuple(self._entries):
+            self._drop(owner)
+            self._clock.call_later(0, self._on_owner_lost, owner)
+
+    def _drop(self, owner: Owner) -> None:
+        del self._entries[owner], self._streams[owner]
+        self._unflushed.pop(owner, None)
+        self.look_relieved()
+
+
+def _frames(loss: Loss) -> str:
+    return "an unknown number of frames" if loss.frames is None else f"{loss.frames} frame(s) at most"

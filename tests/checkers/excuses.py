@@ -53,11 +53,10 @@ class Excuses:
     # ---- gaps
 
     def gap(self, source: str, target: str, begin: float, end: float) -> bool:
-        """Whether the link between two nodes was lost around that time, by the word of either."""
+        """Whether either node has announced that what the one sent the other around that time was lost."""
         if not self._gaps_excuse:
             return False
-        both = self._gaps[source, target] + self._gaps[target, source]
-        return any(lost - NOTICE_S <= end and back >= begin for lost, back in both)
+        return any(lost - NOTICE_S <= end and back >= begin for lost, back in self._gaps[source, target])
 
     # ---- sessions
 

@@ -315,8 +315,11 @@ def test_a_black_list_of_a_million_entries_is_refused(cluster: Cluster, serializ
     with cluster["a"].session("rawsocket", serializer) as publisher, cluster["a"].session() as subscriber:
         subscriber.subscribe(topic)
         with pytest.raises(AnsweredError) as refused:
-            publisher.publish(topic, [1], exclude=[5] * 999_000)
+            publisher.publish(topic, [1], exclude=[5] * 100_000)
         assert refused.value.uri == "wamp.error.invalid_argument"
+        with cluster["a"].session("rawsocket", serializer) as bad:
+            bad.connection.send([PUBLISH, 1, {"exclude": [2**40] * 900_000}, topic])
+            assert bad.connection.receive()[2] == "wamp.error.protocol_violation"
         publisher.publish(topic, [2])
         assert subscriber.next(EVENT)[4] == [2]
 

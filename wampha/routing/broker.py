@@ -165,7 +165,7 @@ class Broker:
                 if excluded in subscription.members:
                     receivers = tuple(session for session in receivers if session is not excluded)
                 if audience is not None:
-                    receivers = tuple(filter(audience.admits, receivers))
+                    receivers = audience.select(receivers)
                 if spare_slow:
                     receivers = tuple(session for session in receivers if not session.client.slow)
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.

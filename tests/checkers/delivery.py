@@ -150,9 +150,13 @@ def _handled(history: History) -> Iterator[tuple[Operation, float]]:
 def _excused(publish: Operation, handled: float, interest: Interest, excuses: Excuses) -> bool:
     end = min(interest.end, excuses.end(interest.session))
     concerned = (publish.node, interest.node, interest.client)
-    if end <= excuses.settled(publish.invoke, excuses.touching(*concerned), handled - publish.invoke + 1.0):
+    limit = excuses.settled(publish.invoke, excuses.touching(*concerned), handled - publish.invoke + 1.0)
+    if end <= limit:
         return True
-    return publish.node != interest.node and excuses.gap(publish.node, interest.node, publish.invoke, handled)
+    if publish.node == interest.node:
+        return False
+    gap = excuses.gap(publish.node, interest.node, publish.invoke, handled)
+    return gap or excuses.node_died(publish.node, publish.invoke, limit)
 
 
 def _told(event: Event) -> str:

@@ -67,5 +67,8 @@ class SkewedClock:
         self._offset += self._world.time * (self._rate - rate)
         self._rate = rate
 
+    def jump(self, seconds: float) -> None:
+        self._offset += seconds
+
     def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Timer:
         return self._world.call_later(delay_s / self._rate, call, *args)

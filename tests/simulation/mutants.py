@@ -582,6 +582,21 @@ def _clocks_are_trusted() -> Iterator[None]:
         yield
 
 
+@_mutant("clock-stands-still")
+def _clocks_stand_still_while_a_host_is_stopped() -> Iterator[None]:
+    begun: dict[int, float] = {}
+
+    def stop(self: Any, stopped: bool) -> None:
+        now = self.world.clock.time
+        if stopped:
+            begun[id(self)] = now
+        elif id(self) in begun:
+            self.world.clocks[self.name].jump(begun.pop(id(self)) - now)
+
+    with patch.object(world_module.Host, "stopped", property(lambda self: id(self) in begun, stop), create=True):
+        yield
+
+
 def main() -> None:
     """Search for a seed that notices a mutant."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)

@@ -20,22 +20,14 @@ import txaio
 
 txaio.use_twisted()
 
-from tests.simulation import test_random  # noqa: E402 - txaio comes first
-from tests.simulation.nodes.run import Setting  # noqa: E402 - likewise
+from tests.simulation.nodes.run import Setting  # noqa: E402 - txaio comes first
 from tests.simulation.nodes.run import run as run_nodes  # noqa: E402 - likewise
+from tests.simulation.runs import repeat  # noqa: E402 - likewise
 
 ROOT = Path(__file__).parents[2]
 BATCH = 20  # seeds per line of the log
 FIRST = 10_000  # the tests have those below
 _LINE = re.compile(r"^\S+ \S+ (?P<name>.+): seeds (?P<first>\d+)-(?P<last>\d+), ")
-
-
-def _ledgers(seed: int, voters: int, observers: int) -> None:
-    try:
-        test_random.run(seed, voters, observers)
-    except AssertionError as found:
-        again = f"tests.simulation.test_random import run; run({seed}, {voters}, {observers})"
-        raise AssertionError(f"{found}\nrepeat: python -c 'from {again}'") from found
 
 
 @dataclass(frozen=True)
@@ -47,8 +39,8 @@ class Configuration:
 
 
 CONFIGURATIONS = (
-    Configuration("ledgers 3+1", lambda seed: _ledgers(seed, 3, 1)),
-    Configuration("ledgers 5+2", lambda seed: _ledgers(seed, 5, 2)),
+    Configuration("ledgers 3+1", lambda seed: repeat(seed, 3, 1)),
+    Configuration("ledgers 5+2", lambda seed: repeat(seed, 5, 2)),
     Configuration("nodes 3+1", lambda seed: run_nodes(seed, Setting())),
     Configuration("nodes 5+2", lambda seed: run_nodes(seed, Setting(voters=5, observers=2))),
     Configuration("nodes 3+3, many faults", lambda seed: run_nodes(seed, Setting(observers=3, faults=1.5))),

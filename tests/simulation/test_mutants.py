@@ -139,6 +139,7 @@ NOTICED: dict[str, Scene] = {
         restarts.TestFounding().test_h25_a_founder_keeps_nothing_of_the_cluster_that_it_followed()
     ),
     "k-drift": witnesses.clocks_that_differ_by_all_that_they_may,
+    "clock-stands-still": witnesses.a_client_comes_first_on_waking,
 }
 
 

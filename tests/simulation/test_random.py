@@ -14,12 +14,12 @@ from tests.simulation.runs import SNAPSHOTS, repeat, run
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(40))
 def test_three_voters_and_an_observer(seed: int) -> None:
     repeat(seed)
 
 
-@pytest.mark.parametrize("seed", range(100, 104))
+@pytest.mark.parametrize("seed", range(100, 108))
 def test_five_voters_and_two_observers(seed: int) -> None:
     repeat(seed, 5, 2)
 

@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 JS := tests/integration/js
+CHAOS := kills availability partitions pauses reconnects churn weather restarts clocks rude borrowed
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint format bench soak wheel lock venv clean chaos-tools
+.PHONY: help run cluster test lint format bench features soak chaos reliability wheel lock venv clean chaos-tools
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -32,9 +33,20 @@ format: $(READY) ## lay the code out anew
 bench: $(READY) ## measure against Crossbar in the same run (see bench/README.md)
 	$(BIN)/python -m bench
 
+features: $(READY) js ## run the tests of every feature and write docs/features.md
+	$(BIN)/python -m tests.features
+
 SEEDS ?= 100
 soak: $(READY) ## simulate SEEDS more seeds of each configuration (make soak SEEDS=200); goes on where soak.log ends
 	$(BIN)/python -m tests.simulation.soak --seeds $(SEEDS)
+
+chaos: $(READY) chaos-tools ## break real nodes at full length (two hours, as root) and record the figures
+	@failed=; for command in $(CHAOS); do echo "== $$command"; \
+		$(BIN)/python -m tests.chaos.$$command --record || failed="$$failed $$command"; done; \
+	$(BIN)/python -m tests.chaos.report; [ -z "$$failed" ] || { echo "promises were broken in:$$failed" >&2; exit 1; }
+
+reliability: $(READY) ## write docs/reliability.md from the recorded figures
+	$(BIN)/python -m tests.chaos.report
 
 wheel: $(READY) ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation

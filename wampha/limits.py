@@ -54,6 +54,9 @@ class Limits(BaseModel):
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
     session_subscriptions_max: int = Field(100_000, ge=1, description="subscriptions of one session")
     session_registrations_max: int = Field(10_000, ge=1, description="registrations of one session")
+    options_bytes_max: int = Field(
+        1 * MIB, ge=1 * KIB, description="bytes of the options of one message; other clients wait while they are read"
+    )
     publish_receivers_max: int = Field(
         10_000,
         ge=1,

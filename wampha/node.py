@@ -181,6 +181,8 @@ class Node:
             on_owner_lost=lambda owner: self.router.node_lost(owner),
             on_gap=self._announce_gap,
             on_chunk_end=lambda: self.delivery.flush(),
+            on_behind=lambda owner: self.delivery.behind(owner),
+            on_relieved=lambda owner: self.delivery.relieved(owner),
             chance=self._chance,
         )
 

@@ -14,7 +14,9 @@ from tests.chaos.nodes import HostCluster, HostNode
 from tests.checkers.history import Fault, Gap, History
 
 _SECOND_S: Final = 1.0  # the stamps of a log tell no more
-_LINK_LINE: Final = re.compile(r"^(\S+) \[\S+\] data link to ([\w.-]+) .*?is (up|down)$", re.MULTILINE)
+_LINK_LINE: Final = re.compile(
+    r"^(\S+) \[\S+\] .*?\b(to|from) ([\w.-]+) (?:is down$|are (lost): )", re.MULTILINE
+)  # "data link to b is down", "12 frames to b are lost: ..."
 
 
 class Nemesis:
@@ -117,17 +119,16 @@ class Nemesis:
     # ---- what the nodes announced
 
     def record_gaps(self) -> None:
-        """Write down when data links were lost, by the nodes' logs, a second wider on each side than they say."""
+        """Write down the gaps that nodes announced, from the loss of the link on; their logs tell seconds only."""
         for node in self.cluster:
             down: dict[str, float] = {}
-            for stamp, peer, state in _LINK_LINE.findall(node.log()):
+            for stamp, way, peer, lost in _LINK_LINE.findall(node.log()):
                 at = _monotonic(stamp)
-                if state == "down":
-                    down.setdefault(peer, at - _SECOND_S)
-                elif peer in down:
-                    self.history.add(Gap(node.name, peer, down.pop(peer), at + _SECOND_S))
-            for peer, begin in down.items():
-                self.history.add(Gap(node.name, peer, begin, math.inf))
+                if not lost:
+                    down[peer] = at
+                    continue
+                source, target = (node.name, peer) if way == "to" else (peer, node.name)
+                self.history.add(Gap(source, target, down.get(peer, at) - _SECOND_S, at + _SECOND_S))
 
 
 def _monotonic(stamp: str) -> float:

@@ -33,11 +33,15 @@ from tests.support.wampclient import (
     SUBSCRIBE,
     AnsweredError,
     ConnectionEndedError,
+    Session,
 )
 
 PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0, 4.8, 8.0, 15.0, 30.0)
 NO_SESSION_S: Final = 5.0  # a shorter pause costs no session
 SUBSCRIBED_S: Final = 2.0
+FLOOD_S: Final = 4.0
+FLOOD_MIB: Final = 80.0  # link_queue_bytes_max is 64 MiB; a quarter more for the interpreter
+CHUNK: Final = 32 * 1024
 _BEFORE_S: Final = 0.5
 _LATE_S: Final = 3.0  # for an event to arrive
 _RETRY_S: Final = 0.2
@@ -156,6 +160,49 @@ def pause_one(nemesis: Nemesis, *, leader: bool, pause_s: float, found: Found) -
         found.violations.append(f"P4, P5: {stream.lost} events between the others lost, {stream.wrong} wrong")
 
 
+def flood(cluster: HostCluster, pause_s: float) -> Report:
+    """Stop a follower while a client elsewhere publishes to it as much as it can, until its sockets are full."""
+    stopped = cluster.follower()
+    one, two = cluster.others(stopped)[:2]
+    report = Report("pauses", "follower with full sockets")
+    with Listener(stopped) as subscriber, one.session("rawsocket", "msgpack") as publisher, Stream(two, one) as stream:
+        subscriber.ask(SUBSCRIBE, {}, "test.flood")
+        publisher.connection.socket.settimeout(_RETRY_S)
+        time.sleep(_BEFORE_S)
+        before, highest, sent, size = one.resident_bytes(), 0, 0, CHUNK
+        began = time.monotonic()
+        stopped.pause()
+        try:
+            while time.monotonic() < began + pause_s:
+                size = _publish_one(publisher) if size else time.sleep(_RETRY_S) or 0
+                sent += size
+                highest = max(highest, one.resident_bytes() - before)
+        finally:
+            stopped.resume()
+        paused_s = stream.pause_s(began)
+        cluster.wait_until_whole()
+    report.add(
+        Figure((5,), "sent to a stopped follower", sent / 2**20, "MiB"),
+        Figure((5,), "memory of the node that sends", highest / 2**20, "MiB more", FLOOD_MIB),
+        Figure((5,), "longest pause of publishing between the others", paused_s, "s"),
+        Figure((5,), "events between the others lost or wrong", stream.lost + stream.wrong, goal=0),
+    )
+    if stream.lost or stream.wrong:
+        report.violations.append(f"P4, P5: {stream.lost} events between the others lost, {stream.wrong} wrong")
+    print(f"{sent / 2**20:.0f} MiB for a stopped follower: {highest / 2**20:.0f} MiB more memory", flush=True)
+    return report
+
+
+def _publish_one(publisher: Session) -> int:
+    """Publish one event; gives its bytes. 0 if that blocks: half of it may have gone, so nothing else can be sent."""
+    frame = publisher.connection.frame(publisher.connection.encode([PUBLISH, 1, {}, "test.flood", [b"x" * CHUNK]]))
+    try:
+        publisher.connection.socket.sendall(frame)
+    except TimeoutError:
+        return 0
+    return len(frame)
+
+
 def report_of(role: str, found: Found) -> Report:
     """The figures of one role, with their goals."""
     rows = (4,) if role == "leader" else (5,)
@@ -192,7 +239,9 @@ def run(pauses_s: tuple[float, ...], rounds: int, *, seed: int = 0) -> list[Repo
         crowd.record_into(nemesis.history)
         nemesis.record_gaps()
         cluster.wait_until_equal(10)
-    return [report_of(role, one) for role, one in found.items()] + [judge("pauses", (4, 5), nemesis.history)]
+        flooded = flood(cluster, FLOOD_S)
+    reports = [report_of(role, one) for role, one in found.items()]
+    return [*reports, flooded, judge("pauses", (4, 5), nemesis.history)]
 
 
 def main() -> None:

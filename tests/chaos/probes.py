@@ -14,7 +14,6 @@ from tests.chaos.nodes import HostNode
 from tests.support.wampclient import (
     CALL,
     ERROR,
-    EVENT,
     GOODBYE,
     INVOCATION,
     PUBLISH,
@@ -115,6 +114,7 @@ class Stream(Probe):
 
     def __init__(self, publishes: HostNode, hears: HostNode) -> None:
         self.published = 0
+        self.ended = False  # whether a session of it was ended from the other side
         self.heard: Final[list[int]] = []
         self.times: Final[list[float]] = []
         self._topic: Final = f"test.stream{next(_numbers)}"
@@ -127,18 +127,28 @@ class Stream(Probe):
         return [self._publish, self._hear]
 
     def _publish(self) -> None:
-        while not self._stopping.wait(self.PAUSE_S):
-            numbers = range(self.published, self.published + self.BATCH)
-            self._publisher.connection.send_many([PUBLISH, 1 + number, {}, self._topic, [number]] for number in numbers)
-            self.published += self.BATCH
-        self._publisher.connection.send([PUBLISH, 1 + self.published, {}, self._topic, [-1]])
+        send = self._publisher.connection.send_many
+        try:
+            while not self._stopping.wait(self.PAUSE_S):
+                numbers = range(self.published, self.published + self.BATCH)
+                send([PUBLISH, 1 + number, {}, self._topic, [number]] for number in numbers)
+                self.published += self.BATCH
+            send([[PUBLISH, 1 + self.published, {}, self._topic, [-1]]])
+        except OSError:
+            self.ended = True
 
     def _hear(self) -> None:
         while True:
             try:
-                number = self._subscriber.next(EVENT, LATE_S)[4][0]
+                message = self._subscriber.connection.receive(LATE_S)
             except TimeoutError:
                 return
+            except (ConnectionEndedError, OSError):
+                message = [GOODBYE]
+            if message[0] == GOODBYE:
+                self.ended = True
+                return
+            number = message[4][0]
             if number < 0:
                 return
             self.heard.append(number)
@@ -167,7 +177,7 @@ class Stream(Probe):
 class Calls(Probe):
     """Calls of procedures whose callees, on another node, take them and never answer."""
 
-    def __init__(self, caller: HostNode, callee: HostNode, count: int = 20) -> None:
+    def __init__(self, caller: HostNode, callee: HostNode, count: int = 200) -> None:
         self.answered: Final[dict[int, list[tuple[float, list[Any]]]]] = {}  # request -> (when, RESULT or ERROR)
         self._callee: Final = callee.session()
         self._caller: Final = caller.session()

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from tests.chaos import availability, churn, clocks, kills, partitions, pauses, reconnects, restarts, weather
+from tests.chaos import availability, churn, clocks, kills, partitions, pauses, reconnects, restarts, rude, weather
 from tests.chaos.results import Report
 
 
@@ -67,3 +67,16 @@ def test_members_come_and_go_and_move() -> None:
 @pytest.mark.skipif(clocks.library() is None and "CI" not in os.environ, reason="libfaketime is missing")
 def test_wall_clocks_are_stepped() -> None:
     check(clocks.run(1, after_s=0.3))
+
+
+def test_clients_vanish_without_a_word() -> None:
+    check([rude.run_silent(rude.SHORT_PINGS, 8.0)])
+
+
+def test_frames_promise_too_much() -> None:
+    check([rude.run_oversized(5)])
+
+
+def test_a_bridge_stays() -> None:
+    cuts = tuple(cut for cut in partitions.CUTS if cut.name == "bridge between leader and follower")
+    check(partitions.run("abc", cuts, 1))

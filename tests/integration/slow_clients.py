@@ -170,8 +170,34 @@ def p99(sorted_s: list[float]) -> float:
     return sorted_s[len(sorted_s) * 99 // 100]
 
 
-def measured(policy: str, slow: int, seconds: float) -> str:
-    """One policy, told in a few lines."""
+@dataclass
+class Measured:
+    """What slow clients did to a node and to the others."""
+
+    policy: str
+    growth: Growth
+    without_s: tuple[list[float], list[float]]  # the others' latencies before and after, sorted
+    during_s: list[float]
+
+    @property
+    def p99_ratio(self) -> float:
+        """p99 of the others with slow clients, to that without."""
+        return p99(self.during_s) / statistics.mean(map(p99, self.without_s))
+
+    def __str__(self) -> str:
+        before, after = self.without_s
+        counted = {name: count for name, count in self.growth.counters.items() if "cut" in name or "dropped" in name}
+        return (
+            f"{self.policy}: memory grew by {self.growth.most / MIB:.1f} MiB, "
+            f"the bound is {BOUND_BYTES // MIB} MiB; {counted}\n"
+            f"    others: {len(self.during_s)} events, median {1000 * statistics.median(self.during_s):.2f} ms "
+            f"(without: {1000 * statistics.median(before):.2f}), p99 {1000 * p99(self.during_s):.2f} ms "
+            f"(before {1000 * p99(before):.2f}, after {1000 * p99(after):.2f}): {self.p99_ratio:.2f} times"
+        )
+
+
+def measured(policy: str, slow: int, seconds: float) -> Measured:
+    """One policy."""
     with a_node(policy) as node:
         before = latencies(node, seconds / 2)
         growth = Growth([node.status()["resident_bytes"]])
@@ -186,14 +212,7 @@ def measured(policy: str, slow: int, seconds: float) -> str:
         for client in clients:
             client.close()
         after = latencies(node, seconds / 2)
-    counted = {name: count for name, count in growth.counters.items() if "cut" in name or "dropped" in name}
-    calm = statistics.mean([p99(before), p99(after)])
-    return (
-        f"{policy}: memory grew by {growth.most / MIB:.1f} MiB, the bound is {BOUND_BYTES // MIB} MiB; {counted}\n"
-        f"    others: {len(during)} events, median {1000 * statistics.median(during):.2f} ms "
-        f"(without: {1000 * statistics.median(before):.2f}), p99 {1000 * p99(during):.2f} ms "
-        f"(before {1000 * p99(before):.2f}, after {1000 * p99(after):.2f}): {p99(during) / calm:.2f} times"
-    )
+    return Measured(policy, growth, (before, after), during)
 
 
 def _watch(node: NodeProcess, growth: Growth, stopping: threading.Event) -> None:

@@ -196,6 +196,23 @@ def test_progressive_invocations(pair: Callable[[int], Pair], kind: int) -> None
     assert answer_to(caller, request)[2:] == [{}, ["done"]]
 
 
+@pytest.mark.parametrize("kind", range(3))
+def test_pattern_based_registration(pair: Callable[[int], Pair], kind: int) -> None:
+    caller, callee = pair(kind)
+    name = fresh()
+    ids = {
+        callee.register(f"{name}.", match="prefix"): f"{name}.x.b",
+        callee.register(f"{name}..", match="wildcard"): None,
+        callee.register(f"{name}.a.b"): f"{name}.a.b",
+    }
+    for registration, procedure in ids.items():
+        if procedure is not None:
+            request = caller.start(CALL, {}, procedure, [1])
+            shown = {} if procedure.endswith("a.b") else {"procedure": procedure}
+            assert callee.answer_invocation()[2:4] == [registration, shown]
+            caller.answer(request)
+
+
 @pytest.mark.parametrize("mode", ["skip", "kill", "killnowait"])
 def test_cancel(pair: Callable[[int], Pair], mode: str) -> None:
     caller, callee = pair(0)
@@ -298,8 +315,11 @@ def test_a_black_list_of_a_million_entries_is_refused(cluster: Cluster, serializ
     with cluster["a"].session("rawsocket", serializer) as publisher, cluster["a"].session() as subscriber:
         subscriber.subscribe(topic)
         with pytest.raises(AnsweredError) as refused:
-            publisher.publish(topic, [1], exclude=[5] * 999_000)
+            publisher.publish(topic, [1], exclude=[5] * 100_000)
         assert refused.value.uri == "wamp.error.invalid_argument"
+        with cluster["a"].session("rawsocket", serializer) as bad:
+            bad.connection.send([PUBLISH, 1, {"exclude": [2**40] * 900_000}, topic])
+            assert bad.connection.receive()[2] == "wamp.error.protocol_violation"
         publisher.publish(topic, [2])
         assert subscriber.next(EVENT)[4] == [2]
 

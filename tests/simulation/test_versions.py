@@ -119,6 +119,9 @@ def test_a_node_that_is_too_old_for_the_log_serves_nobody_and_disturbs_nobody(
 def test_a_node_that_sees_an_invariant_broken_begins_anew(what: str, name: str) -> None:
     world = a_cluster(observers=1)
     host = world.hosts[name]
+    # The world takes what is done here for a violation, as it is.
+    violated = world.invariants.violated
+    world.invariants.violated = lambda sentence: None if "found itself" in sentence else violated(sentence)  # type: ignore[method-assign]
     owner, life, member = host.ledger.owner, host.ledger.life, host.member
     if what == "applied":
         host.ledger._invariants._applied = host.engine.applied + 1

@@ -372,13 +372,23 @@ class Cluster:
         """`options` are those of each `Node`."""
         self.log = Log()
         self.log.append(Lead(1, names[0]))
+        self._options = options
         self.nodes = {name: Node(name, log=self.log, **options) for name in names}
         self.wires: dict[tuple[str, str], deque[tuple[Owner, Owner, Any]]] = {}
         self.settle()
         for node in self.nodes.values():
-            node.outbox.network = self._wire(node)
-            node.ledger.hold = True
-            node.ledger.claim_at_once = False
+            self._connect(node)
+
+    def add(self, name: str) -> Node:
+        """One more node, which is up at once."""
+        node = self.nodes[name] = Node(name, log=self.log, **self._options)
+        self._connect(node)
+        return node
+
+    def _connect(self, node: Node) -> None:
+        node.outbox.network = self._wire(node)
+        node.ledger.hold = True
+        node.ledger.claim_at_once = False
 
     def __getitem__(self, name: str) -> Node:
         return self.nodes[name]

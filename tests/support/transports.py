@@ -88,6 +88,7 @@ class Bench:
             anonymous_role="anonymous",
             gate=self.gate,
             flusher=self.delivery.flusher,
+            pressure=self.delivery.pressure,
             slow=self.slow,
             limits=self.limits,
             counters=self.counters,

@@ -72,7 +72,7 @@ class Options:
 
     repairs: frozenset[str] = REPAIRS
     log_entries_max: int = 50_000  # then its older half goes; who needs that gets a snapshot
-    batch_bytes_max: int = 1 << 20  # of one append_entries
+    batch_bytes_max: int = 1 << 19  # of one append_entries; some thousand entries, which take some milliseconds
 
 
 Settled = Callable[[Any, int], None]  # (what apply returned, result code of the library)
@@ -123,6 +123,7 @@ class Engine:
         self.heard = -NEVER_S  # when the last append_entries of a leader came
         self._certain: tuple[int, bool] | None = None  # (next index, reset) to be answered instead of the library's
         self._flushed = (0, 0)  # last log index and commit index when append_entries were sent last
+        self._cut_short = False  # whether a connected peer lacks entries that were not sent for lack of time
         self._candidate_since = -NEVER_S
         self._handlers: Final[dict[type[RaftBody], Callable[[Peer, Any, bool], None]]] = {
             Append: self._on_append,
@@ -209,8 +210,8 @@ class Engine:
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to be applied at once than one tick does."""
-        return self.applied < self.committed
+        """Whether there is more to be applied or sent than one tick does."""
+        return self.applied < self.committed or self._cut_short
 
     def propose(self, command: bytes, settled: Settled) -> None:
         """Append a command once a leader is known; `settled` is called from a later `tick` or `received`, if ever."""
@@ -385,8 +386,14 @@ class Engine:
         behind = [peer for peer in self._lib._SyncObj__connectedNodes if next_index[peer] <= first]
         return sorted(behind, key=lambda peer: peer.name)
 
+    def _unsent(self) -> bool:
+        next_index, end = self._lib._SyncObj__raftNextIndex, self.log_end[1]
+        first = self._lib._SyncObj__raftLog[0][1]
+        return any(first < next_index[peer] <= end for peer in self._lib._SyncObj__connectedNodes)
+
     def beat(self, behind: list[Peer]) -> None:
-        """The heartbeat for peers that get a snapshot instead of entries."""
+        """The heartbeat for peers that get a snapshot instead of entries, after that of the others."""
+        self._cut_short = self._unsent()
         for peer in behind:
             self._send(peer.name, Piece(self.term, self.committed, 0, 0, b"", None))
 
@@ -588,7 +595,7 @@ class Engine:
     def _flush(self) -> None:
         """Send what the library would keep until its next period."""
         end = (self.log_end[1], self.committed)
-        if self.is_leader and end != self._flushed:
+        if self.is_leader and (end != self._flushed or self._cut_short):
             self._flushed = end
             self._lib._SyncObj__sendAppendEntries()
 

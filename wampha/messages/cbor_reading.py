@@ -115,8 +115,11 @@ class CborReader:
     def _read_options(self, message: str, data: bytes, at: int) -> tuple[model.Options, int]:
         if data[at] == _EMPTY_MAP:
             return model.NO_OPTIONS, at + 1
-        end = _skip(data, at)
-        return self._options[message].read(data[at:end]), end
+        reader = self._options[message]
+        end = _skip(data, at, at + reader.bytes_max)
+        if end > at + reader.bytes_max:
+            reader.refuse_length()
+        return reader.read(data[at:end]), end
 
     def _payload(self, data: bytes, at: int, count: int, options: model.Options) -> Payload:
         if count == 0:
@@ -181,10 +184,10 @@ def _text(data: bytes, at: int) -> tuple[str, int]:
     return str(data[at:end], "utf8"), end
 
 
-def _skip(data: bytes, at: int) -> int:
-    """Where the item that begins at `at` ends; it may lie behind the end of `data` if that is cut short."""
+def _skip(data: bytes, at: int, stop: int) -> int:
+    """Where the item that begins at `at` ends, or some place behind `stop`; `data` may be cut short before both."""
     pending = 1
-    while pending:
+    while pending and at <= stop:
         major = data[at] >> 5
         argument, at = _argument(data, at, major)
         pending -= 1

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import cbor2
 import msgspec
 
 from wampha.errors import ProtocolViolation
+from wampha.limits import Limits
 from wampha.messages.depth import tree_exceeds
 from wampha.messages.grammar import is_map
 from wampha.messages.model import NO_OPTIONS, Options
@@ -118,24 +119,31 @@ class OptionsReader:
     Small maps are remembered by their bytes: clients send the same few again and again.
     """
 
-    def __init__(self, family: Family, message: str, depth_max: int, receivers_max: int) -> None:
+    def __init__(self, family: Family, message: str, limits: Limits) -> None:
         self._family: Final = family
         self._message: Final = message
-        self._depth_max: Final = depth_max
-        self._receivers_max: Final = receivers_max
+        self.bytes_max: Final = limits.options_bytes_max
+        self._depth_max: Final = limits.nesting_depth_max
+        self._receivers_max: Final = limits.publish_receivers_max
         self._checks: Final = _KNOWN[message]
         self._remembered: dict[bytes, Options] = {EMPTY_MAP[family]: NO_OPTIONS}
 
     def read(self, data: bytes) -> Options:
         """The options encoded in `data`.
 
-        Returns `NO_OPTIONS` itself if nothing is left. Raises `ProtocolViolation` for a known option of the wrong type
-        or a value that not every serializer can carry; ValueError or `cbor2.CBORError` for what is no map.
+        Returns `NO_OPTIONS` itself if nothing is left. Raises `ProtocolViolation` for a known option of the wrong type,
+        a value that not every serializer can carry, or too many bytes; ValueError or `cbor2.CBORError` for no map.
         """
         remembered = self._remembered.get(data)
         return self._decode(data) if remembered is None else remembered
 
+    def refuse_length(self) -> NoReturn:
+        """Raise `ProtocolViolation` for options of more than `bytes_max` bytes."""
+        raise ProtocolViolation(f"{self._message} has options of more than {self.bytes_max} bytes")
+
     def _decode(self, data: bytes) -> Options:
+        if len(data) > self.bytes_max:
+            self.refuse_length()
         try:
             options = self._checked(load(self._family, data, depth_max=self._depth_max))
         except Untranscodable as error:

@@ -55,7 +55,7 @@ class Wire:
         super().__init__()
         depth_max = limits.nesting_depth_max
         names = [form.name for form in grammar.FORMS.values()]
-        options = {name: OptionsReader(self.family, name, depth_max, limits.publish_receivers_max) for name in names}
+        options = {name: OptionsReader(self.family, name, limits) for name in names}
         self._depth_max = depth_max
         self._elements_max = limits.message_elements_max
         self._counters = counters

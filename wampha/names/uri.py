@@ -68,11 +68,14 @@ class UriRules:
             raise InvalidUri(f"{uri!r} is not a valid URI for matching policy {match!r}.")
 
 
+def is_reserved(uri: str) -> bool:
+    """Whether clients may not use the name: below `wamp.` (basic profile, "Reserved URIs") and below `wampha.`."""
+    return uri.startswith("wamp") and uri.partition(".")[0] in _RESERVED
+
+
 def check_not_reserved(uri: str) -> None:
-    """Refuse names below `wamp.` (basic profile, "Reserved URIs") and below `wampha.`; raises InvalidUri."""
-    if not uri.startswith("wamp"):
-        return
-    head = uri.partition(".")[0]
-    keeper = _RESERVED.get(head)
-    if keeper is not None:
+    """Refuse what `is_reserved`; raises InvalidUri."""
+    if is_reserved(uri):
+        head = uri.partition(".")[0]
+        keeper = _RESERVED[head]
         raise InvalidUri(f"{uri!r} is reserved: names that begin with {head!r} belong to {keeper}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import Final
 
 from wampha.errors import InvalidArgument
@@ -9,33 +11,35 @@ from wampha.messages.model import Options
 from wampha.messages.options import RECEIVER_LISTS
 from wampha.routing.session import Session
 
-_NOBODY: Final[frozenset[int | str]] = frozenset()
+_OF: Final = (("", attrgetter("id")), ("_authid", attrgetter("authid")), ("_authrole", attrgetter("authrole")))
 
 
 class Audience:
     """The black and white lists of one publication."""
 
-    __slots__ = ("_eligible", "_excluded")
+    __slots__ = ("_black", "_white")
 
     def __init__(self, options: Options) -> None:
-        # By session, authid and authrole, in this order; a white list that is not there admits everybody.
-        white = [options.get(name) for name in ("eligible", "eligible_authid", "eligible_authrole")]
-        black = [options.get(name, ()) for name in ("exclude", "exclude_authid", "exclude_authrole")]
-        self._eligible: Final = [None if names is None else frozenset(names) for names in white]
-        self._excluded: Final = [frozenset(names) if names else _NOBODY for names in black]
+        # What a list is about, and its entries; a list that is not there restricts nothing, an empty white one all.
+        self._white: Final = [
+            (name_of, frozenset(options[f"eligible{of}"])) for of, name_of in _OF if f"eligible{of}" in options
+        ]
+        self._black: Final = [
+            (name_of, frozenset(options[f"exclude{of}"])) for of, name_of in _OF if f"exclude{of}" in options
+        ]
 
     @classmethod
     def of(cls, options: Options) -> Audience | None:
         """From the options of a PUBLISH; None if they restrict nothing."""
         return None if RECEIVER_LISTS.isdisjoint(options) else cls(options)
 
-    def admits(self, session: Session) -> bool:
-        """Whether the subscriber stands on every white list that there is, and on no black one."""
-        names = (session.id, session.authid, session.authrole)
-        for name, eligible, excluded in zip(names, self._eligible, self._excluded, strict=True):
-            if name in excluded or (eligible is not None and name not in eligible):
-                return False
-        return True
+    def select(self, subscribers: Iterable[Session]) -> tuple[Session, ...]:
+        """Those who stand on every white list that there is, and on no black one, in the same order."""
+        for name_of, eligible in self._white:
+            subscribers = [session for session in subscribers if name_of(session) in eligible]
+        for name_of, excluded in self._black:
+            subscribers = [session for session in subscribers if name_of(session) not in excluded]
+        return tuple(subscribers)
 
 
 def check_lists(options: Options, entries_max: int) -> None:

@@ -38,7 +38,7 @@ from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
 from wampha.state.commands import Owner
 
-_DROPPED_MAX: Final = 1000  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
+_DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
 
 
 class Subscription:
@@ -165,7 +165,7 @@ class Broker:
                 if excluded in subscription.members:
                     receivers = tuple(session for session in receivers if session is not excluded)
                 if audience is not None:
-                    receivers = tuple(filter(audience.admits, receivers))
+                    receivers = audience.select(receivers)
                 if spare_slow:
                     receivers = tuple(session for session in receivers if not session.client.slow)
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.

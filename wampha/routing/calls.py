@@ -271,11 +271,6 @@ class Calls:
         if isinstance(work, Served):
             self._served.get(work.source, {}).pop(work.number, None)
 
-    def refuse_served(self, served: Served, error: WampError) -> None:
-        """No callee works on it: tell the caller's home why."""
-        del self._served[served.source][served.number]
-        self.reply_error(served, error)
-
     def served(self, source: Owner, number: int) -> Served | None:
         """Another node's call that a callee of this one works on."""
         return self._served.get(source, {}).get(number)
@@ -287,17 +282,16 @@ class Calls:
             return
         self.stop_serving(served, cancel.mode, cancel.reason)
         if cancel.mode == KILL:
-            self.reply_error(served, canceled_by_caller())
+            self.reply_error(served.source, served.number, canceled_by_caller())
 
     def stop_serving(self, served: Served, mode: str, reason: str) -> None:
         """What the callee answers is dropped from here on; `mode` and `reason` as in `abandon`."""
         del self._served[served.source][served.number]
         self._drop(served, mode, reason)
 
-    def reply_error(self, served: Served, error: WampError) -> None:
-        """Tell the caller's home that the call ended with the router's own ERROR."""
-        reply = Reply(served.number, Answer.ERROR, error.uri, NO_OPTIONS, sentence_of(error))
-        self._outbox.forward(served.source, reply)
+    def reply_error(self, source: Owner, number: int, error: WampError) -> None:
+        """Tell the caller's home that its call ended with the router's own ERROR."""
+        self._outbox.forward(source, Reply(number, Answer.ERROR, error.uri, NO_OPTIONS, sentence_of(error)))
 
     def _drop(self, work: Work, mode: str, reason: str) -> None:
         assert work.callee is not None, "only what is worked on is dropped"
@@ -326,7 +320,7 @@ class Calls:
         for work in list(session.invocations.values()):
             self._released(work)
             if isinstance(work, Served):
-                self.reply_error(work, error)
+                self.reply_error(work.source, work.number, error)
             else:
                 self.refuse(work, error)
         session.invocations.clear()

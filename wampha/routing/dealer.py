@@ -36,8 +36,8 @@ from wampha.messages.model import (
     Yield,
 )
 from wampha.messages.payload import NOTHING, Payload
-from wampha.messages.relayed import Answer, Invoke, InvokeMore, Originator, Reply
-from wampha.names.uri import EXACT, UriRules, check_not_reserved
+from wampha.messages.relayed import Answer, Invoke, InvokeMore, Reply
+from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved, is_reserved
 from wampha.routing import replies
 from wampha.routing.calls import KILLNOWAIT, Calls, PendingCall, Served, canceled_by_caller, not_registered
 from wampha.routing.details import call_details, fitted
@@ -57,13 +57,14 @@ _ATTEMPTS_MAX: Final = 3  # nodes a call is offered to before it is refused; onl
 class Offer:
     """A procedure that a session of this node offers, or has asked to."""
 
-    __slots__ = ("_dealer", "discloses", "id", "key", "session", "undecided")
+    __slots__ = ("_dealer", "discloses", "id", "key", "plain", "session", "undecided")
 
     def __init__(self, dealer: Dealer, key: RowKey, session: Session, *, discloses: bool) -> None:
         self._dealer: Final = dealer
         self.key: Final = key
         self.session: Final = session
         self.discloses: Final = discloses  # its INVOCATIONs say who calls
+        self.plain: Final = not discloses and key.match == EXACT  # they say nothing that the CALL did not
         self.id = 0  # unknown until REGISTERED was queued
         self.undecided: Undecided | None = None
 
@@ -109,7 +110,7 @@ class Dealer:
         self._docket: Final = docket
         self._calls: Final = calls
         self._timeout_unit_s: Final = timeout_unit_s
-        self._offers: Final[dict[str, Offer]] = {}  # procedure -> the offer of this node
+        self._offers: Final[dict[tuple[str, str], Offer]] = {}  # (match, procedure) -> the offer of this node
         self._by_id: Final[dict[int, Offer]] = {}  # registration id -> those whose REGISTERED was queued
 
     # ---- REGISTER and UNREGISTER
@@ -117,16 +118,16 @@ class Dealer:
     def register(self, session: Session, register: Register) -> None:
         """REGISTERED as soon as the row stands everywhere, or ERROR if the procedure has an owner (rules 22, 34)."""
         procedure = register.procedure
-        _check_policy(register.options)
-        self._uris.check(procedure)
+        match = _match_of(register.options)
+        self._uris.check_pattern(match, procedure)
         check_not_reserved(procedure)
-        session.permissions.require("register", procedure)
-        if procedure in self._offers:
+        session.permissions.require_pattern("register", match, procedure)
+        if (match, procedure) in self._offers:
             raise ProcedureAlreadyExists(f"{procedure!r} is registered already.")
         self._check_bound(session)
         discloses = register.options.get("disclose_caller") is True
-        offer = Offer(self, RowKey(REGISTRATIONS, self._realm, EXACT, procedure), session, discloses=discloses)
-        self._offers[procedure] = offer
+        offer = Offer(self, RowKey(REGISTRATIONS, self._realm, match, procedure), session, discloses=discloses)
+        self._offers[match, procedure] = offer
         offer.undecided = undecided = Undecided(session, replies.REGISTER, register.request, offer.withdraw)
         self._rows.want(offer.key, session.id, offer)
         self._docket.enter(undecided)
@@ -141,13 +142,13 @@ class Dealer:
 
     def refuse(self, offer: Offer) -> None:
         """The procedure has another owner (rule 34)."""
-        del self._offers[offer.key.uri]
+        del self._offers[offer.key.match, offer.key.uri]
         assert offer.undecided is not None, "an offer waits from its beginning"
         offer.undecided.refuse(ProcedureAlreadyExists(f"{offer.key.uri!r} is registered already."))
 
     def withdraw(self, offer: Offer) -> None:
         """Nobody waits for this offer any longer."""
-        del self._offers[offer.key.uri]
+        del self._offers[offer.key.match, offer.key.uri]
         self._rows.withdraw(offer.key)
 
     def unregister(self, session: Session, unregister: Unregister) -> None:
@@ -178,7 +179,7 @@ class Dealer:
         self._calls.callee_left(session)
 
     def _forget(self, offer: Offer) -> None:
-        del self._offers[offer.key.uri]
+        del self._offers[offer.key.match, offer.key.uri]
         del self._by_id[offer.id]
 
     def _check_bound(self, session: Session) -> None:
@@ -233,8 +234,19 @@ class Dealer:
             self._calls.abandon(pending, KILLNOWAIT, Canceled.uri)
             self._calls.refuse(pending, Canceled(sentence, {"outcome": "unknown"}))
 
+    def _target(self, procedure: str) -> Registration | None:
+        """The registration that a call goes to (advanced profile, "Calls matching multiple registrations")."""
+        rows = self._ledger.tables.registrations.get(self._realm)
+        if rows is None:
+            return None
+        exact = rows.get(EXACT, procedure)
+        if exact is not None or is_reserved(procedure):  # a pattern never stands for the router's own procedures
+            return exact
+        matches = rows.match(procedure)
+        return matches[0] if matches else None
+
     def _choose(self, pending: PendingCall) -> None:
-        target = self._ledger.tables.registration(self._realm, EXACT, pending.call.procedure)
+        target = self._target(pending.call.procedure)
         if target is None:
             self._calls.refuse(pending, not_registered(pending.call.procedure))
             return
@@ -253,10 +265,14 @@ class Dealer:
         if offer is None or offer.session.id != target.session:
             self._calls.refuse(pending, not_registered(target.procedure))
             return
-        try:
-            self._send_invocation(offer, pending, pending.caller.originator, pending.details, pending.call.payload)
-        except FeatureNotSupported as error:
-            self._calls.refuse(pending, error)
+        details = pending.details
+        if details or not offer.plain:
+            try:
+                details = fitted(details, offer, pending.caller.originator, pending.call.procedure)
+            except FeatureNotSupported as error:
+                self._calls.refuse(pending, error)
+                return
+        self._send_invocation(offer, pending, details, pending.call.payload)
 
     def _invoke_there(self, pending: PendingCall, target: Registration) -> None:
         call, caller = pending.call, pending.caller
@@ -288,7 +304,7 @@ class Dealer:
 
     def _choose_again(self, pending: PendingCall, why: str) -> None:
         """Nothing has been sent to the callee, so another owner may be asked; the same would answer the same."""
-        target = self._ledger.tables.registration(self._realm, EXACT, pending.call.procedure)
+        target = self._target(pending.call.procedure)
         if pending.interrupted:
             self._calls.refuse(pending, canceled_by_caller())
         elif not self._ledger.serving():
@@ -345,11 +361,14 @@ class Dealer:
         if offer is None or offer.session.id != invoke.callee or not self._owns(offer):
             self._outbox.forward(source, not_delivered(invoke.call))
             return
-        served = self._calls.serve(source, invoke.call)
-        try:
-            self._send_invocation(offer, served, invoke.caller, invoke.details, invoke.payload)
-        except FeatureNotSupported as error:
-            self._calls.refuse_served(served, error)
+        details = invoke.details
+        if details or not offer.plain:
+            try:
+                details = fitted(details, offer, invoke.caller, invoke.procedure)
+            except FeatureNotSupported as error:
+                self._calls.reply_error(source, invoke.call, error)
+                return
+        self._send_invocation(offer, self._calls.serve(source, invoke.call), details, invoke.payload)
 
     def invoke_more(self, served: Served, part: InvokeMore) -> None:
         """Another node's progressive call goes on; what cannot be delivered ends it (rule 2)."""
@@ -359,17 +378,13 @@ class Dealer:
         else:
             error = Canceled("The callee's node could not deliver a part of the call.", {"outcome": "unknown"})
             self._calls.stop_serving(served, KILLNOWAIT, error.uri)
-            self._calls.reply_error(served, error)
+            self._calls.reply_error(served.source, served.number, error)
 
     def _owns(self, offer: Offer) -> bool:
-        row = self._ledger.tables.registration(self._realm, EXACT, offer.key.uri)
+        row = self._ledger.tables.registration(self._realm, offer.key.match, offer.key.uri)
         return row is not None and row.owner == self._ledger.owner and row.session == offer.session.id
 
-    def _send_invocation(
-        self, offer: Offer, work: PendingCall | Served, caller: Originator, details: Options, payload: Payload
-    ) -> None:
-        if details or offer.discloses:
-            details = fitted(details, offer, caller)
+    def _send_invocation(self, offer: Offer, work: PendingCall | Served, details: Options, payload: Payload) -> None:
         request = self._calls.invoked(offer.session, work, offer.id, details)
         offer.session.client.send(Invocation(request, offer.id, details, payload))
 
@@ -411,7 +426,7 @@ class Dealer:
         ):
             error = _too_large_between_nodes()
             self._calls.stop_serving(work, KILLNOWAIT, error.uri)
-            self._calls.reply_error(work, error)
+            self._calls.reply_error(work.source, work.number, error)
 
     def failed(self, callee: Session, error: Error) -> None:
         """The callee's error, on its way to the caller."""
@@ -435,7 +450,7 @@ class Dealer:
     def _reply(self, served: Served, reply: Reply) -> None:
         """Tell the caller's home how the call ended. What no frame can hold becomes an ERROR: a CALL always ends."""
         if not self._outbox.forward(served.source, reply):
-            self._calls.reply_error(served, _too_large_between_nodes())
+            self._calls.reply_error(served.source, served.number, _too_large_between_nodes())
 
 
 def _removed(session: Session) -> None:
@@ -455,9 +470,10 @@ def _caller_lacks_passthru() -> WampError:
     return FeatureNotSupported("The callee answered in payload passthru mode, which the caller did not announce.")
 
 
-def _check_policy(options: Options) -> None:
+def _match_of(options: Options) -> str:
     match, invoke = options.get("match", EXACT), options.get("invoke", SINGLE)
-    if match != EXACT:
-        raise InvalidArgument(f"REGISTER with match {match!r}: this router offers 'exact'.")
+    if match not in MATCHES:
+        raise InvalidArgument(f"Option 'match' is {match!r}; it may be 'exact', 'prefix' or 'wildcard'.")
     if invoke != SINGLE:
         raise InvalidArgument(f"REGISTER with invoke {invoke!r}: this router offers 'single'.")
+    return str(match)

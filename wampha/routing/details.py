@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from wampha.errors import FeatureNotSupported, ProtocolViolation
 from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.relayed import Originator
+from wampha.names.uri import EXACT
 from wampha.routing.permissions import Verdict
 from wampha.routing.replies import carried
 
@@ -57,7 +58,7 @@ def call_details(caller: Session, options: Options, verdict: Verdict) -> Options
     return details or NO_OPTIONS
 
 
-def fitted(details: Options, offer: Offer, caller: Originator) -> Options:
+def fitted(details: Options, offer: Offer, caller: Originator, procedure: str) -> Options:
     """INVOCATION.Details of a call for the one callee that gets it.
 
     Raises FeatureNotSupported if this callee cannot take the call.
@@ -72,6 +73,8 @@ def fitted(details: Options, offer: Offer, caller: Originator) -> Options:
         fitting.pop("receive_progress", None)
     if offer.discloses:
         fitting |= caller_of(caller)
+    if offer.key.match != EXACT:  # advanced profile, "Pattern-based Registrations": the concrete procedure called
+        fitting["procedure"] = procedure
     return fitting or NO_OPTIONS
 
 

@@ -47,6 +47,7 @@ _DEALER_FEATURES: Final = (
     "call_timeout",
     "call_trustlevels",
     "caller_identification",
+    "pattern_based_registration",
     "payload_passthru_mode",
     "payload_transparency",
     "progressive_call_invocations",

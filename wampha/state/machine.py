@@ -221,7 +221,7 @@ class Machine:
                     encoder.before(route)
                 del route.owners[owner]
             self._changes += [RouteRemoved(owner, realm, route.match, route.topic, route.id) for route in gone]
-            routes.remove_all([(route.match, route.topic) for route in gone if not route.owners])
+            routes.remove_all((route.match, route.topic) for route in gone if not route.owners)
             if not routes:
                 del self.tables.routes[realm]
 
@@ -231,7 +231,7 @@ class Machine:
             self._changes += [
                 RegistrationRemoved(owner, realm, row.match, row.procedure, row.id, row.session) for row in gone
             ]
-            rows.remove_all([(row.match, row.procedure) for row in gone])
+            rows.remove_all((row.match, row.procedure) for row in gone)
             if not rows:
                 del self.tables.registrations[realm]
 

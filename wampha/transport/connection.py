@@ -20,6 +20,7 @@ from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroups, Serializer, TooLarge
 from wampha.transport.gate import Gate, Reactor
 from wampha.transport.outbox import ClientOutbox
+from wampha.transport.pressure import Pressure
 from wampha.transport.slow import SlowClients
 
 _CALL: Final = 48  # WAMP message codes, for ERROR.Type
@@ -58,6 +59,7 @@ class Service:
         anonymous_role: str | None,
         gate: Gate,
         flusher: Flusher,
+        pressure: Pressure,
         slow: SlowClients,
         limits: Limits,
         counters: Counters,
@@ -67,6 +69,7 @@ class Service:
         self.anonymous_role: Final = anonymous_role
         self.gate: Final = gate
         self.flusher: Final = flusher
+        self.pressure: Final = pressure
         self.slow: Final = slow
         self.limits: Final = limits
         self.counters: Final = counters
@@ -98,6 +101,7 @@ class ClientConnection:
     phase = Phase.OPENING
     _age = 0  # ticks: OPEN: since something was heard; else since the phase began
     flowing = False  # whether the next message may be handled now
+    patient = False  # a node that it feeds is behind: `pressure.py` lets it go on
     _held: tuple[bytes, ...] = ()  # what waits to be handled: chunks that came while the gate was closed, and the like
     _conversation: Conversation | None = None
     _serializer: Serializer | None = None
@@ -183,6 +187,8 @@ class ClientConnection:
 
         Returns how many bytes that were.
         """
+        if self.patient and self.phase is Phase.OPEN:
+            return 0
         held, self._held = self._held, ()
         if self.phase is Phase.GONE:
             return 0
@@ -332,6 +338,7 @@ class ClientConnection:
         self._held = ()
         service = self.service
         service.gate.forget(self)
+        service.pressure.forget(self)
         service.deadlines.discard(self)
         self.outbox.drop()
         service.flusher.begin()

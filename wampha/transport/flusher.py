@@ -51,14 +51,15 @@ class Flusher:
         self._call: Any = None
         self._continuation: Any = None  # the call of `_go_on` in the next turn
         self._chunk_in_hand = False
-        self._source: Source | None = None  # whose chunk that is, if a client's
+        self.in_hand: Any = None  # whose chunk that is, if a client's: a `Source`
+        self._source: Source | None = None  # the same, until its flow is stopped
         self._reached = 0  # receivers of its messages
         self._stopped: Final[deque[Source]] = deque()
 
     def begin(self, source: Source | None = None) -> None:
         """A chunk is being handled, and `flush()` will be called behind it: no timer is needed."""
         self._chunk_in_hand = True
-        self._source = source
+        self.in_hand = self._source = source
         self._reached = 0
 
     def mark(self, client: Queued) -> None:
@@ -73,13 +74,17 @@ class Flusher:
         if self._reached > _RECEIVERS_MAX and self._source is not None:
             source, self._source = self._source, None
             source.stop_flow()
-            self._stopped.append(source)
-            self._go_on_later()
+            self.let_go(source)
+
+    def let_go(self, source: Source) -> None:
+        """Resume a connection whose flow was stopped, in a later turn and after what waits to be written."""
+        self._stopped.append(source)
+        self._go_on_later()
 
     def flush(self) -> None:
         """Write what waits for every client, once each. Call it behind every received chunk, of clients and links."""
         self._chunk_in_hand = False
-        self._source = None
+        self.in_hand = self._source = None
         while self._dirty and not self._left:
             dirty, self._dirty = self._dirty, []
             if self._written + len(dirty) > _CLIENTS_MAX:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final, cast
 
@@ -27,6 +28,11 @@ from wampha.transport.websocket import WebSocketFactory
 
 WEBSOCKET: Final = "websocket"
 RAWSOCKET: Final = "rawsocket"
+# Twisted asks the system to hold 50 connections that are not accepted yet. When a node dies, thousands come at once,
+# and each that finds no place waits a second before it asks again.
+BACKLOG: Final = 1024
+_TAKE_A_BACKLOG: Final = ("tcp", "tcp6", "ssl", "unix")
+_MOST_POSITIONAL: Final = 2  # further arguments without a name might be a backlog
 
 
 class Undecided(Protocol):
@@ -125,6 +131,16 @@ class _UniversalFactory(Factory):
         return Undecided(self._service, self._websocket, self._rawsocket)
 
 
+def with_backlog(endpoint_string: str) -> str:
+    """The same endpoint, with room for a storm of connections unless it says itself for how many."""
+    kind, *arguments = re.split(r"(?<!\\):", endpoint_string)
+    named = [argument for argument in arguments if "=" in argument]
+    positional = len(arguments) - len(named)
+    if kind not in _TAKE_A_BACKLOG or positional > _MOST_POSITIONAL or any(n.startswith("backlog=") for n in named):
+        return endpoint_string
+    return f"{endpoint_string}:backlog={BACKLOG}"
+
+
 class Listener:
     """One endpoint for clients."""
 
@@ -156,6 +172,7 @@ class Listener:
             anonymous_role=anonymous_role,
             gate=gate,
             flusher=delivery.flusher,
+            pressure=delivery.pressure,
             slow=slow,
             limits=limits,
             counters=counters,
@@ -183,7 +200,7 @@ class Listener:
     def listen(self) -> Any:
         """Accept clients; fires when the port is bound, or fails with StartError and a sentence."""
         try:
-            endpoint = cast(Any, serverFromString)(self._reactor, self._endpoint_string)
+            endpoint = cast(Any, serverFromString)(self._reactor, with_backlog(self._endpoint_string))
         except (ValueError, TypeError) as problem:
             raise StartError(f"the endpoint `{self._endpoint_string}` cannot be understood: {problem}") from None
         try:

@@ -33,6 +33,7 @@ from wampha.transport.backlog import FRAME_OVERHEAD_BYTES, Backlog
 from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroup
 from wampha.transport.gate import Reactor
+from wampha.transport.pressure import Pressure
 from wampha.transport.slow import SlowClients
 
 if TYPE_CHECKING:
@@ -413,8 +414,17 @@ class Delivery:
     ) -> None:
         """`forward` hands a message to the data links, `flush_links` writes what they have queued."""
         self.flusher: Final = Flusher(reactor, flush_links)
+        self.pressure: Final = Pressure(counters)
         self.forward: Final = forward
         self._counters: Final = counters
+
+    def behind(self, owner: Owner) -> None:
+        """What was just forwarded waits with much else for that node: pause the client that sent it."""
+        self.pressure.behind(owner, self.flusher.in_hand)
+
+    def relieved(self, owner: Owner) -> None:
+        """The node has caught up or is lost: let those go on who waited for it."""
+        self.pressure.relieved(owner, self.flusher.let_go)
 
     def deliver(self, receivers: Sequence[Session], event: Any) -> None:
         """Queue the event to each receiver: encoded and framed once per group, one look-up and append per receiver."""

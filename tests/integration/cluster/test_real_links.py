@@ -52,6 +52,7 @@ class RealPeer:
             "on_up": lambda *told: self.told.append(("up", *told)),
             "on_down": lambda *told: self.told.append(("down", *told)),
             "on_owner_lost": lambda *told: self.told.append(("lost", *told)),
+            "on_gap": lambda gap: self.told.append(("gap", gap.source, gap.target, gap.frames)),
         }
         self.links = Links(**(settings | changes))
 
@@ -207,6 +208,44 @@ def test_a_frozen_peer_is_noticed_within_three_seconds(started):
     eventually(lambda: ("down", "n2") in one.told and one.counters["link_losses"] >= 2)
     assert 1.5 < time.monotonic() - began < 3.5
     in_reactor(two.links._tick)
+
+
+def test_a_reset_in_the_middle_of_a_flood_costs_nothing(started):
+    one, two = started("n1"), started("n2")
+    eventually(lambda: one.reaches(two) and two.reaches(one))
+    sent = 0
+    for _ in range(6):
+        batch = [forward(number, bytes(5_000)) for number in range(sent, sent + 500)]
+        assert all(one.forward(two, *batch)) and all(two.forward(one, *batch))
+        sent += len(batch)
+        link = in_reactor(lambda: one.links._proven.get(("n2", Channel.DATA)))
+        if link is not None:
+            in_reactor(link.transport.abortConnection)
+        time.sleep(0.15)
+    eventually(lambda: len(two.data()) >= sent and len(one.data()) >= sent)
+    for peer in (one, two):
+        assert [message.publication for message in peer.data()] == list(range(sent))
+        assert peer.counters["link_gaps"] == 0
+        assert peer.counters["link_resumes"] >= 3
+
+
+def test_a_link_that_cannot_come_back_in_time_is_a_gap_at_both_ends(started):
+    one, two = started("n1"), started("n2")
+    eventually(lambda: one.reaches(two) and two.reaches(one))
+    _, _, port = started.voters["n1"].rpartition(":")
+    listening = in_reactor(lambda: one.links._port)
+    in_reactor(listening.stopListening)
+    data = in_reactor(lambda: one.links._proven["n2", Channel.DATA])
+    in_reactor(data.transport.abortConnection)
+    eventually(lambda: not one.reaches(two) and not two.reaches(one))
+    assert all(one.forward(two, *(forward(number) for number in range(5))))
+    eventually(lambda: ("gap", "n1", "n2", 5) in one.told and one.told[-1] == ("lost", two.owner))
+    assert one.forward(two, forward(5)) == [False]
+    in_reactor(one.links.listen, f"tcp:{port}:interface=127.0.0.1")
+    eventually(lambda: ("gap", "n1", "n2", 6) in two.told)
+    assert one.forward(two, forward(6)) == [True]
+    eventually(lambda: two.data() == [forward(6)])
+    assert ("down", "n2") not in one.told
 
 
 def test_garbage_and_half_handshakes_on_the_peer_port_end_with_the_close(started):

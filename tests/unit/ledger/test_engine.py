@@ -588,3 +588,26 @@ def test_a_tick_applies_a_bounded_number_of_entries(monkeypatch: pytest.MonkeyPa
         assert bench.engine.busy is (applied < 30)
         bench.engine.tick()
     assert [index for index, _ in bench.applied] == list(range(2, 31))
+
+
+def test_a_long_log_is_sent_in_several_turns() -> None:
+    bench = Bench(batch_bytes_max=40)
+    bench.elect()
+    for number in range(1000):
+        bench.engine.propose(b"%d" % number, lambda result, code: None)
+    bench.engine.tick()
+    bench.engine.received("b", Answer(1, 2, True, False), False)
+    bench.sent.clear()
+    bench._creep = 1e-3  # now a message takes some milliseconds
+    sent: list[Append] = []
+    turns = 0
+    while not turns or bench.engine.busy:
+        bench.engine.tick()
+        messages = [body for to, body in bench.sent if to == "b" and isinstance(body, Append)]
+        assert 0 < len(messages) < 25
+        bench.sent.clear()
+        sent += messages
+        turns += 1
+    assert turns > 4
+    indices = [index for append in sent for _, index, _ in append.entries]
+    assert indices == list(range(2, bench.engine.log_end[1] + 1)), "each entry once"

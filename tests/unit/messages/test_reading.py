@@ -119,6 +119,16 @@ def test_endless_lists_of_receivers_are_cut_where_the_broker_refuses_them(wire: 
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+def test_options_are_bounded_in_bytes(wire: Wire, family: Family) -> None:
+    longest = Limits().options_bytes_max
+    assert wire.parse(family, [16, 7, {"_own": "x" * (longest - 20)}, "a"]).options
+    for options in ({"_own": "x" * longest}, {"exclude": [2**40] * 900_000}):
+        with pytest.raises(ProtocolViolation, match=f"PUBLISH has options of more than {longest} bytes"):
+            wire.parse(family, [16, 7, options, "a"])
+    assert wire.counters["messages_malformed"] == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 def test_session_ids_in_lists_may_be_whole_floats(wire: Wire, family: Family) -> None:
     options = wire.parse(family, [16, 7, {"exclude": [float(2**53), 7]}, "a"]).options
     assert {2**53, 7} == set(options["exclude"])

@@ -86,3 +86,25 @@ def test_memory_of_matches_is_bounded() -> None:
 def test_a_deep_uri_among_many_wildcards_visits_each_pattern_at_most_once_per_component() -> None:
     index = index_of(*((WILDCARD, ".".join(["x"] * n + [""] * (20 - n))) for n in range(20)))
     assert len(index.match(".".join(["x"] * 20))) == 20
+
+
+def test_many_are_taken_away_at_once_as_one_by_one() -> None:
+    patterns = [
+        ("exact", "a.b"),
+        ("exact", "a.c"),
+        ("prefix", "a."),
+        ("prefix", "a"),
+        ("wildcard", "a..c"),
+        ("wildcard", ".b"),
+    ]
+    at_once: PatternIndex[int] = PatternIndex()
+    for value, (match, pattern) in enumerate(patterns):
+        at_once.add(match, pattern, value)
+    assert at_once
+    assert at_once.match("a.b") == (0, 2, 3, 5)
+    at_once.remove_all(patterns[::2])
+    assert at_once.match("a.b") == (3, 5)
+    assert list(at_once) == [1, 3, 5]
+    at_once.remove_all(patterns[1::2])
+    assert at_once.match("a.b") == ()
+    assert not at_once

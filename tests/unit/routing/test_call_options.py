@@ -748,6 +748,96 @@ def test_the_caller_that_leaves_interrupts_its_progressive_call(place: Place) ->
     place.check_nothing_is_left()
 
 
+# ---- pattern-based registration
+
+# The example of the specification with c44 in place of c33: that one begins with the prefix a1.b2.c3, and prefixes are
+# compared by characters ("Prefix Matching": `com.myapp.myobject1` matches `com.myapp.myobject1-mysubobject1`).
+REGISTERED = (
+    ("a1.b2.c3.d4.e55", "exact"),
+    ("a1.b2.c3", "prefix"),
+    ("a1.b2.c3.d4", "prefix"),
+    ("a1.b2..d4.e5", "wildcard"),
+    ("a1.b2.c44..e5", "wildcard"),
+    ("a1.b2..d4.e5..g7", "wildcard"),
+    ("a1.b2..d4..f6.g7", "wildcard"),
+)
+CALLS = {
+    "a1.b2.c3.d4.e55": 1,
+    "a1.b2.c3.d98.e74": 2,
+    "a1.b2.c3.d4.e325": 3,
+    "a1.b2.c55.d4.e5": 4,
+    "a1.b2.c33.d4.e5": 2,
+    "a1.b2.c44.d4.e5": 5,
+    "a1.b2.c88.d4.e5.f6.g7": 6,
+}
+
+
+def test_a_call_goes_to_the_most_specific_registration_and_is_told_its_procedure(place: Place) -> None:
+    ids = {}
+    for number, (procedure, match) in enumerate(REGISTERED, 1):
+        place.callee.register(procedure, match=match)
+        place.cluster.settle()
+        ids[place.callee.one().registration] = number
+    for procedure, number in CALLS.items():
+        place.call(procedure)
+        invocation = place.callee.one()
+        assert ids[invocation.registration] == number, procedure
+        assert invocation.details == ({} if number == 1 else {"procedure": procedure})
+        place.callee.result(invocation.request)
+        place.cluster.settle()
+        assert isinstance(place.caller.one(), Result)
+    request = place.call("a2.b2.c2.d2.e2")
+    assert refused(place.caller.one(), request) == "wamp.error.no_such_procedure"
+    place.check_nothing_is_left()
+
+
+def test_a_pattern_gives_way_while_something_more_specific_is_registered(place: Place) -> None:
+    place.register("p", match="prefix")
+    other = place.a.join(features=EVERYTHING)
+    other.register("p.x")
+    place.cluster.settle()
+    registration = other.one().registration
+    place.call("p.x")
+    assert other.one().details == {}
+    other.unregister(registration)
+    place.cluster.settle()
+    place.call("p.x", disclose_me=True, progress=True)
+    details = place.callee.one().details
+    assert (details["procedure"], details["progress"], details["caller"]) == ("p.x", True, place.caller.session)
+    place.caller.call_on(2, "p.x")
+    place.cluster.settle()
+    assert place.callee.one().details["procedure"] == "p.x"
+
+
+def test_the_same_name_under_another_match_is_another_registration(place: Place) -> None:
+    for match in ("exact", "prefix", "wildcard"):
+        place.register("p", match=match)
+        other = place.home.join()
+        request = other.register("p", match=match)
+        place.cluster.settle()
+        assert other.one().error == "wamp.error.procedure_already_exists"
+        assert request
+
+
+@pytest.mark.parametrize(("pattern", "match"), [("", "prefix"), ("wam", "prefix"), ("..", "wildcard")])
+def test_a_pattern_does_not_catch_what_belongs_to_the_router(place: Place, pattern: str, match: str) -> None:
+    place.register(pattern, match=match)
+    for procedure in ("wamp.session.get", "wampha.cluster.nodes"):
+        request = place.call(procedure)
+        assert refused(place.caller.one(), request) == "wamp.error.no_such_procedure"
+    assert place.callee.take() == []
+
+
+def test_a_pattern_needs_a_permission_that_covers_it() -> None:
+    allowed = Permission("com.", "prefix", frozenset({"register"}))
+    place = Place("a", permissions=[allowed])
+    place.register("com.x", match="prefix")
+    for pattern, match in (("co", "prefix"), ("", "prefix"), (".x", "wildcard")):
+        place.callee.register(pattern, match=match)
+        place.cluster.settle()
+        assert place.callee.one().error == "wamp.error.not_authorized"
+
+
 # ---- lenient realms
 
 

@@ -39,6 +39,7 @@ DEALER_FEATURES = (
     "call_timeout",
     "call_trustlevels",
     "caller_identification",
+    "pattern_based_registration",
     "payload_passthru_mode",
     "payload_transparency",
     "progressive_call_invocations",

@@ -262,8 +262,10 @@ def test_the_registration_id_is_that_of_the_table(node: Node) -> None:
         ("a b", {}, "wamp.error.invalid_uri"),
         ("a..b", {}, "wamp.error.invalid_uri"),
         ("wamp.session.count", {}, "wamp.error.invalid_uri"),
-        ("a.b", {"match": "prefix"}, "wamp.error.invalid_argument"),
-        ("a.b", {"match": "wildcard"}, "wamp.error.invalid_argument"),
+        ("a..b", {"match": "prefix"}, "wamp.error.invalid_uri"),
+        ("wamp.", {"match": "prefix"}, "wamp.error.invalid_uri"),
+        ("wamp..count", {"match": "wildcard"}, "wamp.error.invalid_uri"),
+        ("a.b", {"match": "fuzzy"}, "wamp.error.invalid_argument"),
         ("a.b", {"invoke": "roundrobin"}, "wamp.error.invalid_argument"),
     ],
 )

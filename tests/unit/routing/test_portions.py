@@ -19,7 +19,7 @@ def test_the_routes_of_a_session_with_very_many_go_over_several_turns() -> None:
     for number in range(MANY):
         peer.subscribe(f"topic{number}")
     peer.conversation.lost()
-    assert removed(node) == 1000
+    assert removed(node) == 500
     node.clock.advance(0)
     assert removed(node) == MANY
     assert not list(node.ledger.tables.routes_of(node.owner))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
 import pytest
+from twisted.internet import unix
 from twisted.logger import LogLevel, globalLogPublisher
 
 from tests.support.transports import Bench, RecordingTransport
 from tests.unit.transport.test_outbox import KIB, event, messages, subscribers
 from wampha.routing.slow import ON_EVENTS_DROPPED, ON_SLOW, SlowPolicy
+from wampha.transport.outbox import ClientOutbox
 
 MIB = 1024 * KIB
 DROPPING = [SlowPolicy.DROP_NEWEST, SlowPolicy.DROP_OLDEST]
@@ -226,3 +230,42 @@ def test_the_losses_of_many_are_announced_over_several_turns() -> None:
         bench.turn()
         told.append(sum(len(conversation.told) for conversation in bench.router.conversations))
     assert told == [100, 200, 250]
+
+
+# ---- whether a slow client reads on
+
+
+class SocketTransport(unix.Server):
+    """As much of a socket's transport as an outbox looks at."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.dataBuffer = b""
+        self.offset = 0
+        self._tempDataLen = 0
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:  # noqa: N802 - Twisted's name
+        pass
+
+
+def test_a_slow_client_moves_when_its_system_takes_bytes_and_only_then() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(b"x" * 4096)
+        bench = Bench()
+        connection = bench.open_rawsocket().protocol
+        outbox = ClientOutbox(
+            connection=connection,
+            transport=SocketTransport(ours),
+            flusher=bench.delivery.flusher,
+            slow=bench.slow,
+        )
+        assert not outbox.moved()
+        outbox.pauseProducing()
+        assert not outbox.moved()
+        theirs.recv(65536)
+        assert outbox.moved()
+        assert not outbox.moved()

@@ -1,0 +1,213 @@
+"""The features of `docs/features.md`, each with the tests that prove it.
+
+A test counts for one node or across nodes by what its id says: `one-node`, `a-to-a`, `on_one_node` and the like. What
+has no test has a sentence instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+CALLS: Final = "tests/unit/routing/test_call_options.py"
+EVENTS: Final = "tests/unit/routing/test_publish_options.py"
+WIRE: Final = "tests/integration/test_call_and_publish_options.py"
+LIBRARIES: Final = "tests/integration/test_client_libraries.py"
+CLUSTER: Final = "tests/unit/routing/test_cluster.py"
+READING: Final = "tests/unit/messages/test_reading.py"
+
+NEITHER: Final = "nothing of it outlives a publication"
+ENDS: Final = (f"{CLUSTER}::test_calls_to_a_node_that_is_lost_end_once_with_unknown_outcome",)
+NOT_YET: Final = "not there yet, and not announced"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One row: its announced name, the role that announces it, the tests of it on one node and across nodes.
+
+    `after_death`: tests of what is left when the home node of one side dies, or a sentence.
+    """
+
+    name: str
+    role: str
+    tests: tuple[str, ...]
+    after_death: tuple[str, ...] | str
+    announced: bool = True
+    remark: str = field(default="", kw_only=True)
+
+
+def _of(file: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{file}::test_{name}" for name in names)
+
+
+_MISSING: Final = (
+    ("broker", "event_history"),
+    ("broker", "event_retention"),
+    ("broker", "session_meta_api"),
+    ("broker", "sharded_subscription"),
+    ("broker", "subscription_meta_api"),
+    ("broker", "subscription_revocation"),
+    ("dealer", "call_reroute"),
+    ("dealer", "registration_meta_api"),
+    ("dealer", "registration_revocation"),
+    ("dealer", "session_meta_api"),
+    ("dealer", "sharded_registration"),
+    ("dealer", "shared_registration"),
+    ("dealer", "testament_meta_api"),
+)
+
+FEATURES: Final[tuple[Feature, ...]] = (
+    Feature(
+        "subscriber_blackwhite_listing",
+        "broker",
+        (
+            *_of(EVENTS, "an_event_reaches_whom_every_list_admits", "lists_of_roles_are_respected"),
+            *_of(WIRE, "black_and_white_lists"),
+        ),
+        NEITHER,
+        remark="lists are bounded by `limits.publish_receivers_max`",
+    ),
+    Feature(
+        "publisher_exclusion",
+        "broker",
+        (*_of(LIBRARIES, "library_on_one_node", "library_across_nodes"),),
+        NEITHER,
+    ),
+    Feature(
+        "publisher_identification",
+        "broker",
+        (
+            *_of(EVENTS, "a_publisher_is_known_if_it_asks_for_it"),
+            *_of(EVENTS, "a_permission_may_disclose_every_publisher_and_say_how_far_it_is_trusted"),
+            *_of(WIRE, "publisher_identification_and_patterns"),
+        ),
+        NEITHER,
+        remark="on request, or by `disclose.publisher` of a permission",
+    ),
+    Feature(
+        "publication_trustlevels",
+        "broker",
+        _of(EVENTS, "a_permission_may_disclose_every_publisher_and_say_how_far_it_is_trusted"),
+        NEITHER,
+        remark="where a permission states a `trustlevel`",
+    ),
+    Feature(
+        "pattern_based_subscription",
+        "broker",
+        (
+            *_of(EVENTS, "each_matching_subscription_gets_the_event_and_patterns_the_topic"),
+            *_of(EVENTS, "one_session_gets_the_event_once_for_each_of_its_subscriptions"),
+            *_of(WIRE, "publisher_identification_and_patterns"),
+        ),
+        "subscriptions end with their sessions; clients subscribe anew on another node",
+    ),
+    Feature(
+        "payload_passthru_mode",
+        "broker",
+        (
+            *_of(EVENTS, "passthru_attributes_go_to_subscribers_as_they_are"),
+            *_of(WIRE, "passthru_payloads_go_both_ways"),
+        ),
+        NEITHER,
+    ),
+    Feature(
+        "payload_passthru_mode",
+        "dealer",
+        (
+            *_of(CALLS, "passthru_attributes_go_both_ways_as_they_are", "passthru_to_a_callee_without_it_is_refused"),
+            *_of(WIRE, "passthru_payloads_go_both_ways"),
+        ),
+        ENDS,
+    ),
+    Feature(
+        "payload_transparency",
+        "broker",
+        _of(WIRE, "payloads_of_autobahn_s_older_form_go_both_ways"),
+        NEITHER,
+        remark="Autobahn's older form (`enc_*`)",
+    ),
+    Feature(
+        "payload_transparency",
+        "dealer",
+        _of(WIRE, "payloads_of_autobahn_s_older_form_go_both_ways"),
+        ENDS,
+        remark="likewise",
+    ),
+    Feature(
+        "progressive_call_results",
+        "dealer",
+        (
+            *_of(
+                CALLS, "results_on_the_way_come_in_order_and_before_the_last", "an_error_may_follow_results_on_the_way"
+            ),
+            *_of(CALLS, "a_callee_without_the_feature_or_canceling_is_not_asked_for_progress"),
+            *_of(WIRE, "progressive_results"),
+            *_of(LIBRARIES, "options_on_one_node", "options_across_nodes"),
+        ),
+        ENDS,
+    ),
+    Feature(
+        "progressive_call_invocations",
+        "dealer",
+        (
+            *_of(CALLS, "parts_of_a_call_go_to_one_invocation_in_order", "parts_and_results_flow_both_ways_at_once"),
+            *_of(CALLS, "parts_that_come_after_the_end_are_ignored"),
+            *_of(WIRE, "progressive_invocations"),
+        ),
+        ENDS,
+    ),
+    Feature(
+        "call_timeout",
+        "dealer",
+        (
+            *_of(CALLS, "a_call_ends_when_its_milliseconds_are_over"),
+            *_of(CALLS, "each_progressive_result_gives_the_call_its_whole_time_again"),
+            *_of(WIRE, "a_timeout_is_counted_in_milliseconds_and_interrupts_the_callee"),
+            *_of(LIBRARIES, "options_on_one_node", "options_across_nodes"),
+        ),
+        (
+            *_of(CALLS, "the_caller_s_home_keeps_the_time_though_the_callee_s_node_hangs"),
+            *_of(WIRE, "a_timeout_is_kept_while_the_node_of_the_callee_stands_still"),
+        ),
+    ),
+    Feature(
+        "call_canceling",
+        "dealer",
+        (
+            *_of(CALLS, "cancel_ends_the_call_at_once_and_what_the_callee_says_is_dropped"),
+            *_of(CALLS, "kill_leaves_the_answer_to_the_callee", "a_callee_that_did_not_announce_it_gets_no_interrupt"),
+            *_of(WIRE, "cancel"),
+            *_of(LIBRARIES, "options_on_one_node", "options_across_nodes"),
+        ),
+        _of(CALLS, "the_callee_learns_that_the_caller_s_node_is_lost"),
+    ),
+    Feature(
+        "caller_identification",
+        "dealer",
+        (
+            *_of(CALLS, "a_caller_is_known_if_it_asks_for_it", "a_callee_may_ask_to_know_every_caller"),
+            *_of(CALLS, "a_permission_may_disclose_every_caller_and_say_how_far_it_is_trusted"),
+            *_of(WIRE, "caller_identification"),
+        ),
+        ENDS,
+        remark="on request of either side, or by `disclose.caller` of a permission",
+    ),
+    Feature(
+        "call_trustlevels",
+        "dealer",
+        _of(CALLS, "a_permission_may_disclose_every_caller_and_say_how_far_it_is_trusted"),
+        ENDS,
+        remark="where a permission states a `trustlevel`",
+    ),
+    Feature(
+        "pattern_based_registration",
+        "dealer",
+        (
+            *_of(CALLS, "a_call_goes_to_the_most_specific_registration_and_is_told_its_procedure"),
+            *_of(CALLS, "a_pattern_gives_way_while_something_more_specific_is_registered"),
+            *_of(WIRE, "pattern_based_registration"),
+        ),
+        _of(CLUSTER, "the_procedures_of_a_dead_node_are_free_again"),
+    ),
+    *(Feature(name, role, (), NOT_YET, announced=False) for role, name in _MISSING),
+)

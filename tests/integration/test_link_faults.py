@@ -1,0 +1,103 @@
+"""A node that stands still: who feeds it waits, nobody else does, and nothing is lost unless it is announced (P5, P10).
+
+Reliability matrix, rows 5, 8, 9 and 19.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.support.nodes import Cluster, NodeProcess, eventually
+from tests.support.wampclient import EVENT, GOODBYE, PUBLISH, Session
+
+MIB: Final = 1024 * 1024
+FLOOD: Final = 1500
+PAYLOAD: Final = "x" * 32_768  # in all 48 MiB: more than the sockets' buffers and the link's mark take
+
+
+def started(fresh_cluster: Callable[[], Cluster], **limits: int) -> tuple[NodeProcess, NodeProcess, NodeProcess]:
+    """A cluster with these limits: the leader, and two others."""
+    cluster = fresh_cluster()
+    for node in cluster:
+        node.settings["limits"] = limits
+    leader = cluster.start().leader()
+    return (leader, *(node for node in cluster if node is not leader))  # type: ignore[return-value]
+
+
+@contextmanager
+def flooding(publisher: Session, topic: str) -> Any:
+    """A thread that publishes as fast as it may."""
+
+    def publish() -> None:
+        for number in range(FLOOD):
+            publisher.connection.send([PUBLISH, 1 + number, {}, topic, [number, PAYLOAD]])
+
+    thread = threading.Thread(target=publish)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        thread.join(30)
+
+
+def resident_bytes(node: NodeProcess) -> int:
+    pages = int(Path(f"/proc/{node.pid}/statm").read_text().split()[1])
+    return pages * 4096
+
+
+@pytest.mark.parametrize("pause_s", [1.5, 3.5], ids=["the link stays", "the link is cut and resumes"])
+def test_who_feeds_a_node_that_stands_still_waits_and_all_events_arrive_in_order(
+    fresh_cluster: Callable[[], Cluster], pause_s: float
+) -> None:
+    here, there, other = started(fresh_cluster, link_queue_bytes_max=18 * MIB)
+    with (
+        here.session("rawsocket", "msgpack") as feeder,
+        there.session("rawsocket", "msgpack") as subscriber,
+        here.session() as publisher,
+        other.session() as bystander,
+    ):
+        subscriber.subscribe("test.hot")
+        bystander.subscribe("test.cool")
+        before = resident_bytes(here)
+        there.pause()
+        try:
+            with flooding(feeder, "test.hot") as thread:
+                began = time.monotonic()
+                eventually(lambda: here.status()["counters"].get("clients_paused"), 1.4, "the feeder is paused")
+                count = 0
+                while time.monotonic() < began + pause_s:
+                    publisher.publish("test.cool", [count], acknowledge=True)
+                    assert bystander.next(EVENT, timeout_s=1.0)[4] == [count]
+                    count += 1
+                assert thread.is_alive(), "the feeder was not made to wait"
+                assert resident_bytes(here) - before < 64 * MIB
+                assert count > 10
+                there.resume()
+                heard = [subscriber.next(EVENT)[4][0] for _ in range(FLOOD)]
+        finally:
+            there.resume()
+        assert heard == list(range(FLOOD))
+    assert not here.status()["counters"].get("link_gaps")
+
+
+def test_who_feeds_a_node_goes_on_when_it_is_declared_dead(fresh_cluster: Callable[[], Cluster]) -> None:
+    here, there, _ = started(fresh_cluster, link_queue_bytes_max=18 * MIB)
+    with here.session("rawsocket", "msgpack") as feeder, there.session("rawsocket", "msgpack") as subscriber:
+        subscriber.subscribe("test.hot")
+        there.pause()
+        try:
+            with flooding(feeder, "test.hot") as thread:
+                eventually(lambda: here.status()["counters"].get("clients_paused"), 1.4, "the feeder is paused")
+                thread.join(12)
+                assert not thread.is_alive()
+        finally:
+            there.resume()
+        feeder.synchronize()
+        assert subscriber.next(GOODBYE)[2] == "wamp.close.system_shutdown"

@@ -156,6 +156,7 @@ class Links:
 
     def start(self) -> None:
         """Dial those voters that this node has to dial, from now on."""
+        self._streams.become(self._identity()[1])
         self._ticker = self._clock.call_later(TICK_S, self._tick)
         for voter in sorted(self._membership.voters):
             self._keep(voter)
@@ -229,9 +230,9 @@ class Links:
         return True
 
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
-        """Queue a message for that incarnation; False if there is no way to it, or the message cannot be sent.
+        """Queue a message for that incarnation; False if it is dead or given up, or the message cannot be sent.
 
-        While its data link is down the message waits, for as long as the link may be resumed.
+        While its data link is down, or not up yet, the message waits, for as long as a link may be resumed.
         """
         return self._streams.forward(owner, relayed)
 

@@ -1,7 +1,10 @@
 """All streams of one node: who gets what, what is behind, what is given up, and who hears of it.
 
 A stream outlives its connections, by at most `_RESUME_TICKS_MAX`: then it is given up, and calls over it end. It dies
-with either incarnation (protocol rule 29).
+with either incarnation (protocol rule 29). Who was never linked gets one with the first message, and the same time.
+
+Of a stream that was given up, or whose peer is dead, the numbers stay: the peer may come back and would say again what
+was received. Who is forgotten for good knows it by our next `Resume`, and says nothing twice either.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from wampha.routing.ports import Clock
 from wampha.state.commands import Owner
 
 _RESUME_TICKS_MAX: Final = 6  # of `TICK_S`: 3 s, design section 6
+GONE_MAX: Final = 200  # streams without link or frames that are kept; so many dead incarnations the ledger remembers
 
 
 @dataclass(frozen=True)
@@ -53,12 +57,18 @@ class _Entry:
     stream: Stream
     link: Connection | None = None
     age_ticks = 0  # since it flowed
-    doomed = False  # the peer's incarnation is dead, though it still talks
+    doomed = False  # the peer's incarnation is dead, though it may still talk
+    replaced = False  # another incarnation of its name was linked since
     flowed = False
+
+    @property
+    def over(self) -> bool:
+        """Nobody waits for its link to come back."""
+        return self.doomed or self.replaced
 
 
 class Streams:
-    """Streams by the peer's incarnation; of each name the one that was linked last."""
+    """Streams by the peer's incarnation."""
 
     _log = Logger()
 
@@ -95,20 +105,23 @@ class Streams:
         self._mark_bytes: Final = limits.link_queue_bytes_max // 4
         self._streams: Final[dict[Owner, Stream]] = {}
         self._entries: Final[dict[Owner, _Entry]] = {}  # the same keys
+        self._gone: Final[dict[Owner, None]] = {}  # those without a link that keep no frame, oldest first
         self._unflushed: Final[dict[Owner, None]] = {}
         self._behind: Final[dict[Owner, None]] = {}  # more than the mark waits for them
 
     # ---- sending
 
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
-        """Queue a message for that incarnation; False if there is no way to it, or the message cannot be sent."""
+        """Queue a message for that incarnation; False if it is dead or given up, or the message cannot be sent."""
         stream = self._streams.get(owner)
+        if stream is None:
+            stream = self._entry(owner).stream
         try:
-            kept = stream is not None and stream.append(relayed)
+            kept = stream.append(relayed)
         except FrameError as error:
             kept = False
             self._log.warn("{error}", error=error)
-        if not kept or stream is None or (stream.waiting > self._mark_bytes and not self._bear(owner, stream)):
+        if not kept or (stream.waiting > self._mark_bytes and not self._bear(owner, stream)):
             self._counters.add("forwards_unsendable")
             return False
         if owner not in self._unflushed:
@@ -161,17 +174,10 @@ class Streams:
     def attach(self, peer: Owner, incarnation: int, link: Connection) -> DataCarrier:
         """`link` to `peer` is proven, for our `incarnation`: what it shall carry."""
         self.become(incarnation)
-        entry = self._entries.get(peer)
-        if entry is None:
-            stream = Stream(
-                peer=peer,
-                draw_name=self._draw_name,
-                frame_bytes_max=self._limits.link_frame_bytes_max,
-                ring_bytes_max=self._limits.link_ring_bytes_max,
-            )
-            self._streams[peer] = stream
-            entry = self._entries[peer] = _Entry(stream)
+        entry = self._entry(peer)
         entry.link = link
+        entry.replaced = False
+        self._gone.pop(peer, None)
         return DataCarrier(
             stream=entry.stream,
             incarnation=incarnation,
@@ -181,6 +187,19 @@ class Streams:
             on_resumed=lambda ours, theirs: self._resumed(entry, ours, theirs),
             on_missing=lambda loss: self._tell_theirs(entry, loss),
         )
+
+    def _entry(self, owner: Owner) -> _Entry:
+        entry = self._entries.get(owner)
+        if entry is None:
+            stream = Stream(
+                peer=owner,
+                draw_name=self._draw_name,
+                frame_bytes_max=self._limits.link_frame_bytes_max,
+                ring_bytes_max=self._limits.link_ring_bytes_max,
+            )
+            self._streams[owner] = stream
+            entry = self._entries[owner] = _Entry(stream)
+        return entry
 
     def _resumed(self, entry: _Entry, ours: Loss | None, theirs: Loss | None) -> None:
         if entry.flowed and ours is None and theirs is None:
@@ -201,8 +220,10 @@ class Streams:
             return
         entry.link = None
         entry.stream.disconnected()
-        if entry.doomed:
+        if entry.over:
             self._bury(entry)
+        elif entry.stream.state is State.BROKEN:
+            self._park(entry)
 
     # ---- the end of streams
 
@@ -225,6 +246,8 @@ class Streams:
         self.look_relieved()
         if self._entries.get(entry.stream.peer) is entry:
             self._tell_ours(entry, loss, sentence)
+            if entry.link is None:
+                self._park(entry)
 
     def _tell_ours(self, entry: _Entry, loss: Loss, sentence: str) -> None:
         peer = entry.stream.peer
@@ -248,24 +271,36 @@ class Streams:
 
     def supersede(self, peer: Owner) -> None:
         """`peer` is proven: other incarnations of its name are dead."""
-        for owner in tuple(self._entries):
-            if owner.name == peer.name and owner != peer:
-                self._drop(owner)
+        for owner, entry in tuple(self._entries.items()):
+            if owner.name == peer.name and owner != peer and not entry.over:
+                entry.replaced = True
+                self._bury(entry)
                 self._on_owner_lost(owner)
 
     def dead(self, owner: Owner) -> None:
         """The ledger says that this incarnation is dead; who waits for it is told by the ledger."""
-        entry = self._entries.get(owner)
-        if entry is None:
+        if owner.name == self._name:
             return
+        entry = self._entry(owner)
         entry.doomed = True
         if entry.link is None:
             self._bury(entry)
 
     def _bury(self, entry: _Entry) -> None:
-        """Keep no frame, but what was received: the dead may not know of it yet, and come back to say it again (P4)."""
         entry.stream.give_up()
         self.look_relieved()
+        self._park(entry)
+
+    def _park(self, entry: _Entry) -> None:
+        """Keep its numbers, and those of `GONE_MAX` in all; nothing is lost in silence with the oldest (P5)."""
+        self._gone.pop(entry.stream.peer, None)
+        self._gone[entry.stream.peer] = None
+        if len(self._gone) > GONE_MAX:
+            owner = next(iter(self._gone))
+            oldest = self._entries[owner]
+            self._drop(owner)
+            if oldest.stream.dropped and not oldest.over:
+                self._tell_ours(oldest, Loss(oldest.stream.dropped), "the link did not come back")
 
     def become(self, incarnation: int) -> None:
         """This node's incarnation: streams of another one are dropped, which is told in a later turn."""
@@ -278,6 +313,7 @@ class Streams:
 
     def _drop(self, owner: Owner) -> None:
         del self._entries[owner], self._streams[owner]
+        self._gone.pop(owner, None)
         self._unflushed.pop(owner, None)
         self.look_relieved()
 

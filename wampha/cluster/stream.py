@@ -203,6 +203,7 @@ class Stream:
         else:  # the peer goes by what we announced
             self._acked = max(self._acked, self._announced - 1)
         if forgot:
+            self._skip_to(self._handed)  # it may have had them before it forgot: never twice (P4)
             return Loss(None)
         return Loss(lost) if lost else None
 

@@ -211,7 +211,7 @@ class Streams:
         entry.link = None
         entry.stream.disconnected()
         if entry.doomed:
-            self._drop(peer)
+            self._bury(entry)
 
     # ---- the end of streams
 
@@ -269,7 +269,12 @@ class Streams:
             return
         entry.doomed = True
         if entry.link is None:
-            self._drop(owner)
+            self._bury(entry)
+
+    def _bury(self, entry: _Entry) -> None:
+        """Keep no frame, but what was received: the dead may not know of it yet, and come back to say it again (P4)."""
+        entry.stream.give_up()
+        self.look_relieved()
 
     def become(self, incarnation: int) -> None:
         """This node's incarnation: streams of another one are dropped, which is told in a later turn."""

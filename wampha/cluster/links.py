@@ -85,9 +85,9 @@ class Links:
         incarnation; `on_chunk(link)` begins each group of them, `on_chunk_end()` ends it. In between, who finds that
         this is enough for one turn calls `link.stop_flow()`, and `link.resume()` in a later turn: the others wait
         till then. `on_gap(gap)`: frames between two living nodes are lost. `on_owner_lost(owner)`, behind it: what
-        was on its way to or from that incarnation will not come. `on_behind(owner)` is told from inside each `forward` for a peer for which a quarter of `link_queue_bytes_max`
-        waits; `on_relieved(owner)` when it does no longer. None of the others is called from inside `send_control` or
-        `forward`. An empty `secret` proves nothing: loopback only.
+        was on its way to or from that incarnation will not come. `on_behind(owner)` is told from inside each `forward`
+        for a peer for which a quarter of `link_queue_bytes_max` waits; `on_relieved(owner)` when it does no longer.
+        None of the others is called from inside `send_control` or `forward`. An empty `secret` proves nothing: loopback only.
         """
         self._clock: Final = ReactorClock(reactor)
         self._membership: Final = Membership(

@@ -20,6 +20,7 @@ from wampha.limits import Limits
 from wampha.messages.relayed import Relayed
 from wampha.routing.ports import Clock
 from wampha.state.commands import Owner
+from wampha.state.tables import DEAD_MAX
 
 _RESUME_TICKS_MAX: Final = 6  # of `TICK_S`: 3 s, design section 6
 
@@ -95,6 +96,7 @@ class Streams:
         self._mark_bytes: Final = limits.link_queue_bytes_max // 4
         self._streams: Final[dict[Owner, Stream]] = {}
         self._entries: Final[dict[Owner, _Entry]] = {}  # the same keys
+        self._dead: Final[dict[Owner, None]] = {}  # the last that were declared so, oldest first
         self._unflushed: Final[dict[Owner, None]] = {}
         self._behind: Final[dict[Owner, None]] = {}  # more than the mark waits for them
 
@@ -176,11 +178,15 @@ class Streams:
             stream=entry.stream,
             incarnation=incarnation,
             counters=self._counters,
-            on_data=self._on_data,
+            on_data=self._refuse if peer in self._dead else self._on_data,
             on_chunk_end=self._on_chunk_end,
             on_resumed=lambda ours, theirs: self._resumed(entry, ours, theirs),
             on_missing=lambda loss: self._tell_theirs(entry, loss),
         )
+
+    def _refuse(self, peer: Owner, relayed: Relayed) -> None:
+        """What came from it was forgotten with it: now it could come a second time (P4)."""
+        self._counters.add("forwards_from_dead")
 
     def _resumed(self, entry: _Entry, ours: Loss | None, theirs: Loss | None) -> None:
         if entry.flowed and ours is None and theirs is None:
@@ -255,6 +261,9 @@ class Streams:
 
     def dead(self, owner: Owner) -> None:
         """The ledger says that this incarnation is dead; who waits for it is told by the ledger."""
+        self._dead[owner] = None
+        if len(self._dead) > DEAD_MAX:
+            del self._dead[next(iter(self._dead))]
         entry = self._entries.get(owner)
         if entry is None:
             return

@@ -382,6 +382,22 @@ def test_a_dead_incarnation_that_still_talks_is_forgotten_when_its_link_ends(net
     assert one.of_kind("gap", "lost") == []
 
 
+def test_p4_a_dead_incarnation_that_comes_back_is_not_heard_again(network, clock):
+    one, two = _pair(network)
+    near, _ = network.pipes[1]
+    one.links.forward(two.owner, forward(1))
+    clock.advance(0)
+    near.abortConnection()  # before the acknowledgement
+    settle(clock)
+    two.links.owner_dead(one.owner)
+    settle(clock, 2)
+    one.links.forward(two.owner, forward(2))
+    settle(clock)
+    assert one.links.connected() == ["n2"]
+    assert [told[2].publication for told in two.of_kind("data")] == [1]
+    assert two.counters["forwards_from_dead"] > 0
+
+
 def test_a_member_that_never_says_what_it_resumes_is_cut_off(network, clock, logged):
     one = Peer(network, "n1").start()
     Puppet(member()).connect(network)

@@ -20,7 +20,6 @@ from wampha.limits import Limits
 from wampha.messages.relayed import Relayed
 from wampha.routing.ports import Clock
 from wampha.state.commands import Owner
-from wampha.state.tables import DEAD_MAX
 
 _RESUME_TICKS_MAX: Final = 6  # of `TICK_S`: 3 s, design section 6
 
@@ -45,6 +44,12 @@ class Connection(Protocol):
 
     def break_off(self, sentence: str) -> None:
         """Close at once because of what the peer did."""
+
+    def stop_flow(self) -> None:
+        """Hand over no more messages than the one in hand, and read no more."""
+
+    def resume(self) -> None:
+        """Go on."""
 
 
 @dataclass
@@ -71,6 +76,7 @@ class Streams:
         counters: Counters,
         clock: Clock,
         draw_name: Callable[[], int],
+        on_chunk: Callable[[Connection], None],
         on_data: Callable[[Owner, Relayed], None],
         on_chunk_end: Callable[[], None],
         on_owner_lost: Callable[[Owner], None],
@@ -85,6 +91,7 @@ class Streams:
         self._counters: Final = counters
         self._clock: Final = clock
         self._draw_name: Final = draw_name
+        self._on_chunk: Final = on_chunk
         self._on_data: Final = on_data
         self._on_chunk_end: Final = on_chunk_end
         self._on_owner_lost: Final = on_owner_lost
@@ -96,7 +103,6 @@ class Streams:
         self._mark_bytes: Final = limits.link_queue_bytes_max // 4
         self._streams: Final[dict[Owner, Stream]] = {}
         self._entries: Final[dict[Owner, _Entry]] = {}  # the same keys
-        self._dead: Final[dict[Owner, None]] = {}  # the last that were declared so, oldest first
         self._unflushed: Final[dict[Owner, None]] = {}
         self._behind: Final[dict[Owner, None]] = {}  # more than the mark waits for them
 
@@ -178,15 +184,12 @@ class Streams:
             stream=entry.stream,
             incarnation=incarnation,
             counters=self._counters,
-            on_data=self._refuse if peer in self._dead else self._on_data,
+            on_chunk=lambda: self._on_chunk(link),
+            on_data=self._on_data,
             on_chunk_end=self._on_chunk_end,
             on_resumed=lambda ours, theirs: self._resumed(entry, ours, theirs),
             on_missing=lambda loss: self._tell_theirs(entry, loss),
         )
-
-    def _refuse(self, peer: Owner, relayed: Relayed) -> None:
-        """What came from it was forgotten with it: now it could come a second time (P4)."""
-        self._counters.add("forwards_from_dead")
 
     def _resumed(self, entry: _Entry, ours: Loss | None, theirs: Loss | None) -> None:
         if entry.flowed and ours is None and theirs is None:
@@ -261,9 +264,6 @@ class Streams:
 
     def dead(self, owner: Owner) -> None:
         """The ledger says that this incarnation is dead; who waits for it is told by the ledger."""
-        self._dead[owner] = None
-        if len(self._dead) > DEAD_MAX:
-            del self._dead[next(iter(self._dead))]
         entry = self._entries.get(owner)
         if entry is None:
             return

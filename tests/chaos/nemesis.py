@@ -14,7 +14,10 @@ from tests.chaos.nodes import HostCluster, HostNode
 from tests.checkers.history import Fault, Gap, History
 
 _SECOND_S: Final = 1.0  # the stamps of a log tell no more
-_LINK_LINE: Final = re.compile(r"^(\S+) \[\S+\] data link to ([\w.-]+) .*?is (up|down)$", re.MULTILINE)
+_LINK_LINE: Final = re.compile(
+    r"^(\S+) \[\S+\] (?:data link to ([\w.-]+) .*?is (up|down)|.* frames?\S* .*?(to|from) ([\w.-]+) are lost: .*)$",
+    re.MULTILINE,
+)
 
 
 class Nemesis:
@@ -111,17 +114,31 @@ class Nemesis:
     # ---- what the nodes announced
 
     def record_gaps(self) -> None:
-        """Write down when data links were lost, by the nodes' logs, a second wider on each side than they say."""
-        for node in self.cluster:
-            down: dict[str, float] = {}
-            for stamp, peer, state in _LINK_LINE.findall(node.log()):
-                at = _monotonic(stamp)
-                if state == "down":
-                    down.setdefault(peer, at - _SECOND_S)
-                elif peer in down:
-                    self.history.add(Gap(node.name, peer, down.pop(peer), at + _SECOND_S))
-            for peer, begin in down.items():
-                self.history.add(Gap(node.name, peer, begin, math.inf))
+        """Write down the gaps that nodes announced, each from the loss of the link until it was up again.
+
+        Their logs tell seconds, so a gap is a second wider on each side.
+        """
+        told = {node.name: _told_of_links(node) for node in self.cluster}
+        for name, lines in told.items():
+            for at, peer, what in lines:
+                if what not in ("to", "from"):
+                    continue
+                source, target = (name, peer) if what == "to" else (peer, name)
+                downs = [_last(told[one], two, "down", at) for one, two in ((name, peer), (peer, name)) if one in told]
+                ups = [later for later, other, state in lines if (other, state) == (peer, "up") and later >= at]
+                self.history.add(Gap(source, target, min([at, *downs]) - _SECOND_S, min(ups, default=at) + _SECOND_S))
+
+
+def _told_of_links(node: HostNode) -> list[tuple[float, str, str]]:
+    """What a log says of data links: when, peer, and `up`, `down`, or that frames `to` or `from` it are lost."""
+    return [
+        (_monotonic(stamp), peer or other, state or way)
+        for stamp, peer, state, way, other in _LINK_LINE.findall(node.log())
+    ]
+
+
+def _last(lines: list[tuple[float, str, str]], peer: str, state: str, before: float) -> float:
+    return max((at for at, other, what in lines if (other, what) == (peer, state) and at <= before), default=before)
 
 
 def _monotonic(stamp: str) -> float:

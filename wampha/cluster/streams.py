@@ -203,6 +203,7 @@ class Streams:
         entry.stream.disconnected()
         if entry.doomed:
             self._drop(peer)
+            self._on_owner_lost(peer)  # its calls that came behind its death
 
     # ---- the end of streams
 

@@ -75,6 +75,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "forwards_sent": "frames queued for other nodes",
     "forwards_received": "frames received from data links",
     "forwards_misaddressed": "frames dropped because they were addressed to another incarnation",
+    "forwards_of_the_dead": "frames dropped because the incarnation that sent them is dead",
     "forwards_unsendable": "frames dropped: too large, or no way to their node was there",
 }
 

@@ -166,6 +166,9 @@ ROWS: Final = (
     Row(
         40,
         "callee's node killed in the middle of calls",
-        (f"{_FAULTS}::test_nodes_are_killed_or_leave", f"{_NODES}::test_calls_to_a_killed_node_end_once_within_3_s"),
+        (
+            f"{_FAULTS}::test_nodes_are_killed_or_leave",
+            f"{_NODES}::test_calls_to_a_killed_node_end_once_when_the_link_is_given_up",
+        ),
     ),
 )

@@ -107,20 +107,30 @@ def check_uninvited(history: History) -> Iterator[Violation]:
 def check_received(history: History, excuses: Excuses) -> Iterator[Violation]:
     """P2 and P5: whoever was SUBSCRIBED before a PUBLISH was sent gets it, unless a fault or a gap excuses that."""
     got = {(event.publisher, event.number, event.session, event.subscription) for event in history.events}
+    for publish, handled, interest in due(history, excuses):
+        key = (publish.session, publish.number, interest.session, interest.id)
+        if key not in got and not _excused(publish, handled, interest, excuses):
+            yield Violation(publish.invoke, "P2/P5", _lost(publish, interest))
+
+
+def power(history: History, excuses: Excuses) -> float:
+    """The share of all deliveries that were due whose loss would have been noticed: what a pass is worth."""
+    verdicts = [_excused(*each, excuses) for each in due(history, excuses)]
+    return verdicts.count(False) / max(1, len(verdicts))
+
+
+def due(history: History, excuses: Excuses) -> Iterator[tuple[Operation, float, Interest]]:
+    """Each publication with each interest that had begun before it and had not ended when it was handled."""
     by_topic: dict[str, list[Interest]] = {}
     everything = interests(history)
     for publish, handled in _handled(history):
         if publish.uri not in by_topic:
             by_topic[publish.uri] = [each for each in everything if matches(each.match, each.topic, publish.uri)]
         for interest in by_topic[publish.uri]:
-            if (
-                interest.begin <= publish.invoke
-                and interest.end > handled
-                and not (publish.excludes_me and interest.session == publish.session)
-                and (publish.session, publish.number, interest.session, interest.id) not in got
-                and not _excused(publish, handled, interest, excuses)
-            ):
-                yield Violation(publish.invoke, "P2/P5", _lost(publish, interest))
+            excluded = publish.excludes_me and interest.session == publish.session
+            end = min(interest.end, excuses.end(interest.session))
+            if interest.begin <= publish.invoke and end > handled and not excluded:
+                yield publish, handled, interest
 
 
 def _handled(history: History) -> Iterator[tuple[Operation, float]]:
@@ -140,9 +150,13 @@ def _handled(history: History) -> Iterator[tuple[Operation, float]]:
 def _excused(publish: Operation, handled: float, interest: Interest, excuses: Excuses) -> bool:
     end = min(interest.end, excuses.end(interest.session))
     concerned = (publish.node, interest.node, interest.client)
-    if end <= excuses.settled(publish.invoke, excuses.touching(*concerned), handled - publish.invoke + 1.0):
+    limit = excuses.settled(publish.invoke, excuses.touching(*concerned), handled - publish.invoke + 1.0)
+    if end <= limit:
         return True
-    return publish.node != interest.node and excuses.gap(publish.node, interest.node, publish.invoke, handled)
+    if publish.node == interest.node:
+        return False
+    gap = excuses.gap(publish.node, interest.node, publish.invoke, handled)
+    return gap or excuses.node_died(publish.node, publish.invoke, limit)
 
 
 def _told(event: Event) -> str:

@@ -10,6 +10,7 @@ from tests.checkers.history import ENDED, LEFT, VANISHED, Ending, Fault, History
 
 RECOVERY_S = 6.0  # from the end of a fault until all is well: D, or an election and a founding's first steps
 NOTICE_S = 4.0  # until a lost link is noticed at the latest: silence of 2.5 s, and a stopped process in between
+DEATH_S = 4.5  # silence for which a node may be declared dead: D, by a clock that is fast
 BLAME_S = 15.0  # how long after its end a fault may still cost a session: founding takes its time
 
 
@@ -50,14 +51,25 @@ class Excuses:
         """Whether anything was wrong in that time."""
         return any(fault.begin <= end and fault.end >= begin for fault in self.faults)
 
+    def node_died(self, node: str, begin: float, end: float) -> bool:
+        """Whether the cluster may have given the node up in that time, and with it what it had not sent yet.
+
+        The node's sessions show it, those that were open; so does a fault of the node that lasts long enough.
+        """
+        shown = any(
+            ending.node == node and begin <= ending.time <= end and self.involuntary(ending.session)
+            for ending in self.endings.values()
+        )
+        faults = (fault for fault in self.touching(node) if fault.begin <= end and fault.end >= begin)
+        return shown or any(fault.end - fault.begin >= DEATH_S for fault in faults)
+
     # ---- gaps
 
     def gap(self, source: str, target: str, begin: float, end: float) -> bool:
-        """Whether the link between two nodes was lost around that time, by the word of either."""
+        """Whether either node has announced that what the one sent the other around that time was lost."""
         if not self._gaps_excuse:
             return False
-        both = self._gaps[source, target] + self._gaps[target, source]
-        return any(lost - NOTICE_S <= end and back >= begin for lost, back in both)
+        return any(lost - NOTICE_S <= end and back >= begin for lost, back in self._gaps[source, target])
 
     # ---- sessions
 

@@ -124,7 +124,7 @@ class Fault:
 
 @dataclass(slots=True)
 class Gap:
-    """`source` lost its data link to `target`, or found that messages were lost on it, at `begin`; back at `end`."""
+    """A node announced that messages from `source` to `target` are lost: the link was down from `begin` to `end`."""
 
     source: str
     target: str

@@ -4,7 +4,7 @@ row 4   test_a_stopped_process_*          row 19  test_a_half_open_link_is_notic
 row 6   test_a_minority_*                 row 24  test_after_the_death_of_all_a_quorum_forms_within_5_s
 row 7   test_a_one_way_cut_*              row 25  test_a_node_may_*, test_an_observer_*
 row 8   test_a_bridge_*                   row 27  test_a_frozen_machine_*
-row 9   test_a_flapping_link_*            row 40  test_calls_to_a_killed_node_end_once_within_3_s
+row 9   test_a_flapping_link_*            row 40  test_calls_to_a_killed_node_end_once_when_the_link_is_given_up
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.simulation.nodes.world import World
 
 CONVERGED_S = 5.0
 NOTICED_S = 3.0
+RESUME_S = 3.0  # a link that comes back within this goes on, and so do the calls over it
 
 
 class Scene:
@@ -184,8 +185,7 @@ def test_a_half_open_link_is_noticed_within_3_s(world: World) -> None:
     scene = Scene(world)
     one, two = world.voters[:2]
     scene.cut(NOTICED_S, (one, two), (two, one))
-    lost = {(gap.source, gap.target) for gap in world.history.gaps if gap.begin > scene.began}
-    assert {(one, two), (two, one)} <= lost
+    assert {(one, two), (two, one)} == set(world.watch.down)
     world.run(8.0)
     scene.check()
 
@@ -244,7 +244,7 @@ def test_an_observer_joins_and_leaves_a_cluster_under_load(world: World) -> None
 
 
 @pytest.mark.parametrize("how", ["killed", "left", "without power"])
-def test_calls_to_a_killed_node_end_once_within_3_s(world: World, how: str) -> None:
+def test_calls_to_a_killed_node_end_once_when_the_link_is_given_up(world: World, how: str) -> None:
     world.start_all()
     world.until_serving()
     callee = world.client("callee", node=world.followers[0], reconnects=False)
@@ -262,6 +262,7 @@ def test_calls_to_a_killed_node_end_once_within_3_s(world: World, how: str) -> N
         world.hosts[callee.nodes[0]].stop()
     else:
         world.kill(callee.nodes[0], power=how == "without power")
-    assert world.run(NOTICED_S, lambda: all(call.returned is not None for call in calls))
+    bound = NOTICED_S + RESUME_S if how == "without power" else RESUME_S
+    assert world.run(bound, lambda: all(call.returned is not None for call in calls))
     world.run(5.0)  # in which nothing more comes
     assert {(call.error, call.answers) for call in calls} == {("wamp.error.canceled", 1)}

@@ -45,6 +45,12 @@ class Connection(Protocol):
     def break_off(self, sentence: str) -> None:
         """Close at once because of what the peer did."""
 
+    def stop_flow(self) -> None:
+        """Hand over no more messages than the one in hand, and read no more."""
+
+    def resume(self) -> None:
+        """Go on."""
+
 
 @dataclass
 class _Entry:
@@ -70,6 +76,7 @@ class Streams:
         counters: Counters,
         clock: Clock,
         draw_name: Callable[[], int],
+        on_chunk: Callable[[Connection], None],
         on_data: Callable[[Owner, Relayed], None],
         on_chunk_end: Callable[[], None],
         on_owner_lost: Callable[[Owner], None],
@@ -84,6 +91,7 @@ class Streams:
         self._counters: Final = counters
         self._clock: Final = clock
         self._draw_name: Final = draw_name
+        self._on_chunk: Final = on_chunk
         self._on_data: Final = on_data
         self._on_chunk_end: Final = on_chunk_end
         self._on_owner_lost: Final = on_owner_lost
@@ -176,6 +184,7 @@ class Streams:
             stream=entry.stream,
             incarnation=incarnation,
             counters=self._counters,
+            on_chunk=lambda: self._on_chunk(link),
             on_data=self._on_data,
             on_chunk_end=self._on_chunk_end,
             on_resumed=lambda ours, theirs: self._resumed(entry, ours, theirs),
@@ -202,8 +211,7 @@ class Streams:
         entry.link = None
         entry.stream.disconnected()
         if entry.doomed:
-            self._drop(peer)
-            self._on_owner_lost(peer)  # its calls that came behind its death
+            self._bury(entry)
 
     # ---- the end of streams
 
@@ -261,7 +269,12 @@ class Streams:
             return
         entry.doomed = True
         if entry.link is None:
-            self._drop(owner)
+            self._bury(entry)
+
+    def _bury(self, entry: _Entry) -> None:
+        """Keep no frame, but what was received: the dead may not know of it yet, and come back to say it again (P4)."""
+        entry.stream.give_up()
+        self.look_relieved()
 
     def become(self, incarnation: int) -> None:
         """This node's incarnation: streams of another one are dropped, which is told in a later turn."""

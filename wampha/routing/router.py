@@ -254,6 +254,10 @@ class Router:
 
     def relayed(self, source: Owner, relayed: Relayed) -> None:
         """A message of another node's incarnation, addressed to this node's present one (rule 29)."""
+        if source.incarnation in self._ledger.tables.dead:
+            # Invariant 3. It stood still, does not know it yet, and sends again what came here before its end.
+            self.counters.add("forwards_of_the_dead")
+            return
         self._relayed[type(relayed)](source, relayed)
 
     def node_lost(self, owner: Owner) -> None:

@@ -20,8 +20,8 @@ _MIX: tuple[tuple[str, float], ...] = (
     ("subscription", 0.16),
     ("registration", 0.10),
     ("burst", 0.03),
-    ("leave", 0.015),
-    ("drop", 0.015),
+    ("leave", 0.006),
+    ("drop", 0.006),
 )
 
 
@@ -58,6 +58,8 @@ class Load:
         """Who is back wants its subscriptions back, as real clients do."""
         for match, topic in self._chance.sample(PATTERNS, 2):
             client.subscribe(topic, match)
+        if self._chance.random() < 0.5:
+            client.register(self._chance.choice(PROCEDURES))
 
     def _next(self) -> None:
         if self._active:
@@ -118,7 +120,7 @@ class Load:
     def _answer(self, client: Client, invocation: h.Invocation) -> None:
         draw = self._chance.random()
         answer = functools.partial(client.answer, invocation, error=draw < 0.1)
-        if draw < 0.7:
+        if draw < 0.5:
             answer()
         elif draw < 0.98:  # and the rest never
-            client.later(self._chance.uniform(0.01, 1.0), answer)
+            client.later(self._chance.uniform(0.01, 3.0), answer)

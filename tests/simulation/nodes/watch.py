@@ -57,7 +57,8 @@ class Watch:
         self._leaders: dict[tuple[int, int], str] = {}  # (cluster, term) -> name
         self._claims: dict[int, int] = {}  # cluster -> highest claim
         self._status: dict[str, dict[str, Any]] = {}
-        self._open_gaps: dict[tuple[str, str], h.Gap] = {}
+        self._open_gaps: dict[tuple[str, str], list[h.Gap]] = {}
+        self.down: dict[tuple[str, str], float] = {}  # (who says so, to whom) -> since when there is no data link
         self._looks = 0
 
     # ---- the log
@@ -148,27 +149,39 @@ class Watch:
     # ---- links
 
     def born(self, host: Host) -> None:
-        """A process begins without a link to anybody."""
+        """A process begins without a link to anybody: until the first one, nothing can be sent at all."""
         for name in self._world.names:
             if name != host.name:
+                self.down[host.name, name] = self._world.timeline.time
                 self._gap(host.name, name)
 
     def logged(self, event: dict[str, Any]) -> None:
-        """Where one node may have lost messages for another, as it says itself."""
-        process = self._world.timeline.current
-        if process is None or event.get("channel") != "data":
+        """Between whom messages are lost, as the nodes announce it (P5), and since when the link had been down."""
+        process, line = self._world.timeline.current, str(event["log_format"])
+        if process is None:
             return
-        if str(event["log_format"]).endswith("is down"):
+        if line.startswith("{frames} to {name}"):
             self._gap(process.name, event["name"])
-        elif str(event["log_format"]).endswith("is up"):
-            gap = self._open_gaps.pop((process.name, event["name"]), None)
-            if gap is not None:
-                gap.end = self._world.timeline.time
+        elif line.startswith("{frames} from {name}"):
+            self._gap(event["name"], process.name)
+        elif event.get("channel") == "data" and line.endswith("is down"):
+            self.down[process.name, event["name"]] = self._world.timeline.time
+        elif event.get("channel") == "data" and line.endswith("is up"):
+            self._up(process.name, event["name"])
 
     def _gap(self, source: str, target: str) -> None:
-        if (source, target) not in self._open_gaps:
-            gap = self._open_gaps[source, target] = h.Gap(source, target, self._world.timeline.time, math.inf)
-            self._world.history.add(gap)
+        """It began when the link went down, and lasts until it is up."""
+        now = self._world.timeline.time
+        gap = h.Gap(source, target, min(self.down.get(pair, now) for pair in ((source, target), (target, source))), now)
+        self._world.history.add(gap)
+        if (source, target) in self.down:
+            gap.end = math.inf
+            self._open_gaps.setdefault((source, target), []).append(gap)
+
+    def _up(self, source: str, target: str) -> None:
+        self.down.pop((source, target), None)
+        for gap in self._open_gaps.pop((source, target), []):
+            gap.end = self._world.timeline.time
 
     # ---- the end
 

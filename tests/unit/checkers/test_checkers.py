@@ -293,6 +293,15 @@ def test_p5_a_gap_between_exactly_these_nodes_excuses_loss() -> None:
         assert story.found() == ["P2/P5"]
 
 
+def test_p5_the_publisher_s_node_may_die_before_it_sends() -> None:
+    for end, cause, found in ((12.0, LEFT, []), (6.0, GOODBYE, []), (6.0, LEFT, ["P2/P5"])):
+        story = subscribed()
+        story.publish(BOB, 3.0)
+        story.fault("isolate", 2.9, end, nodes=("n2",), links=(("n2", "n1"), ("n1", "n2")))
+        story.ended(BOB, end + 0.5, cause)
+        assert story.found() == found
+
+
 def test_p2_what_was_perhaps_never_handled_need_not_come() -> None:
     story = subscribed()
     story.publish(BOB, 3.0, takes=None, outcome=UNKNOWN)

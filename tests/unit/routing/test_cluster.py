@@ -78,6 +78,22 @@ def test_an_event_is_forwarded_once_per_node_and_never_again(cluster: Cluster) -
     assert not on_wire(cluster, "b", "c")
 
 
+def test_what_a_dead_incarnation_sends_again_is_dropped(cluster: Cluster) -> None:
+    """Invariant 3: it stood still, was given up, and resumes its link before it hears of that."""
+    subscriber, callee = subscribed(cluster, "b", "t"), registered(cluster, "b", "p")
+    ghost = cluster["a"].owner
+    cluster["a"].join().publish("t", SOMETHING)
+    cluster["a"].join().call("p")
+    forward, invoke = on_wire(cluster, "a", "b")
+    cluster.settle()
+    assert len([*subscriber.take(), *callee.take()]) == 2
+    kill(cluster, "a")
+    for again in (forward, invoke):
+        cluster["b"].router.relayed(ghost, again)
+    assert [*subscriber.take(), *callee.take()] == []
+    assert cluster["b"].counters["forwards_of_the_dead"] == 2
+
+
 def test_a_forward_names_publisher_topic_and_options(cluster: Cluster) -> None:
     subscriber = subscribed(cluster, "b", "t.", match="prefix")
     publisher = cluster["a"].join()

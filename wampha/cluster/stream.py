@@ -203,7 +203,7 @@ class Stream:
             lost += max(0, self._gone - resume.received)
             self._skip_to(resume.received)
         else:
-            if resume.stream != self._heard:  # the peer may have taken them before it forgot: nothing comes twice (P4)
+            if resume.stream != self._heard:  # it may have had them before it forgot: never twice (P4)
                 lost += max(0, self._handed - self._gone)
                 self._skip_to(self._handed)
             self._acked = max(self._acked, self._gone)

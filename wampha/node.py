@@ -175,6 +175,7 @@ class Node:
             counters=self.counters,
             config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
             on_control=lambda name, data: self._raft.received(name, data),
+            on_chunk=lambda link: self.delivery.flusher.begin_relayed(link),
             on_data=lambda source, relayed: self.router.relayed(source, relayed),
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
             on_down=lambda name: self._raft.peer_down(name),

@@ -87,7 +87,8 @@ class Links:
         till then. `on_gap(gap)`: frames between two living nodes are lost. `on_owner_lost(owner)`, behind it: what
         was on its way to or from that incarnation will not come. `on_behind(owner)` is told from inside each `forward`
         for a peer for which a quarter of `link_queue_bytes_max` waits; `on_relieved(owner)` when it does no longer.
-        None of the others is called from inside `send_control` or `forward`. An empty `secret` proves nothing: loopback only.
+        None of the others is called from inside `send_control` or `forward`.
+        An empty `secret` proves nothing: loopback only.
         """
         self._clock: Final = ReactorClock(reactor)
         self._membership: Final = Membership(

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from wampha.cluster.frames import Ack, Envelope, FrameError, Resume, append_envelope, frames_end
-from wampha.messages.relayed import Relayed
+from wampha.messages.relayed import CancelInvoke, Relayed
 from wampha.state.commands import Owner
 
 _CHUNK_BYTES_MAX: Final = 1024 * 1024  # what is gathered becomes a chunk at this size at the latest
@@ -88,6 +88,8 @@ class Stream:
         """Number and keep one message; False if the stream is broken. FrameError, and nothing kept, as in `frames`."""
         number = self._sent + 1
         if self.state is State.BROKEN:
+            if type(relayed) is CancelInvoke:
+                return False  # no loss: the calls between the two end at both ends
             self._sent = self._gone = number
             self._dropped += 1
             return False

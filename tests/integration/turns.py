@@ -93,7 +93,7 @@ def many_subscriptions(nodes: Sequence[NodeProcess], sessions: int) -> None:
             )
             for _ in range(500):
                 one.next(SUBSCRIBED)
-    time.sleep(SETTLE_S)  # a status reads all rows, which is a long turn of its own
+    time.sleep(SETTLE_S)
     eventually(lambda: node.status()["routes"] == 0, PATIENCE_S, "the end of all routes")
 
 

@@ -160,7 +160,6 @@ class Links:
 
     def start(self) -> None:
         """Dial those voters that this node has to dial, from now on."""
-        self._streams.become(self._identity()[1])
         self._ticker = self._clock.call_later(TICK_S, self._tick)
         for voter in sorted(self._membership.voters):
             self._keep(voter)
@@ -234,7 +233,7 @@ class Links:
         return True
 
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
-        """Queue a message for that incarnation; False if it is dead or given up, or the message cannot be sent.
+        """Queue a message for that incarnation; False if there is no way to it, or the message cannot be sent.
 
         While its data link is down, or not up yet, the message waits, for as long as a link may be resumed.
         """
@@ -255,6 +254,11 @@ class Links:
     def behind(self, owner: Owner) -> bool:
         """Whether that incarnation is behind (see `on_behind`)."""
         return self._streams.behind(owner)
+
+    def owner_up(self, owner: Owner) -> None:
+        """The ledger says that this incarnation is a member: messages for it wait for its link, also for the first."""
+        self._streams.become(self._identity()[1])
+        self._streams.expect(owner)
 
     def owner_dead(self, owner: Owner) -> None:
         """The ledger says that this incarnation is dead: nothing is kept for it any more."""

@@ -52,6 +52,7 @@ class Stream:
         """`draw_name` gives numbers from 1 that nobody else draws; the ring is what is kept of frames sent."""
         self.peer: Final = peer
         self.state = State.DOWN
+        self.refused = 0  # frames that came while it was broken and that no loss has told yet
         self.waiting = 0  # bytes not handed to the present connection
         self._draw_name: Final = draw_name
         self._frame_bytes_max: Final = frame_bytes_max
@@ -64,7 +65,6 @@ class Stream:
         self._acked = 0  # and of the last one that the peer has
         self._gone = 0  # and of the last one that is not kept any more
         self._announced = 1  # `first` of our last Resume
-        self._dropped = 0  # frames given up that no loss has told yet
         self._gathered: Final = bytearray()  # the newest frames
         self._ready: Final[deque[tuple[int, bytes]]] = deque()  # older ones, not handed over
         self._offset = 0  # bytes of the first of them that were
@@ -77,11 +77,6 @@ class Stream:
         self._told = 0  # the last one that was acknowledged
         self._untold_bytes = 0
 
-    @property
-    def dropped(self) -> int:
-        """Messages that were not taken since the stream is broken, and that no loss has told."""
-        return self._dropped
-
     # ---- sending
 
     def append(self, relayed: Relayed) -> bool:
@@ -91,7 +86,7 @@ class Stream:
             if type(relayed) is CancelInvoke:
                 return False  # no loss: the calls between the two end at both ends
             self._sent = self._gone = number
-            self._dropped += 1
+            self.refused += 1
             return False
         gathered = self._gathered
         self.waiting += append_envelope(
@@ -161,7 +156,7 @@ class Stream:
         self._ring.clear()
         self._ring_bytes = self.waiting = self._offset = 0
         self._gone = self._acked = self._sent
-        self._dropped = 0
+        self.refused = 0
         self._name = self._draw_name()
         self.state = State.BROKEN
         return loss
@@ -200,7 +195,7 @@ class Stream:
         return ours, theirs
 
     def _go_on(self, resume: Resume) -> Loss | None:
-        lost, self._dropped = self._dropped, 0
+        lost, self.refused = self.refused, 0
         forgot = self._heard_origin not in (0, resume.origin)
         self._heard_origin = resume.origin
         if forgot:  # it may have had what it was given: never twice (P4)

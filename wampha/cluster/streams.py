@@ -1,7 +1,7 @@
 """All streams of one node: who gets what, what is behind, what is given up, and who hears of it.
 
 A stream outlives its connections, by at most `_RESUME_TICKS_MAX`: then it is given up, and calls over it end. It dies
-with either incarnation (protocol rule 29). Who was never linked gets one with the first message, and the same time.
+with either incarnation (protocol rule 29). It begins when the ledger names the peer, or with the first link.
 
 Of a stream that was given up, or whose peer is dead, the numbers stay: the peer may come back and would say again what
 was received. Who is forgotten for good knows it by our next `Resume`, and says nothing twice either.
@@ -66,6 +66,7 @@ class _Entry:
     doomed = False  # the peer's incarnation is dead, though it may still talk
     replaced = False  # another incarnation of its name was linked since
     flowed = False
+    told = False  # that frames are lost, since it flowed
 
     @property
     def over(self) -> bool:
@@ -120,17 +121,17 @@ class Streams:
     # ---- sending
 
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
-        """Queue a message for that incarnation; False if it is dead or given up, or the message cannot be sent."""
+        """Queue a message for that incarnation; False if there is no way to it, or the message cannot be sent."""
         stream = self._streams.get(owner)
-        if stream is None:
-            stream = self._entry(owner).stream
         try:
-            kept = stream.append(relayed)
+            kept = stream is not None and stream.append(relayed)
         except FrameError as error:
             kept = False
             self._log.warn("{error}", error=error)
-        if not kept or (stream.waiting > self._mark_bytes and not self._bear(owner, stream)):
+        if not kept or stream is None or (stream.waiting > self._mark_bytes and not self._bear(owner, stream)):
             self._counters.add("forwards_unsendable")
+            if stream is not None and stream.refused:
+                self._tell_refused(self._entries[owner])
             return False
         if owner not in self._unflushed:
             if not self._unflushed:
@@ -138,6 +139,12 @@ class Streams:
             self._unflushed[owner] = None
         self._counters.add("forwards_sent")
         return True
+
+    def _tell_refused(self, entry: _Entry) -> None:
+        """Frames for a living peer are lost, and nobody has been told: it was given up while nothing was on its way."""
+        if not entry.told and not entry.over:
+            entry.told = True
+            self._clock.call_later(0, self._tell_given_up, entry, Loss(None), "there is no link to it")
 
     def _bear(self, owner: Owner, stream: Stream) -> bool:
         """Whether so many bytes may wait."""
@@ -149,6 +156,7 @@ class Streams:
         sentence = f"it does not read: more than link_queue_bytes_max ({stream.waiting} bytes) wait for it"
         entry = self._entries[owner]
         loss = stream.give_up()
+        entry.told = True  # in a moment
         if entry.link is not None:
             entry.link.break_off(sentence)
         self._clock.call_later(0, self._tell_given_up, entry, loss, sentence)
@@ -179,10 +187,24 @@ class Streams:
 
     # ---- connections
 
+    def expect(self, peer: Owner) -> _Entry:
+        """`peer` is a member: what is for it waits for its first link as for any other, or is told as lost."""
+        entry = self._entries.get(peer)
+        if entry is None:
+            stream = Stream(
+                peer=peer,
+                draw_name=self._draw_name,
+                frame_bytes_max=self._limits.link_frame_bytes_max,
+                ring_bytes_max=self._limits.link_ring_bytes_max,
+            )
+            self._streams[peer] = stream
+            entry = self._entries[peer] = _Entry(stream)
+        return entry
+
     def attach(self, peer: Owner, incarnation: int, link: Connection) -> DataCarrier:
         """`link` to `peer` is proven, for our `incarnation`: what it shall carry."""
         self.become(incarnation)
-        entry = self._entry(peer)
+        entry = self.expect(peer)
         entry.link = link
         entry.replaced = False
         self._gone.pop(peer, None)
@@ -197,23 +219,11 @@ class Streams:
             on_missing=lambda loss: self._tell_theirs(entry, loss),
         )
 
-    def _entry(self, owner: Owner) -> _Entry:
-        entry = self._entries.get(owner)
-        if entry is None:
-            stream = Stream(
-                peer=owner,
-                draw_name=self._draw_name,
-                frame_bytes_max=self._limits.link_frame_bytes_max,
-                ring_bytes_max=self._limits.link_ring_bytes_max,
-            )
-            self._streams[owner] = stream
-            entry = self._entries[owner] = _Entry(stream)
-        return entry
-
     def _resumed(self, entry: _Entry, ours: Loss | None, theirs: Loss | None) -> None:
         if entry.flowed and ours is None and theirs is None:
             self._counters.add("link_resumes")
         entry.flowed = True
+        entry.told = False
         entry.age_ticks = 0
         if theirs is not None:
             self._tell_theirs(entry, theirs)
@@ -261,6 +271,7 @@ class Streams:
     def _tell_ours(self, entry: _Entry, loss: Loss, sentence: str) -> None:
         peer = entry.stream.peer
         if loss.frames != 0:
+            entry.told = entry.stream.state is State.BROKEN
             self._count(loss)
             self._log.warn("{frames} to {name} are lost: {why}", frames=_frames(loss), name=peer.name, why=sentence)
             self._on_gap(Gap(self._name, peer.name, loss.frames))
@@ -288,9 +299,9 @@ class Streams:
 
     def dead(self, owner: Owner) -> None:
         """The ledger says that this incarnation is dead; who waits for it is told by the ledger."""
-        if owner.name == self._name:
+        entry = self._entries.get(owner)
+        if entry is None:
             return
-        entry = self._entry(owner)
         entry.doomed = True
         if entry.link is None:
             self._bury(entry)
@@ -301,15 +312,15 @@ class Streams:
         self._park(entry)
 
     def _park(self, entry: _Entry) -> None:
-        """Keep its numbers, and those of `GONE_MAX` in all; nothing is lost in silence with the oldest (P5)."""
+        """Keep its numbers, and those of `GONE_MAX` in all: of the living rather than of the dead."""
         self._gone.pop(entry.stream.peer, None)
         self._gone[entry.stream.peer] = None
         if len(self._gone) > GONE_MAX:
-            owner = next(iter(self._gone))
+            owner = next((each for each in self._gone if self._entries[each].over), next(iter(self._gone)))
             oldest = self._entries[owner]
             self._drop(owner)
-            if oldest.stream.dropped and not oldest.over:
-                self._tell_ours(oldest, Loss(oldest.stream.dropped), "the link did not come back")
+            if oldest.stream.refused and not oldest.over:
+                self._tell_ours(oldest, Loss(oldest.stream.refused), "the link did not come back")
 
     def become(self, incarnation: int) -> None:
         """This node's incarnation: streams of another one are dropped, which is told in a later turn."""

@@ -31,7 +31,7 @@ from wampha.ledger.local import LocalLedger
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
-from wampha.observe.status import of_process, of_tables
+from wampha.observe.status import Inquiry, of_process, of_tables
 from wampha.observe.turns import Turns
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, LedgerEvents
@@ -101,6 +101,7 @@ class Node:
         )
         self.ledger: Final = self._make_ledger(settings.cluster)
         self.router.attach(self.ledger)
+        self.inquiry: Final = Inquiry(status=self.status, machine=lambda: self.ledger.machine, clock=self._clock)
         self.gate: Final = Gate(serving=self.ledger.serving, reactor=reactor)
         self.doors: Final = Doors(
             doors=self._make_listeners(), linked=self._linked, opened=self._tell_listening, reactor=reactor
@@ -143,7 +144,7 @@ class Node:
             self._certificate.close()  # this process never serves again
 
     def status(self) -> dict[str, Any]:
-        """What an operator asks: the ledger's view, how much is held, and what was counted."""
+        """What an operator asks: the ledger's view, how much is held, and what was counted. Cheap."""
         counters = {name: count for name, count in self.counters.snapshot().items() if count}
         return {
             "stage": self._stage.value,
@@ -175,6 +176,7 @@ class Node:
             counters=self.counters,
             config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
             on_control=lambda name, data: self._raft.received(name, data),
+            on_chunk=lambda link: self.delivery.flusher.begin_relayed(link),
             on_data=lambda source, relayed: self.router.relayed(source, relayed),
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
             on_down=lambda name: self._raft.peer_down(name),

@@ -120,7 +120,7 @@ class NodeService(Service):
             raise SystemExit(1) from None
 
     def _tell_status(self) -> None:
-        self._log.info("status {status}", status=as_line(self._node.status()))
+        self._node.inquiry.ask(lambda status: self._log.info("status {status}", status=as_line(status)))
 
     def stopService(self) -> defer.Deferred[None]:  # noqa: N802 - Twisted's name
         """Send clients away, leave the cluster and close everything; fires when all is closed."""

@@ -133,8 +133,9 @@ def run(times_each: int, kinds: tuple[str, ...], *, certificates: bool = False, 
         crowd.record_into(nemesis.history)
         nemesis.record_gaps()
         cluster.wait_until_equal(STOP_S)
+    known = ", with certificate" if certificates else ""
     reports = [report_of(kind, found[kind], certificates) for kind in kinds]
-    return [*reports, judge("kills", (1, 2, 40), nemesis.history, "random clients")]
+    return [*reports, judge("kills", (1, 2, 40), nemesis.history, f"random clients{known}")]
 
 
 def _cluster(folder: str, certificates: bool) -> HostCluster:

@@ -15,8 +15,9 @@ from tests.checkers.history import Fault, Gap, History
 
 _SECOND_S: Final = 1.0  # the stamps of a log tell no more
 _LINK_LINE: Final = re.compile(
-    r"^(\S+) \[\S+\] .*?\b(to|from) ([\w.-]+) (?:is down$|are (lost): )", re.MULTILINE
-)  # "data link to b is down", "12 frames to b are lost: ..."
+    r"^(\S+) \[\S+\] (?:data link to ([\w.-]+) .*?is (up|down)|.* frames?\S* .*?(to|from) ([\w.-]+) are lost: .*)$",
+    re.MULTILINE,
+)
 
 
 class Nemesis:
@@ -70,10 +71,14 @@ class Nemesis:
     def isolate(self, minority: Iterable[HostNode]) -> float:
         """Let nothing pass between the minority and the rest; gives the time."""
         names = tuple(node.name for node in minority)
-        now = time.monotonic()
-        self.history.add(Fault("isolate", now, math.inf, names))
-        self.cluster.network.part(names, [node.name for node in self.cluster if node.name not in names])
-        return now
+        rest = [node.name for node in self.cluster if node.name not in names]
+        began = time.monotonic()
+        links = tuple(pair for one in names for two in rest for pair in ((one, two), (two, one)))
+        self.history.add(Fault("cut", began, math.inf, links=links))
+        self.cluster.network.part(names, rest)
+        # Setting the rules takes a moment, in which some messages pass and some do not: the minority is one after it.
+        self.history.add(Fault("isolate", time.monotonic(), math.inf, names))
+        return began
 
     def cut(self, *pairs: tuple[str, str]) -> float:
         """Let nothing pass from the first to the second of each pair; gives the time."""
@@ -89,19 +94,9 @@ class Nemesis:
         self.cluster.network.lose(share, *pairs)
         return now
 
-    def unplug(self, node: HostNode) -> float:
-        """Pull the cable of a node's host; gives the time."""
-        now = time.monotonic()
-        self.history.add(Fault("isolate", now, math.inf, (node.name,)))
-        self.cluster.network.unplug(node.name)
-        return now
-
     def heal(self) -> float:
         """Undo all that was done to the network; gives the time."""
-        network = self.cluster.network
-        network.heal()
-        for host in network.hosts:
-            network.plug(host)
+        self.cluster.network.heal()
         now = time.monotonic()
         for fault in self.history.faults:
             if fault.kind in ("isolate", "cut", "slow") and fault.end == math.inf:
@@ -119,16 +114,31 @@ class Nemesis:
     # ---- what the nodes announced
 
     def record_gaps(self) -> None:
-        """Write down the gaps that nodes announced, from the loss of the link on; their logs tell seconds only."""
-        for node in self.cluster:
-            down: dict[str, float] = {}
-            for stamp, way, peer, lost in _LINK_LINE.findall(node.log()):
-                at = _monotonic(stamp)
-                if not lost:
-                    down[peer] = at
+        """Write down the gaps that nodes announced, each from the loss of the link until it was up again.
+
+        Their logs tell seconds, so a gap is a second wider on each side.
+        """
+        told = {node.name: _told_of_links(node) for node in self.cluster}
+        for name, lines in told.items():
+            for at, peer, what in lines:
+                if what not in ("to", "from"):
                     continue
-                source, target = (node.name, peer) if way == "to" else (peer, node.name)
-                self.history.add(Gap(source, target, down.get(peer, at) - _SECOND_S, at + _SECOND_S))
+                source, target = (name, peer) if what == "to" else (peer, name)
+                downs = [_last(told[one], two, "down", at) for one, two in ((name, peer), (peer, name)) if one in told]
+                ups = [later for later, other, state in lines if (other, state) == (peer, "up") and later >= at]
+                self.history.add(Gap(source, target, min([at, *downs]) - _SECOND_S, min(ups, default=at) + _SECOND_S))
+
+
+def _told_of_links(node: HostNode) -> list[tuple[float, str, str]]:
+    """What a log says of data links: when, peer, and `up`, `down`, or that frames `to` or `from` it are lost."""
+    return [
+        (_monotonic(stamp), peer or other, state or way)
+        for stamp, peer, state, way, other in _LINK_LINE.findall(node.log())
+    ]
+
+
+def _last(lines: list[tuple[float, str, str]], peer: str, state: str, before: float) -> float:
+    return max((at for at, other, what in lines if (other, what) == (peer, state) and at <= before), default=before)
 
 
 def _monotonic(stamp: str) -> float:

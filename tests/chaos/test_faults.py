@@ -9,7 +9,19 @@ import os
 
 import pytest
 
-from tests.chaos import availability, churn, clocks, kills, partitions, pauses, reconnects, restarts, rude, weather
+from tests.chaos import (
+    availability,
+    churn,
+    clocks,
+    kills,
+    mixture,
+    partitions,
+    pauses,
+    reconnects,
+    restarts,
+    rude,
+    weather,
+)
 from tests.chaos.results import Report
 
 
@@ -80,3 +92,7 @@ def test_frames_promise_too_much() -> None:
 def test_a_bridge_stays() -> None:
     cuts = tuple(cut for cut in partitions.CUTS if cut.name == "bridge between leader and follower")
     check(partitions.run("abc", cuts, 1))
+
+
+def test_whatever_can_go_wrong_at_once() -> None:
+    check(mixture.run(0.3, seed=0))

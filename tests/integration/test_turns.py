@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.turns import fan_out, mass_leave, measure
+from tests.integration.turns import fan_out, forwarded, mass_leave, measure
 
 
-@pytest.mark.parametrize("case", [fan_out, mass_leave])
+@pytest.mark.parametrize("case", [fan_out, forwarded, mass_leave])
 def test_turns_of_a_real_node_are_measured(case: object) -> None:
     line = measure(case, 80)  # type: ignore[arg-type]
     assert "longest turn" in line

@@ -2,8 +2,8 @@
 
     python -m tests.integration.turns --sessions 15000
 
-prints one line for each case, each with a fresh node: the longest turn, how many lasted more than 100 ms, and what the
-case took. What the system allows (`ulimit -n`) bounds the sessions.
+prints one line for each case, each with a fresh node, or two: the longest turn, how many lasted more than 100 ms, and
+what the case took. What the system allows (`ulimit -n`) bounds the sessions.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import json
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.nodes import NodeProcess, client_settings, eventually, free_ports
+from tests.support.nodes import Cluster, NodeProcess, client_settings, eventually, free_ports
 from tests.support.rawclients import raw_frame
 from tests.support.wampclient import HELLO, PUBLISH, ROLES, SUBSCRIBE, SUBSCRIBED
 
@@ -62,8 +62,9 @@ def _read_until(connection: socket.socket, mark: bytes) -> None:
         read += data
 
 
-def fan_out(node: NodeProcess, sessions: int) -> None:
+def fan_out(nodes: Sequence[NodeProcess], sessions: int) -> None:
     """20 events at once to all sessions."""
+    (node,) = nodes
     crowd = Crowd(node, sessions)
     with node.session("rawsocket") as publisher:
         publisher.connection.send_many([PUBLISH, number, {}, TOPIC, [number]] for number in range(2, 22))
@@ -72,8 +73,9 @@ def fan_out(node: NodeProcess, sessions: int) -> None:
     crowd.close()
 
 
-def mass_leave(node: NodeProcess, sessions: int) -> None:
+def mass_leave(nodes: Sequence[NodeProcess], sessions: int) -> None:
     """All sessions end while the node stands still for a moment."""
+    (node,) = nodes
     crowd = Crowd(node, sessions)
     node.pause()
     crowd.close()
@@ -81,8 +83,9 @@ def mass_leave(node: NodeProcess, sessions: int) -> None:
     eventually(lambda: node.status()["sessions"] == 0, PATIENCE_S, "the end of all sessions")
 
 
-def many_subscriptions(node: NodeProcess, sessions: int) -> None:
+def many_subscriptions(nodes: Sequence[NodeProcess], sessions: int) -> None:
     """One session with as many subscriptions as there are sessions otherwise ends."""
+    (node,) = nodes
     with node.session("rawsocket") as one:
         for first in range(1, sessions, 500):
             one.connection.send_many(
@@ -90,38 +93,63 @@ def many_subscriptions(node: NodeProcess, sessions: int) -> None:
             )
             for _ in range(500):
                 one.next(SUBSCRIBED)
-    time.sleep(SETTLE_S)  # a status reads all rows, which is a long turn of its own
+    time.sleep(SETTLE_S)
     eventually(lambda: node.status()["routes"] == 0, PATIENCE_S, "the end of all routes")
 
 
-def silence(node: NodeProcess, sessions: int) -> None:
+def silence(nodes: Sequence[NodeProcess], sessions: int) -> None:
     """No session answers its ping, and all are cut."""
+    (node,) = nodes
     crowd = Crowd(node, sessions)
     eventually(lambda: node.status()["sessions"] == 0, PATIENCE_S, "the end of all sessions")
     crowd.close()
 
 
-CASES: Final[tuple[Callable[[NodeProcess, int], None], ...]] = (fan_out, mass_leave, many_subscriptions, silence)
+def forwarded(nodes: Sequence[NodeProcess], sessions: int) -> None:
+    """100 events at once from a publisher on another node to all sessions."""
+    node, other = nodes
+    crowd = Crowd(node, sessions)
+    with other.session("rawsocket") as publisher:
+        publisher.connection.send_many([PUBLISH, number, {}, TOPIC, [number]] for number in range(2, 102))
+        publisher.synchronize()
+    _read_until(crowd.sockets[-1], b"[101]")
+    crowd.close()
+
+
+Case = Callable[[Sequence[NodeProcess], int], None]
+CASES: Final[tuple[Case, ...]] = (fan_out, forwarded, mass_leave, many_subscriptions, silence)
+IN_CLUSTER: Final = (forwarded,)
 LIMITS: Final[dict[str, dict[str, float]]] = {"silence": {"ping_interval_s": 15.0, "ping_timeout_s": 5.0}}
 
 
-def measure(case: Callable[[NodeProcess, int], None], sessions: int) -> str:
-    """One line about a case, with a node of its own."""
+def _nodes(case: Case, folder: Path) -> list[NodeProcess]:
+    """One node alone, or a voter and an observer; not started."""
+    if case in IN_CLUSTER:
+        cluster = Cluster(folder, 1)
+        cluster.observer("other")
+        return list(cluster)
+    (port,) = free_ports(1)
+    return [NodeProcess(folder, "turns", port, client_settings(port) | {"limits": LIMITS.get(case.__name__, {})})]
+
+
+def measure(case: Case, sessions: int) -> str:
+    """One line about the turns of the first node of a case, which has nodes of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        (port,) = free_ports(1)
-        settings = client_settings(port) | {"limits": LIMITS.get(case.__name__, {})}
-        node = NodeProcess(Path(folder), "turns", port, settings)
-        node.launch()
+        nodes = _nodes(case, Path(folder))
         try:
-            node.wait_until_serving()
+            for node in nodes:
+                node.launch()
+            for node in nodes:
+                node.wait_until_serving()
             began = time.monotonic()
-            case(node, sessions)
+            case(nodes, sessions)
             seconds = time.monotonic() - began
-            status = node.status()
+            status = nodes[0].status()
             turns = status["turns"]
             long = status["counters"].get("turns_long", 0)
         finally:
-            node.kill()
+            for node in nodes:
+                node.kill()
     return (
         f"{case.__name__}: longest turn {1000 * turns['longest_s']:.0f} ms, {long} of {turns['count']} above 100 ms; "
         f"{seconds:.1f} s in all\n    {turns['lasting_s']}"

@@ -56,6 +56,7 @@ class End:
             stream=self.stream,
             incarnation=1,
             counters=Counters(),
+            on_chunk=lambda: None,
             on_data=lambda _, reply: self.hear(reply.call),
             on_chunk_end=lambda: None,
             on_resumed=self.resumed,

@@ -22,7 +22,7 @@ class Carrier(Protocol):
         """One frame that is not a keep-alive. Raises FrameError."""
 
     def chunk_ended(self) -> bool:
-        """All frames of one received chunk have been handed over; True if there is an answer to flush at once."""
+        """No more is handed over in this turn; True if there is an answer to flush at once."""
 
     def beat(self) -> None:
         """The link needs something to send."""
@@ -63,7 +63,10 @@ class ControlCarrier:
 
 
 class DataCarrier:
-    """One connection's part of a stream: first the two `Resume`, then envelopes and acknowledgements."""
+    """One connection's part of a stream: first the two `Resume`, then envelopes and acknowledgements.
+
+    Messages come in groups: those of one chunk, or of what the link handles of it in one turn.
+    """
 
     def __init__(
         self,
@@ -71,21 +74,26 @@ class DataCarrier:
         stream: Stream,
         incarnation: int,
         counters: Counters,
+        on_chunk: Callable[[], None],
         on_data: Callable[[Owner, Relayed], None],
         on_chunk_end: Callable[[], None],
         on_resumed: Callable[[Loss | None, Loss | None], None],
         on_missing: Callable[[Loss], None],
     ) -> None:
-        """`incarnation` is ours, as the peer knows it. `on_resumed(ours, theirs)`: the stream flows, after losses."""
+        """`incarnation` is ours, as the peer knows it. `on_resumed(ours, theirs)`: the stream flows, after losses.
+
+        `on_chunk` and `on_chunk_end` stand before the first and behind the last `on_data` of each group.
+        """
         self._stream: Final = stream
         self._incarnation: Final = incarnation
         self._counters: Final = counters
+        self._on_chunk: Final = on_chunk
         self._on_data: Final = on_data
         self._on_chunk_end: Final = on_chunk_end
         self._on_resumed: Final = on_resumed
         self._on_missing: Final = on_missing
         self._aside: bytes = written(stream.connected())  # goes out between two frames of the stream
-        self._delivered = 0  # envelopes of the present chunk
+        self._delivered = 0  # envelopes of the present group
 
     def take(self, bytes_max: int) -> bytes:
         stream = self._stream
@@ -115,6 +123,8 @@ class DataCarrier:
             if frame.target != self._incarnation:
                 self._counters.add("forwards_misaddressed")  # rule 29
                 return
+            if not self._delivered:
+                self._on_chunk()
             self._delivered += 1
             self._on_data(self._stream.peer, frame.relayed)
         elif isinstance(frame, Ack):

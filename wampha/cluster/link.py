@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import enum
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from twisted.internet.interfaces import ITCPTransport
 from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from wampha.cluster.carriers import Carrier
@@ -66,6 +67,7 @@ class Link(Protocol):
     """Shakes hands, then carries frames both ways in order until either side closes; a closed link delivers nothing."""
 
     transport: Any  # Twisted's interfaces say nothing to a type checker
+    _log = Logger()
 
     def __init__(
         self,
@@ -86,6 +88,9 @@ class Link(Protocol):
         self._counters: Final = counters
         self._reader: Final = FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
         self._receive: Callable[[bytes], None] = self._shake
+        self._flowing = True
+        self._kept: Iterator[bytes] | None = None  # frames that have come, but are for a later turn
+        self._behind_kept: Final = bytearray()  # what came behind them, though reading is paused
         self._carrier: Carrier | None = None  # once open
         self._outgoing: Outgoing | None = None
         self._silent_ticks = 0
@@ -111,17 +116,12 @@ class Link(Protocol):
             transport.write(hello)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        """Handle every frame that `data` completes."""
+        """Handle every frame that `data` completes, unless `stop_flow` puts the rest off."""
         self._silent_ticks = 0
-        try:
-            for body in self._reader.frames(data):
-                self._receive(body)
-        except LinkRefused as error:
-            self._refuse(error)
-        except FrameError as error:
-            self._cannot_read(error)
-        if self._carrier is not None and self._carrier.chunk_ended():
-            self.flush()
+        if self._kept is not None:
+            self._behind_kept.extend(data)
+        elif self.state is not State.CLOSED:
+            self._handle(self._reader.frames(data))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # noqa: N802 - Twisted's name and default
         """Tell that the link has ended."""
@@ -129,6 +129,54 @@ class Link(Protocol):
         self._events.ended(self)
 
     # ---- receiving
+
+    def _handle(self, frames: Iterator[bytes]) -> None:
+        self._flowing = True
+        try:
+            for body in frames:
+                self._receive(body)
+                if not self._flowing:
+                    self._keep(frames)
+                    break
+        except LinkRefused as error:
+            self._refuse(error)
+        except FrameError as error:
+            self._cannot_read(error)
+        finally:
+            if self._carrier is not None and self._carrier.chunk_ended():
+                self.flush()
+
+    def stop_flow(self) -> None:
+        """Enough for this turn: the frames behind the one in hand wait for `resume`, and nothing more is read.
+
+        They have not been received, as far as the peer is told; if the link ends meanwhile they come again.
+        """
+        self._flowing = False
+
+    def _keep(self, frames: Iterator[bytes]) -> None:
+        if self.state is State.OPEN:
+            self._kept = frames
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Go on where `stop_flow` has stopped; nothing happens if the link has ended. Raises nothing."""
+        try:
+            self._go_on()
+        except Exception:  # as Twisted does with an error in `dataReceived`
+            self._log.failure("frames of {name} could not be handled", name=self.peer.name)
+            self.abort()
+
+    def _go_on(self) -> None:
+        frames, self._kept = self._kept, None
+        if frames is None:
+            return
+        self._handle(frames)
+        while self._behind_kept and self._kept is None:
+            data = bytes(self._behind_kept)
+            self._behind_kept.clear()
+            self._handle(self._reader.frames(data))
+        if self._kept is None and self.state is State.OPEN:
+            self.transport.resumeProducing()
 
     def _shake(self, body: bytes) -> None:
         answer = self.handshake.receive(body)
@@ -175,7 +223,8 @@ class Link(Protocol):
     def tick(self) -> None:
         """To be called every `TICK_S` seconds: keep-alive, and the time limits."""
         self.age_ticks += 1
-        self._silent_ticks += 1
+        if self._kept is None:  # else we do not listen
+            self._silent_ticks += 1
         if self.state is State.CLOSED:
             self._closing_ticks += 1
             if self._closing_ticks > _CLOSING_TICKS_MAX:
@@ -226,6 +275,10 @@ class Link(Protocol):
     def _shut(self) -> None:
         self.state = State.CLOSED
         self._receive = _ignore
+        self._behind_kept.clear()
+        if self._kept is not None:
+            self._kept = None
+            self.transport.resumeProducing()  # what is not read would reset the connection, and cut off our last words
 
 
 def _ignore(body: bytes) -> None:

@@ -32,7 +32,7 @@ from wampha.cluster.handshake import (
 )
 from wampha.cluster.link import TICK_S, Link, State
 from wampha.cluster.refusals import RefusalLog
-from wampha.cluster.streams import Gap, Streams
+from wampha.cluster.streams import Connection, Gap, Streams
 from wampha.counters import Counters
 from wampha.errors import LinkRefused, StartError
 from wampha.limits import Limits
@@ -71,6 +71,7 @@ class Links:
         on_down: Callable[[str], None],
         on_owner_lost: Callable[[Owner], None],
         on_gap: Callable[[Gap], None] = lambda gap: None,
+        on_chunk: Callable[[Connection], None] = lambda link: None,
         on_chunk_end: Callable[[], None] = lambda: None,
         on_behind: Callable[[Owner], None] = lambda owner: None,
         on_relieved: Callable[[Owner], None] = lambda owner: None,
@@ -81,11 +82,13 @@ class Links:
 
         `on_up(name, life, incarnation)`: both channels to that peer are up; `on_down(name)`: its control link is down;
         `on_control(name, data)` comes only between them. `on_data(source, relayed)` hands over a message for this
-        incarnation, and `on_chunk_end()` ends each group of them. `on_gap(gap)`: frames between two living nodes are
-        lost. `on_owner_lost(owner)`, behind it: what was on its way to or from that incarnation will not come.
-        `on_behind(owner)` is told from inside each `forward` for a peer for which a quarter of `link_queue_bytes_max`
-        waits; `on_relieved(owner)` when it does no longer. None of the others is called from inside `send_control` or
-        `forward`. An empty `secret` proves nothing: loopback only.
+        incarnation; `on_chunk(link)` begins each group of them, `on_chunk_end()` ends it. In between, who finds that
+        this is enough for one turn calls `link.stop_flow()`, and `link.resume()` in a later turn: the others wait
+        till then. `on_gap(gap)`: frames between two living nodes are lost. `on_owner_lost(owner)`, behind it: what
+        was on its way to or from that incarnation will not come. `on_behind(owner)` is told from inside each `forward`
+        for a peer for which a quarter of `link_queue_bytes_max` waits; `on_relieved(owner)` when it does no longer.
+        None of the others is called from inside `send_control` or `forward`.
+        An empty `secret` proves nothing: loopback only.
         """
         self._clock: Final = ReactorClock(reactor)
         self._membership: Final = Membership(
@@ -112,6 +115,7 @@ class Links:
             counters=counters,
             clock=self._clock,
             draw_name=lambda: 1 + self._chance.getrandbits(62),
+            on_chunk=on_chunk,
             on_data=on_data,
             on_chunk_end=self._chunk_ended,
             on_owner_lost=self._told(on_owner_lost),

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from wampha.cluster.frames import Ack, Envelope, FrameError, Resume, append_envelope, frames_end
-from wampha.messages.relayed import Relayed
+from wampha.messages.relayed import CancelInvoke, Relayed
 from wampha.state.commands import Owner
 
 _CHUNK_BYTES_MAX: Final = 1024 * 1024  # what is gathered becomes a chunk at this size at the latest
@@ -81,6 +81,8 @@ class Stream:
         """Number and keep one message; False if the stream is broken. FrameError, and nothing kept, as in `frames`."""
         number = self._sent + 1
         if self.state is State.BROKEN:
+            if type(relayed) is CancelInvoke:
+                return False  # no loss: the calls between the two end at both ends
             self._sent = self._gone = number
             self._dropped += 1
             return False
@@ -200,10 +202,12 @@ class Stream:
             self._confirm(resume.received)
             lost += max(0, self._gone - resume.received)
             self._skip_to(resume.received)
-        else:  # the peer goes by what we announced
-            self._acked = max(self._acked, self._announced - 1)
+        else:
+            if resume.stream != self._heard:  # it may have had them before it forgot: never twice (P4)
+                lost += max(0, self._handed - self._gone)
+                self._skip_to(self._handed)
+            self._acked = max(self._acked, self._gone)
         if forgot:
-            self._skip_to(self._handed)  # it may have had them before it forgot: never twice (P4)
             return Loss(None)
         return Loss(lost) if lost else None
 

@@ -45,6 +45,12 @@ class Connection(Protocol):
     def break_off(self, sentence: str) -> None:
         """Close at once because of what the peer did."""
 
+    def stop_flow(self) -> None:
+        """Hand over no more messages than the one in hand, and read no more."""
+
+    def resume(self) -> None:
+        """Go on."""
+
 
 @dataclass
 class _Entry:
@@ -70,6 +76,7 @@ class Streams:
         counters: Counters,
         clock: Clock,
         draw_name: Callable[[], int],
+        on_chunk: Callable[[Connection], None],
         on_data: Callable[[Owner, Relayed], None],
         on_chunk_end: Callable[[], None],
         on_owner_lost: Callable[[Owner], None],
@@ -84,6 +91,7 @@ class Streams:
         self._counters: Final = counters
         self._clock: Final = clock
         self._draw_name: Final = draw_name
+        self._on_chunk: Final = on_chunk
         self._on_data: Final = on_data
         self._on_chunk_end: Final = on_chunk_end
         self._on_owner_lost: Final = on_owner_lost
@@ -176,6 +184,7 @@ class Streams:
             stream=entry.stream,
             incarnation=incarnation,
             counters=self._counters,
+            on_chunk=lambda: self._on_chunk(link),
             on_data=self._on_data,
             on_chunk_end=self._on_chunk_end,
             on_resumed=lambda ours, theirs: self._resumed(entry, ours, theirs),

@@ -34,6 +34,11 @@ class LocalLedger:
         return self._machine.tables
 
     @property
+    def machine(self) -> Machine:
+        """What holds the tables."""
+        return self._machine
+
+    @property
     def safe(self) -> int:
         """All that has been applied: nobody else serves."""
         return self._index

@@ -150,7 +150,12 @@ class RaftLedger:
 
     @property
     def tables(self) -> Tables:
-        return (self._member or self._nothing).tables
+        return self.machine.tables
+
+    @property
+    def machine(self) -> Machine:
+        """What holds the tables of the present membership."""
+        return self._member.machine if self._member else self._nothing
 
     @property
     def safe(self) -> int:

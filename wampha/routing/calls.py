@@ -327,6 +327,11 @@ class Calls:
 
     # ---- other nodes
 
+    def take_back(self, owner: Owner) -> None:
+        """Cancel at this incarnation all that waits for it: the INVOKE of some may yet arrive, behind lost frames."""
+        for number in self._elsewhere.get(owner, ()):
+            self._outbox.forward(owner, CancelInvoke(number, Canceled.uri, KILLNOWAIT))
+
     def node_lost(self, owner: Owner) -> None:
         """No answer will come from this incarnation, nor wait for ours: end the calls between it and this node."""
         error = Canceled("The callee's node was lost before it answered.", _UNKNOWN)

@@ -261,7 +261,8 @@ class Router:
         self._relayed[type(relayed)](source, relayed)
 
     def node_lost(self, owner: Owner) -> None:
-        """The connection to this incarnation is lost: the calls that wait for it end, outcome unknown."""
+        """Frames from or to this incarnation are lost: the calls between it and this node end, outcome unknown."""
+        self._calls.take_back(owner)
         self._calls.node_lost(owner)
 
     def _forwarded(self, source: Owner, forward: Forward) -> None:

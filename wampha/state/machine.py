@@ -74,7 +74,7 @@ class Machine:
         self.unsupported: str | None = None  # why the tables are wrong from now on: this node is too old to know them
         self._counters: Final = counters
         self._changes: list[Change] = []
-        self._encoder: Encoder | None = None  # of the snapshot begun last
+        self._encoders: Final[dict[str, Encoder]] = {}  # purpose -> of the snapshot begun last
         self._handlers: Final[dict[type, Callable[[int, Any], Outcome]]] = {
             Lead: self._lead,
             Up: self._up,
@@ -123,12 +123,16 @@ class Machine:
         changes, self._changes = self._changes, []
         return changes
 
-    def begin_snapshot(self) -> Encoder:
-        """A snapshot of the tables as they are now, to be made in pieces while they change; ends one begun before."""
-        if self._encoder:
-            self._encoder.stop()
-        self._encoder = Encoder(self.tables)
-        return self._encoder
+    def begin_snapshot(self, purpose: str = "transfer") -> Encoder:
+        """A snapshot of the tables as they are now, to be made in pieces while they change.
+
+        It ends the one that was begun before for the same purpose.
+        """
+        before = self._encoders.get(purpose)
+        if before:
+            before.stop()
+        encoder = self._encoders[purpose] = Encoder(self.tables)
+        return encoder
 
     def snapshot(self) -> list[bytes]:
         """All pieces of a snapshot at once, for checks; equal for equal tables."""
@@ -213,11 +217,11 @@ class Machine:
     # An owner may have as many rows as there are topics, and they go in one turn: so not one by one.
 
     def _bury_routes(self, owner: Owner) -> None:
-        encoder = self._encoder
+        encoders = tuple(self._encoders.values())
         for realm, routes in list(self.tables.routes.items()):
             gone = [route for route in routes if owner in route.owners]
             for route in gone:
-                if encoder:
+                for encoder in encoders:
                     encoder.before(route)
                 del route.owners[owner]
             self._changes += [RouteRemoved(owner, realm, route.match, route.topic, route.id) for route in gone]
@@ -271,11 +275,14 @@ class Machine:
             self.tables.routes_in(add.realm).add(add.match, add.topic, route)
         # A row that stands keeps its index: everybody who applied that entry knows the row since.
         if add.owner not in route.owners:
-            if self._encoder:
-                self._encoder.before(route)
+            self._tell_encoders(route)
             route.owners[add.owner] = index
             self._changes.append(RouteAdded(add.owner, add.realm, add.match, add.topic, route.id))
         return Outcome.OK
+
+    def _tell_encoders(self, route: Route) -> None:
+        for encoder in self._encoders.values():
+            encoder.before(route)
 
     def _remove_route(self, index: int, remove: RemoveRoute) -> Outcome:
         if (admitted := self._admit(remove.owner, remove.number)) is not Outcome.OK:
@@ -288,8 +295,7 @@ class Machine:
         return Outcome.OK
 
     def _drop_route(self, realm: str, route: Route, owner: Owner) -> None:
-        if self._encoder:
-            self._encoder.before(route)
+        self._tell_encoders(route)
         del route.owners[owner]
         if not route.owners:
             _remove_pattern(self.tables.routes, realm, route.match, route.topic)

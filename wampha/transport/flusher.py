@@ -30,7 +30,7 @@ class Queued(Protocol):
 
 
 class Source(Protocol):
-    """A connection whose input is being handled (`connection.ClientConnection`)."""
+    """A connection whose input is being handled (`connection.ClientConnection`, or a link to another node)."""
 
     def stop_flow(self) -> None:
         """Handle no further message in this turn; `resume` will be called."""
@@ -61,6 +61,11 @@ class Flusher:
         self._chunk_in_hand = True
         self.in_hand = self._source = source
         self._reached = 0
+
+    def begin_relayed(self, link: Source) -> None:
+        """A chunk from another node is being handled: as `begin`, but no client of ours feeds anyone by it."""
+        self.begin(link)
+        self.in_hand = None
 
     def mark(self, client: Queued) -> None:
         """The client's queue is no longer empty."""

@@ -160,7 +160,11 @@ class Watch:
         process, line = self._world.timeline.current, str(event["log_format"])
         if process is None:
             return
-        if line.startswith("{frames} to {name}"):
+        if line.startswith("fenced"):  # the incarnation ends, and with it what it has not sent yet
+            for name in self._world.names:
+                if name != process.name:
+                    self._gap(process.name, name)
+        elif line.startswith("{frames} to {name}"):
             self._gap(process.name, event["name"])
         elif line.startswith("{frames} from {name}"):
             self._gap(event["name"], process.name)

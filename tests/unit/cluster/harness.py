@@ -40,6 +40,7 @@ class Wire:
         self.nodelay = False
         self.written: list[bytes] = []  # everything, call by call
         self.blocked = False  # the peer does not read
+        self.reading = True  # what arrives is handed to the protocol
         self.gone = False
         self._producer = None
         self._producer_paused = False
@@ -73,6 +74,13 @@ class Wire:
     def unregisterProducer(self):
         self._producer = None
 
+    def pauseProducing(self):
+        self.reading = False
+
+    def resumeProducing(self):
+        self.reading = True
+        self.other._schedule()
+
     def loseConnection(self):
         self._closing = True
         self._schedule()
@@ -94,7 +102,7 @@ class Wire:
 
     def _run(self):
         self._due = False
-        if self.gone or self.blocked:
+        if self.gone or self.blocked or not (self.other.reading or self.other.gone):
             return
         if self._queue:
             piece = bytes(self._queue[:65536])

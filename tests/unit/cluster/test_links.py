@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.cluster.harness import VOTERS, Network, Peer, Puppet, Wire, data_puppet, forward, member, settle
-from wampha.cluster.frames import KEEP_ALIVE, Ack, Envelope, append_envelope, framed, read_data
+from wampha.cluster.frames import KEEP_ALIVE, Ack, Envelope, FrameError, FrameReader, append_envelope, framed, read_data
 from wampha.cluster.handshake import Channel
 from wampha.limits import Limits
 from wampha.messages.payload import NOTHING
@@ -523,6 +523,156 @@ def test_a_pause_of_this_process_is_not_held_against_its_peers(network, clock):
     assert one.take() == two.take() == []
     settle(clock, 3)
     assert one.take() == two.take() == []
+
+
+# ---- more than this node handles in a turn
+
+
+class Sated:
+    """Whose links are stopped behind each `each`-th message; they go on when `go_on` is called."""
+
+    def __init__(self, network: Network, each: int = 3) -> None:
+        self._each = each
+        self._link = None
+        self.stopped = []
+        self.one, self.two = _pair(network, on_chunk=self._begin, on_data=self._hear, on_chunk_end=self._end)
+        self.heard = []
+
+    def _begin(self, link) -> None:
+        assert self._link is None
+        self._link = link
+
+    def _hear(self, owner, relayed) -> None:
+        assert self._link is not None, "each group has a begin"
+        self.heard.append(relayed.publication)
+        if len(self.heard) % self._each == 0:
+            self._link.stop_flow()
+            self.stopped.append(self._link)
+
+    def _end(self) -> None:
+        self._link = None
+
+    def go_on(self) -> None:
+        stopped, self.stopped = self.stopped, []
+        for link in stopped:
+            link.resume()
+
+
+def _send(peer: Peer, to: Peer, numbers) -> None:
+    for number in numbers:
+        assert peer.links.forward(to.owner, forward(number))
+
+
+def test_a_link_that_is_stopped_hands_over_no_more_and_goes_on_in_order(network):
+    sated = Sated(network)
+    _send(sated.two, sated.one, range(10))
+    settle(network.clock)
+    assert sated.heard == [0, 1, 2]
+    (wire,) = [link.transport for link in sated.stopped]
+    assert not wire.reading
+    _send(sated.two, sated.one, range(10, 12))  # they wait in the network
+    settle(network.clock)
+    for count in (6, 9, 12):
+        sated.go_on()
+        settle(network.clock)
+        assert sated.heard == list(range(count))
+    sated.go_on()
+    _send(sated.two, sated.one, [12])
+    settle(network.clock)
+    assert sated.heard == list(range(13))
+    assert wire.reading
+
+
+def test_what_arrives_though_nothing_is_read_keeps_its_place(network):
+    sated = Sated(network)
+    _send(sated.two, sated.one, range(5))
+    settle(network.clock)
+    (link,) = sated.stopped
+    late = _data_frame(sated.one.owner, 6) + _data_frame(sated.one.owner, 7)
+    for piece in (late[:7], late[7:]):  # as a layer between the socket and the link may do
+        link.dataReceived(piece)
+    assert sated.heard == [0, 1, 2]
+    sated.go_on()
+    assert sated.heard == [0, 1, 2, 3, 4, 6]
+    sated.go_on()
+    assert sated.heard == [0, 1, 2, 3, 4, 6, 7]
+
+
+def test_what_a_stopped_link_holds_is_not_acknowledged_and_comes_again_once_if_it_is_cut(network, clock):
+    sated = Sated(network)
+    _send(sated.two, sated.one, range(10))
+    settle(clock, 0.6)  # keep-alives, with acknowledgements
+    near, _far = network.pipes[1]
+    assert [frame.received for frame in _acks(network.pipes[1])] == [3]
+    near.abortConnection()
+    settle(clock, 1)
+    assert sated.heard == list(range(6)), "the new link was stopped too"
+    for _ in range(3):
+        sated.go_on()
+        settle(clock)
+    assert sated.heard == list(range(10))
+    assert sated.one.of_kind("gap", "lost") == sated.two.of_kind("gap", "lost") == []
+
+
+def _acks(wires: tuple[Wire, Wire]) -> list[Ack]:
+    found = []
+    for wire in wires:
+        for body in FrameReader(17 * MIB).frames(b"".join(wire.written)):
+            try:
+                frame = read_data(body)
+            except FrameError:
+                continue  # of the handshake, or a keep-alive
+            if isinstance(frame, Ack):
+                found.append(frame)
+    return found
+
+
+def test_a_peer_is_not_silent_while_we_do_not_listen_and_control_goes_on(network, clock):
+    sated = Sated(network)
+    _send(sated.two, sated.one, range(5))
+    settle(clock, 10)
+    assert sated.two.links.send_control("n1", b"still here")
+    settle(clock)
+    assert sated.one.take() == [("control", "n2", b"still here")]
+    assert sated.two.of_kind("down", "lost", "gap") == []
+    sated.go_on()
+    settle(clock, 3)
+    assert sated.heard == [0, 1, 2, 3, 4]
+    assert sated.one.counters["link_losses"] == sated.two.counters["link_losses"] == 0
+    for near, far in network.pipes:
+        near.blocked = far.blocked = True
+    settle(clock, 3)
+    assert sated.one.counters["link_losses"] == 2, "a peer is heard of again, or it is cut"
+
+
+def test_a_stopped_link_that_is_closed_hands_over_nothing_and_is_gone(network, clock):
+    sated = Sated(network)
+    _send(sated.two, sated.one, range(5))
+    settle(clock)
+    (link,) = sated.stopped
+    stopped = sated.one.links.stop()
+    sated.two.links.stop()
+    link.dataReceived(b"the middle of a frame whose beginning is gone")
+    settle(clock)
+    assert stopped.called
+    sated.go_on()
+    assert sated.heard == [0, 1, 2]
+    assert sated.one.counters["link_frames_refused"] == 0
+    assert not clock.getDelayedCalls()
+
+
+def test_an_error_behind_a_stop_ends_the_link_and_is_told(network, clock):
+    sated = Sated(network)
+    puppet = data_puppet(network, "n3")
+    frames = [_data_frame(sated.one.owner, number) for number in (1, 2, 3)] + [framed(b"nonsense")]
+    puppet.transport.write(b"".join(frames))
+    settle(clock)
+    assert sated.heard == [1, 2, 3]
+    assert not puppet.closed
+    sated.go_on()
+    settle(clock)
+    assert puppet.closed
+    assert sated.one.counters["link_frames_refused"] == 1
 
 
 # ---- a peer that does not read

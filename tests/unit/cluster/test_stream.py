@@ -202,6 +202,26 @@ def test_a_peer_that_forgot_the_stream_makes_a_loss_of_unknown_size(heard):
     assert stream.accept(1, 10) is None
 
 
+def test_a_peer_that_forgot_before_it_acknowledged_anything_gets_nothing_twice():
+    stream = flowing()
+    send(stream, 3, chunks=True)
+    stream.disconnected()
+    send(stream, 1)
+    stream.connected()
+    assert stream.resume(Resume(200, 0, 0, 1)) == (Loss(3), Loss(0))
+    assert taken(stream) == [4]
+    assert stream.waiting == 0
+    assert stream.give_up() == Loss(1)
+
+
+def test_a_peer_that_never_heard_of_the_stream_gets_all_of_it():
+    stream = flowing()
+    send(stream, 2, chunks=True)  # into a connection that is cut before its first byte arrives
+    stream.connected()
+    assert stream.resume(Resume(100, 0, 0, 1)) == (None, None)
+    assert taken(stream) == [1, 2]
+
+
 def test_frames_that_were_never_sent_cannot_be_acknowledged():
     stream = flowing()
     send(stream, 2)

@@ -307,6 +307,18 @@ def test_a_lost_link_leaves_no_call_behind_at_the_callee_s_home(cluster: Cluster
     assert cluster["b"].counters["late_yields"] == 1
 
 
+def test_a_call_that_ends_with_a_gap_is_taken_back_if_its_invocation_comes_behind(cluster: Cluster) -> None:
+    callee, caller = registered(cluster, "b", "p"), cluster["a"].join()
+    caller.call("p")
+    cluster["b"].router.node_lost(cluster["a"].owner)
+    cluster["a"].router.node_lost(cluster["b"].owner)
+    assert caller.one().error == "wamp.error.canceled"
+    cluster.settle()  # the frame was not among those that were lost
+    callee.result(callee.one().request)
+    assert not on_wire(cluster, "b", "a")
+    assert cluster["b"].counters["late_yields"] == 1
+
+
 # ---- rule 3: what the callee's home checks
 
 

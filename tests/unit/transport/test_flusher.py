@@ -96,6 +96,38 @@ def test_a_client_that_ends_meanwhile_gets_nothing_more() -> None:
 # ---- who publishes to many waits until that is written
 
 
+class Link:
+    """Another node's data link."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def stop_flow(self) -> None:
+        self.told.append("stop")
+
+    def resume(self) -> None:
+        self.told.append("resume")
+
+
+def test_a_link_whose_messages_reach_many_is_stopped_until_that_is_written() -> None:
+    bench, transports, receivers = crowded()
+    link, flusher = Link(), bench.delivery.flusher
+    flusher.begin_relayed(link)
+    assert flusher.in_hand is None, "no client pays for what other nodes cause"
+    for number in range(4):
+        bench.delivery.deliver(receivers, event(publication=number))
+    assert link.told == []
+    for number in range(4, 6):
+        bench.delivery.deliver(receivers, event(publication=number))
+    assert link.told == ["stop"]
+    bench.delivery.flush()
+    while "resume" not in link.told:
+        assert written(transports) < CROWD
+        bench.turn()
+    assert written(transports) == CROWD
+    assert link.told == ["stop", "resume"]
+
+
 class Publishing(FakeRouter):
     """Each message of the first client goes to all clients, as an event with the message's number."""
 

@@ -39,6 +39,7 @@ from wampha.transport.slow import SlowClients
 if TYPE_CHECKING:
     from wampha.routing.session import Session
 
+_JOIN: Final = b"".join
 _MANY: Final = 16  # receivers from which on it is worth to add them up
 
 _log = Logger(namespace="wampha.transport")
@@ -118,6 +119,7 @@ class ClientOutbox:
         "_slow",
         "_transport",
         "group",
+        "join",
         "queue",
     )
 
@@ -132,6 +134,7 @@ class ClientOutbox:
         """`slow` bounds what waits, for this client and for all."""
         self.group: FrameGroup | None = None  # None: no messages, either not yet or no more
         self.queue: Final[list[bytes]] = []
+        self.join: Callable[[Sequence[bytes]], bytes] = _JOIN
         self._connection: Final = connection
         self._transport: Final = transport
         self._flusher: Final = flusher
@@ -186,7 +189,7 @@ class ClientOutbox:
         if self._backlog is not None:
             self._hold(self._backlog)
             return
-        data = queue[0] if len(queue) == 1 else b"".join(queue)
+        data = queue[0] if len(queue) == 1 else self.join(queue)
         queue.clear()
         if not self._open:
             return

@@ -328,6 +328,8 @@ class _Events(LedgerEvents):
         for change in changes:
             if isinstance(change, NodeGone) and self._node.links:
                 self._node.links.owner_dead(change.owner)
+            if isinstance(change, NodeUp):
+                self._expect_members()
             if isinstance(change, NodeUp | NodeGone):
                 self._locate(change.owner.name)
             elif isinstance(change, LeaderChanged):
@@ -336,7 +338,15 @@ class _Events(LedgerEvents):
     def installed(self) -> None:
         for owner in self._node.ledger.tables.up:
             self._locate(owner.name)
+        self._expect_members()
         self._router.installed()
+
+    def _expect_members(self) -> None:
+        """Messages can be for every member from now on, whether there is a link to it or not."""
+        node = self._node
+        for owner in node.ledger.tables.up:
+            if node.links and owner.name != node.settings.node.name:
+                node.links.owner_up(owner)
 
     def _locate(self, name: str) -> None:
         """Tell the links where the youngest incarnation of a node can be reached."""

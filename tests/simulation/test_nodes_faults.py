@@ -171,6 +171,23 @@ def test_a_bridge_loses_nothing_in_silence(world: World) -> None:
     assert all(math.isfinite(gap.end) for gap in world.history.gaps)
 
 
+@pytest.mark.parametrize("seconds", [1.0, 6.0])
+def test_a_node_that_restarts_behind_a_bridge_loses_nothing_in_silence(world: World, seconds: float) -> None:
+    scene = Scene(world)
+    one, two = world.followers[0], "w0"
+    links = ((one, two), (two, one))
+    world.network.cut("scene", links)
+    with scene.fault("kill", nodes=(one,)):
+        world.kill(one)
+        world.run(0.5)
+        world.start(one)
+        world.run(3.0)
+    world.run(seconds + 5.0)  # it serves, and has never had a link to the other
+    world.network.heal("scene")
+    world.run(5.0)
+    scene.check()
+
+
 def test_a_flapping_link_doubles_nothing_and_reorders_nothing(world: World) -> None:
     scene = Scene(world)
     one, two = world.voters[:2]

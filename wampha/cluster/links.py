@@ -255,6 +255,11 @@ class Links:
         """Whether that incarnation is behind (see `on_behind`)."""
         return self._streams.behind(owner)
 
+    def owner_up(self, owner: Owner) -> None:
+        """The ledger says that this incarnation is a member: messages for it wait for its link, also for the first."""
+        self._streams.become(self._identity()[1])
+        self._streams.expect(owner)
+
     def owner_dead(self, owner: Owner) -> None:
         """The ledger says that this incarnation is dead: nothing is kept for it any more."""
         self._streams.dead(owner)

@@ -51,6 +51,7 @@ class Stream:
         """`draw_name` gives numbers from 1 that nobody else draws; the ring is what is kept of frames sent."""
         self.peer: Final = peer
         self.state = State.DOWN
+        self.refused = 0  # frames that came while it was broken and that no loss has told yet
         self.waiting = 0  # bytes not handed to the present connection
         self._draw_name: Final = draw_name
         self._frame_bytes_max: Final = frame_bytes_max
@@ -63,7 +64,6 @@ class Stream:
         self._acked = 0  # and of the last one that the peer has
         self._gone = 0  # and of the last one that is not kept any more
         self._announced = 1  # `first` of our last Resume
-        self._dropped = 0  # frames given up that no loss has told yet
         self._gathered: Final = bytearray()  # the newest frames
         self._ready: Final[deque[tuple[int, bytes]]] = deque()  # older ones, not handed over
         self._offset = 0  # bytes of the first of them that were
@@ -84,7 +84,7 @@ class Stream:
             if type(relayed) is CancelInvoke:
                 return False  # no loss: the calls between the two end at both ends
             self._sent = self._gone = number
-            self._dropped += 1
+            self.refused += 1
             return False
         gathered = self._gathered
         self.waiting += append_envelope(
@@ -155,7 +155,7 @@ class Stream:
         self._ring.clear()
         self._ring_bytes = self.waiting = self._offset = 0
         self._gone = self._acked = self._sent
-        self._dropped = 0
+        self.refused = 0
         self._name = self._draw_name()
         self._introduced = False
         self.state = State.BROKEN
@@ -195,7 +195,7 @@ class Stream:
         return ours, theirs
 
     def _go_on(self, resume: Resume) -> Loss | None:
-        lost, self._dropped = self._dropped, 0
+        lost, self.refused = self.refused, 0
         forgot = self._introduced and resume.heard != self._name
         self._introduced = resume.heard == self._name
         if self._introduced:

@@ -61,6 +61,7 @@ class _Entry:
     age_ticks = 0  # since it flowed
     doomed = False  # the peer's incarnation is dead, though it still talks
     flowed = False
+    told = False  # that frames are lost, since it flowed
 
 
 class Streams:
@@ -118,6 +119,8 @@ class Streams:
             self._log.warn("{error}", error=error)
         if not kept or stream is None or (stream.waiting > self._mark_bytes and not self._bear(owner, stream)):
             self._counters.add("forwards_unsendable")
+            if stream is not None and stream.refused:
+                self._tell_refused(self._entries[owner])
             return False
         if owner not in self._unflushed:
             if not self._unflushed:
@@ -125,6 +128,12 @@ class Streams:
             self._unflushed[owner] = None
         self._counters.add("forwards_sent")
         return True
+
+    def _tell_refused(self, entry: _Entry) -> None:
+        """Frames for a living peer are lost, and nobody has been told: it was given up while nothing was on its way."""
+        if not entry.told and not entry.doomed:
+            entry.told = True
+            self._clock.call_later(0, self._tell_given_up, entry, Loss(None), "there is no link to it")
 
     def _bear(self, owner: Owner, stream: Stream) -> bool:
         """Whether so many bytes may wait."""
@@ -136,6 +145,7 @@ class Streams:
         sentence = f"it does not read: more than link_queue_bytes_max ({stream.waiting} bytes) wait for it"
         entry = self._entries[owner]
         loss = stream.give_up()
+        entry.told = True  # in a moment
         if entry.link is not None:
             entry.link.break_off(sentence)
         self._clock.call_later(0, self._tell_given_up, entry, loss, sentence)
@@ -166,9 +176,8 @@ class Streams:
 
     # ---- connections
 
-    def attach(self, peer: Owner, incarnation: int, link: Connection) -> DataCarrier:
-        """`link` to `peer` is proven, for our `incarnation`: what it shall carry."""
-        self.become(incarnation)
+    def expect(self, peer: Owner) -> _Entry:
+        """`peer` is a member: what is for it waits for its first link as for any other, or is told as lost."""
         entry = self._entries.get(peer)
         if entry is None:
             stream = Stream(
@@ -179,6 +188,12 @@ class Streams:
             )
             self._streams[peer] = stream
             entry = self._entries[peer] = _Entry(stream)
+        return entry
+
+    def attach(self, peer: Owner, incarnation: int, link: Connection) -> DataCarrier:
+        """`link` to `peer` is proven, for our `incarnation`: what it shall carry."""
+        self.become(incarnation)
+        entry = self.expect(peer)
         entry.link = link
         return DataCarrier(
             stream=entry.stream,
@@ -195,6 +210,7 @@ class Streams:
         if entry.flowed and ours is None and theirs is None:
             self._counters.add("link_resumes")
         entry.flowed = True
+        entry.told = False
         entry.age_ticks = 0
         if theirs is not None:
             self._tell_theirs(entry, theirs)
@@ -238,6 +254,7 @@ class Streams:
     def _tell_ours(self, entry: _Entry, loss: Loss, sentence: str) -> None:
         peer = entry.stream.peer
         if loss.frames != 0:
+            entry.told = entry.stream.state is State.BROKEN
             self._count(loss)
             self._log.warn("{frames} to {name} are lost: {why}", frames=_frames(loss), name=peer.name, why=sentence)
             self._on_gap(Gap(self._name, peer.name, loss.frames))

@@ -9,7 +9,7 @@ send(message), Autobahn's own frames, events by `delivery.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -24,6 +24,8 @@ from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroup
 from wampha.transport.slow import SlowClients
 from wampha.transport.sockets import is_direct, over_tls, unacknowledged
+
+_JOIN: Final = b"".join
 
 _log = Logger(namespace="wampha.transport")
 
@@ -67,6 +69,7 @@ class ClientOutbox:
         "_slow",
         "_transport",
         "group",
+        "join",
         "queue",
     )
 
@@ -81,6 +84,7 @@ class ClientOutbox:
         """`slow` bounds what waits, for this client and for all."""
         self.group: FrameGroup | None = None  # None: no messages, either not yet or no more
         self.queue: Final[list[bytes]] = []
+        self.join: Callable[[Sequence[bytes]], bytes] = _JOIN
         self._connection: Final = connection
         self._transport: Final = transport
         self._flusher: Final = flusher
@@ -135,7 +139,7 @@ class ClientOutbox:
         if self._backlog is not None:
             self._hold(self._backlog)
             return
-        data = queue[0] if len(queue) == 1 else b"".join(queue)
+        data = queue[0] if len(queue) == 1 else self.join(queue)
         queue.clear()
         if not self._open:
             return

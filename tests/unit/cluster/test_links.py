@@ -327,6 +327,31 @@ def test_a_link_that_does_not_come_back_in_time_is_a_gap_that_everyone_is_told(n
     assert [told[2].publication for told in two.of_kind("data")] == [4]
 
 
+def test_what_is_for_a_member_waits_for_its_first_link(network, clock):
+    one, two = Peer(network, "n1").start(), Peer(network, "n2")
+    one.links.owner_up(two.owner)
+    assert one.links.forward(two.owner, forward(1))
+    two.start()
+    settle(clock, 1)
+    assert [told[2].publication for told in two.of_kind("data")] == [1]
+    assert one.of_kind("gap", "lost") == two.of_kind("gap", "lost") == []
+
+
+def test_that_a_member_without_a_link_gets_nothing_is_told_once(network, clock, logged):
+    one, two = Peer(network, "n1").start(), Peer(network, "n2")
+    one.links.owner_up(two.owner)
+    settle(clock, 3.5)
+    assert one.of_kind("gap") == []  # nothing was for it
+    for number in range(3):
+        assert not one.links.forward(two.owner, forward(number))
+    settle(clock)
+    assert one.of_kind("gap") == [("gap", "n1", "n2", None)]
+    two.start()
+    settle(clock, 1)
+    assert one.of_kind("gap") == [("gap", "n1", "n2", None), ("gap", "n1", "n2", 3)]  # now it is known how many
+    assert one.counters["link_frames_lost"] == 3
+
+
 def test_a_gap_is_told_before_anything_that_comes_behind_it(network, clock):
     one, two = _pair(network, limits=_small())
     network.down.add("one:1")

@@ -31,6 +31,10 @@ WAYS: Final = [
         for serializer in ("json", "msgpack", "cbor")
     ],
     *[
+        pytest.param(AUTOBAHN_PYTHON, "websocket", serializer, id=f"autobahn-python-websocket-{serializer}")
+        for serializer in ("json.batched", "msgpack.batched", "cbor.batched")
+    ],
+    *[
         pytest.param(AUTOBAHN_JS, "websocket", serializer, id=f"autobahn-js-websocket-{serializer}")
         for serializer in ("json", "msgpack", "cbor")
     ],

@@ -42,6 +42,7 @@ CANCEL, INTERRUPT = 49, 69
 
 TRANSPORTS: Final = ("websocket", "rawsocket")
 SERIALIZERS: Final = ("json", "msgpack", "cbor")
+BATCHED: Final = tuple(f"{serializer}.batched" for serializer in SERIALIZERS)  # over WebSocket only
 NO_MASK: Final = b"\0\0\0\0"  # masked, as a client must, and yet readable in a dump
 WAIT_S: Final = 10.0  # longest wait for one message; a healthy router needs milliseconds
 
@@ -94,8 +95,8 @@ class Connection:
         """
         self.serializer: Final = serializer
         self.transport: Final = transport
-        self.encode: Final = _ENCODE[serializer]
-        self.decode: Final = _DECODE[serializer]
+        self.encode: Final = _ENCODE[serializer.removesuffix(".batched")]
+        self.decode: Final = _DECODE[serializer.removesuffix(".batched")]
         self.socket: Final = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
@@ -201,7 +202,7 @@ class WebSocketConnection(Connection):
             raise ConnectionEndedError(None, head.decode("latin-1"))
 
     def frame(self, payload: bytes) -> bytes:
-        return self.frame_of(TEXT if self.serializer == "json" else BINARY, payload)
+        return self.frame_of(TEXT if self.serializer.startswith("json") else BINARY, payload)
 
     def frame_of(self, opcode: int, payload: bytes) -> bytes:
         """One final frame with any opcode."""
@@ -235,6 +236,48 @@ class WebSocketConnection(Connection):
         return opcode, payload
 
 
+class BatchedConnection(WebSocketConnection):
+    """Several messages in one WebSocket message (advanced profile, "Message Batching")."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.batches: Final[list[int]] = []  # how many messages the received ones had
+        self._messages: Final[deque[bytes]] = deque()
+        super().__init__(*arguments)
+
+    def send_many(self, messages: Iterable[list[Any]]) -> None:
+        """Send messages as one batch."""
+        self.socket.sendall(super().frame(b"".join(self._in_batch(self.encode(message)) for message in messages)))
+
+    def frame(self, payload: bytes) -> bytes:
+        return super().frame(self._in_batch(payload))
+
+    def _in_batch(self, payload: bytes) -> bytes:
+        if self.serializer == "json.batched":
+            return payload + b"\x1e"
+        return len(payload).to_bytes(4, "big") + payload
+
+    def _take_message(self) -> bytes | None:
+        if not self._messages:
+            batch = super()._take_message()
+            if batch is None:
+                return None
+            self._messages.extend(self._split(batch))
+            self.batches.append(len(self._messages))
+        return self._messages.popleft()
+
+    def _split(self, batch: bytes) -> Iterable[bytes]:
+        if self.serializer == "json.batched":
+            *messages, rest = batch.split(b"\x1e")
+            assert messages and not rest, batch
+            yield from messages
+            return
+        while batch:
+            size = int.from_bytes(batch[:4], "big")
+            assert len(batch) >= 4 + size, batch
+            yield batch[4 : 4 + size]
+            batch = batch[4 + size :]
+
+
 class RawSocketConnection(Connection):
     """WAMP RawSocket from the client's side (advanced profile, "RawSocket Transport")."""
 
@@ -264,7 +307,7 @@ class RawSocketConnection(Connection):
 def connect(port: int, transport: str = "websocket", serializer: str = "json") -> Connection:
     """A connection over the named transport, with its opening handshake done."""
     kind = WebSocketConnection if transport == "websocket" else RawSocketConnection
-    return kind(port, transport, serializer)
+    return (BatchedConnection if serializer in BATCHED else kind)(port, transport, serializer)
 
 
 class Session:

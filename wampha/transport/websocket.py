@@ -7,7 +7,7 @@ bytes. Everything that leaves goes through the connection's outbox, Autobahn's o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,6 +15,9 @@ from autobahn.twisted.websocket import WampWebSocketServerFactory, WampWebSocket
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from websockets.speedups import apply_mask
 
+from wampha.errors import ProtocolViolation
+from wampha.transport import batches
+from wampha.transport.batches import Batching, subprotocols
 from wampha.transport.connection import ClientConnection, Phase, Service
 from wampha.transport.frames import (
     WEBSOCKET_BINARY,
@@ -31,6 +34,7 @@ _HEADER_END: Final = b"\r\n\r\n"
 _MASKED: Final = 0x80
 _PING: Final = b"\x89\x00"  # FIN, opcode 9, no payload: the same for all
 _SHORTEST: Final = 6  # octets of the header of a masked frame of less than 126 octets
+_PORTION_MAX: Final = 65536  # bytes of a batch per turn: no more than a turn reads of other clients
 _GREETING: Final = (
     "This is a WAMP router. Connect with a WAMP client, over WebSocket (path /ws, subprotocols {}) or RawSocket."
 )
@@ -95,9 +99,9 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         if request.path not in PATHS:
             raise _denial(HTTPStatus.NOT_FOUND, f"Nothing is at this path; connect to {PATHS[0]}.")
         for name in request.protocols:
-            serializer = self.factory.by_subprotocol.get(name)
-            if serializer is not None:
-                self._serializer = serializer
+            subprotocol = self.factory.by_subprotocol.get(name)
+            if subprotocol is not None:
+                self._serializer = subprotocol.serializer
                 return name, {}
         spoken = ", ".join(self.factory.by_subprotocol)
         raise _denial(
@@ -105,12 +109,16 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         )
 
     def _onOpen(self) -> None:  # noqa: N802 - Autobahn's name
-        serializer = self._serializer
-        assert serializer is not None
+        serializer, batching = self.factory.by_subprotocol[self.websocket_protocol_in_use]
         self._forget_request()
         self._first = WEBSOCKET_BINARY if serializer.BINARY else WEBSOCKET_TEXT
         try:
             self.opened(serializer, websocket_binary if serializer.BINARY else websocket_text, _UNBOUNDED)
+            if batching is not None:
+                # Only now it is known what it is, and the others shall not ask for each message.
+                self.__class__ = BatchedWebSocketConnection
+                assert isinstance(self, BatchedWebSocketConnection)
+                self.use(batching)
         except Exception:  # would vanish in one of Autobahn's Deferreds
             self.failed()
 
@@ -236,7 +244,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
             return
         if isBinary != self._serializer.BINARY:
             kind = "binary" if self._serializer.BINARY else "text"
-            self.violated(f"the subprotocol wamp.2.{self._serializer.SERIALIZER_ID} uses {kind} messages only")
+            self.violated(f"the subprotocol {self.websocket_protocol_in_use} uses {kind} messages only")
         else:
             self.route(payload)
 
@@ -296,6 +304,52 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         self.ended()
 
 
+class BatchedWebSocketConnection(WebSocketConnection):
+    """One client that may put several messages into one WebSocket message (advanced profile, "Message Batching")."""
+
+    _batching: Batching
+    _rest: Iterator[bytes] | None = None  # of a batch, behind what was handled in earlier turns
+
+    def use(self, batching: Batching) -> None:
+        """Read and write batches of this form from here on."""
+        assert self._serializer is not None
+        self._batching = batching
+        self.outbox.group = self.service.groups.group(self._serializer, batching.framing, _UNBOUNDED)
+        self.outbox.join = batching.join
+
+    def consume(self, data: bytes) -> None:
+        """The rest of a batch comes before what was received behind it."""
+        rest, self._rest = self._rest, None
+        if rest is not None and self.phase is Phase.OPEN:
+            self._route_messages(rest)
+            if self.phase is Phase.OPEN and not self.flowing:
+                self.put_off(data)
+                return
+        super().consume(data)
+
+    def route(self, body: bytes) -> None:
+        """Hand the messages of a batch to the core, in order."""
+        if self._batching is batches.TEXT and body.endswith(batches.AUTOBAHN_SEPARATOR):
+            self.use(batches.AUTOBAHN_TEXT)  # no message ends like that: the client can only be one of these
+        self._route_messages(self._batching.split(body))
+
+    def _route_messages(self, messages: Iterator[bytes]) -> None:
+        """Route a turn's portion; if anything is left, `put_off` and `resume` follow."""
+        handled = 0
+        try:
+            for message in messages:
+                super().route(message)
+                handled += len(message) + _SHORTEST
+                if handled > _PORTION_MAX and self.flowing:
+                    self.stop_flow()
+                    self.service.flusher.let_go(self)
+                if not self.flowing:
+                    self._rest = messages
+                    return
+        except ProtocolViolation as violation:
+            self.violated(str(violation))
+
+
 for _name, _value in OPTIONS.items():
     setattr(WebSocketConnection, _name, _value)
 
@@ -348,7 +402,7 @@ class WebSocketFactory(WampWebSocketServerFactory):
         self.allowNullOrigin = True  # pages from files may connect; said here, since Autobahn's default varies
         self.service: Final = service
         self.age = 0  # ticks that the connection being made is old already
-        self.by_subprotocol: Final = {f"wamp.2.{serializer.SERIALIZER_ID}": serializer for serializer in serializers}
+        self.by_subprotocol: Final = subprotocols(serializers)
 
 
 def _no_session() -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from autobahn.twisted.component import Component
 from autobahn.wamp.exception import ApplicationError
+from autobahn.wamp.serializer import SERID_TO_SER
 from autobahn.wamp.types import CallResult, PublishOptions, SubscribeOptions
 from twisted.internet import defer, task
 
@@ -26,6 +27,8 @@ BINARY: Final = bytes(range(256))
 def component(transport: str, serializer: str, port: str, realm: str) -> Component:
     """A client for one node; it does not try again."""
     endpoint = {"type": "tcp", "host": "127.0.0.1", "port": int(port)}
+    if serializer.endswith(".batched"):  # a Component can make it, but asks here whether there is such a thing
+        SERID_TO_SER[serializer] = SERID_TO_SER[serializer.removesuffix(".batched")]
     if transport == "websocket":
         place = {"type": transport, "url": f"ws://127.0.0.1:{port}/ws", "serializers": [serializer]}
     else:

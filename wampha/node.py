@@ -40,10 +40,10 @@ from wampha.stages import Event, Stage, after
 from wampha.state.changes import Change, LeaderChanged, NodeGone, NodeUp
 from wampha.state.commands import Owner
 from wampha.state.machine import Machine
+from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
-from wampha.transport.outbox import Delivery
 from wampha.transport.room import Room, descriptors
 from wampha.transport.slow import SlowClients
 

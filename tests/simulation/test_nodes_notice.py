@@ -21,7 +21,7 @@ from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
 from wampha.state.machine import Machine
-from wampha.transport.outbox import Delivery
+from wampha.transport.delivery import Delivery
 
 SEEDS = range(6)
 Patch = pytest.MonkeyPatch

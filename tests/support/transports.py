@@ -14,8 +14,8 @@ from tests.support.fakerouter import FakeRouter, JsonStandIn, MsgpackStandIn
 from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.transport.connection import Service
+from wampha.transport.delivery import Delivery
 from wampha.transport.gate import Gate
-from wampha.transport.outbox import Delivery
 from wampha.transport.rawsocket import RawSocketFactory
 from wampha.transport.slow import SlowClients
 from wampha.transport.websocket import WebSocketFactory

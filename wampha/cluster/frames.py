@@ -51,6 +51,7 @@ class Resume(msgspec.Struct, frozen=True, array_like=True, tag=3, gc=False):
     heard: _Count
     received: _Count
     first: Annotated[int, msgspec.Meta(ge=1)]
+    origin: _Count
 
 
 DataFrame = Envelope | Ack | Resume

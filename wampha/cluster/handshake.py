@@ -28,7 +28,7 @@ import msgspec
 from wampha.cluster.frames import framed
 from wampha.errors import LinkRefused
 
-VERSIONS: Final = (2, 2)  # of this protocol: the oldest and the newest that this code speaks
+VERSIONS: Final = (3, 3)  # of this protocol: the oldest and the newest that this code speaks
 HANDSHAKE_FRAME_BYTES_MAX: Final = 4096  # a hello takes less than 1 KiB
 NONCE_BYTES: Final = 32
 

@@ -235,7 +235,7 @@ class Links:
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
         """Queue a message for that incarnation; False if there is no way to it, or the message cannot be sent.
 
-        While its data link is down the message waits, for as long as the link may be resumed.
+        While its data link is down, or not up yet, the message waits, for as long as a link may be resumed.
         """
         return self._streams.forward(owner, relayed)
 

@@ -6,6 +6,7 @@ that a new connection goes on where the last one was cut. On each connection bot
     stream    the name of what I send you; a new one each time I have given frames up
     heard     the name of what I have heard from you (0: nothing), and `received`, the number of the last frame
     first     the oldest frame that I still have
+    origin    the name of my first stream to you; another one than before: I had forgotten you
 
     DOWN -- connected --> CONNECTING -- peer's Resume --> FLOWING
      ^  `<------------- disconnected --------------'---------'
@@ -58,7 +59,7 @@ class Stream:
         self._ring_bytes_max: Final = ring_bytes_max
         # Sending. Chunks are whole frames with the number of the last one; they are kept and sent as the same object.
         self._name = draw_name()
-        self._introduced = False  # the peer has shown that it knows the name
+        self._origin: Final = self._name
         self._sent = 0  # number of the last frame
         self._handed = 0  # and of the last one that any connection got a byte of
         self._acked = 0  # and of the last one that the peer has
@@ -71,6 +72,7 @@ class Stream:
         self._ring_bytes = 0
         # Receiving.
         self._heard = 0
+        self._heard_origin = 0
         self._received = 0
         self._told = 0  # the last one that was acknowledged
         self._untold_bytes = 0
@@ -138,7 +140,6 @@ class Stream:
     def acknowledged(self, received: int) -> None:
         """The peer has all frames up to a number; FrameError if they were never sent."""
         self._confirm(received)
-        self._introduced = True
         while self._ring and self._ring[0][0] <= received:
             self._forget_oldest()
 
@@ -157,7 +158,6 @@ class Stream:
         self._gone = self._acked = self._sent
         self.refused = 0
         self._name = self._draw_name()
-        self._introduced = False
         self.state = State.BROKEN
         return loss
 
@@ -170,7 +170,7 @@ class Stream:
         self._announced = self._gone + 1
         self._handed = max(self._handed, self._gone)  # the peer will count on from there
         self._told, self._untold_bytes = self._received, 0
-        return Resume(self._name, self._heard, self._received, self._announced)
+        return Resume(self._name, self._heard, self._received, self._announced, self._origin)
 
     def disconnected(self) -> None:
         """The connection is gone: what it was given and the peer did not acknowledge is to be sent again."""
@@ -196,19 +196,19 @@ class Stream:
 
     def _go_on(self, resume: Resume) -> Loss | None:
         lost, self.refused = self.refused, 0
-        forgot = self._introduced and resume.heard != self._name
-        self._introduced = resume.heard == self._name
-        if self._introduced:
+        forgot = self._heard_origin not in (0, resume.origin)
+        self._heard_origin = resume.origin
+        if forgot:  # it may have had what it was given: never twice (P4)
+            lost = max(lost, self._handed - self._acked)
+            self._acked = self._handed
+            self._skip_to(self._handed)
+            return Loss(lost)
+        if resume.heard == self._name:
             self._confirm(resume.received)
             lost += max(0, self._gone - resume.received)
             self._skip_to(resume.received)
-        else:
-            if resume.stream != self._heard:  # it may have had them before it forgot: never twice (P4)
-                lost += max(0, self._handed - self._gone)
-                self._skip_to(self._handed)
-            self._acked = max(self._acked, self._gone)
-        if forgot:
-            return Loss(None)
+        else:  # the peer goes by what we announced
+            self._acked = max(self._acked, self._announced - 1)
         return Loss(lost) if lost else None
 
     def _skip_to(self, received: int) -> None:

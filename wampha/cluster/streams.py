@@ -1,7 +1,10 @@
 """All streams of one node: who gets what, what is behind, what is given up, and who hears of it.
 
 A stream outlives its connections, by at most `_RESUME_TICKS_MAX`: then it is given up, and calls over it end. It dies
-with either incarnation (protocol rule 29).
+with either incarnation (protocol rule 29). It begins when the ledger names the peer, or with the first link.
+
+Of a stream that was given up, or whose peer is dead, the numbers stay: the peer may come back and would say again what
+was received. Who is forgotten for good knows it by our next `Resume`, and says nothing twice either.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from wampha.routing.ports import Clock
 from wampha.state.commands import Owner
 
 _RESUME_TICKS_MAX: Final = 6  # of `TICK_S`: 3 s, design section 6
+GONE_MAX: Final = 200  # streams without link or frames that are kept; so many dead incarnations the ledger remembers
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,19 @@ class _Entry:
     stream: Stream
     link: Connection | None = None
     age_ticks = 0  # since it flowed
-    doomed = False  # the peer's incarnation is dead, though it still talks
+    doomed = False  # the peer's incarnation is dead, though it may still talk
+    replaced = False  # another incarnation of its name was linked since
     flowed = False
     told = False  # that frames are lost, since it flowed
 
+    @property
+    def over(self) -> bool:
+        """Nobody waits for its link to come back."""
+        return self.doomed or self.replaced
+
 
 class Streams:
-    """Streams by the peer's incarnation; of each name the one that was linked last."""
+    """Streams by the peer's incarnation."""
 
     _log = Logger()
 
@@ -104,6 +114,7 @@ class Streams:
         self._mark_bytes: Final = limits.link_queue_bytes_max // 4
         self._streams: Final[dict[Owner, Stream]] = {}
         self._entries: Final[dict[Owner, _Entry]] = {}  # the same keys
+        self._gone: Final[dict[Owner, None]] = {}  # those without a link that keep no frame, oldest first
         self._unflushed: Final[dict[Owner, None]] = {}
         self._behind: Final[dict[Owner, None]] = {}  # more than the mark waits for them
 
@@ -131,7 +142,7 @@ class Streams:
 
     def _tell_refused(self, entry: _Entry) -> None:
         """Frames for a living peer are lost, and nobody has been told: it was given up while nothing was on its way."""
-        if not entry.told and not entry.doomed:
+        if not entry.told and not entry.over:
             entry.told = True
             self._clock.call_later(0, self._tell_given_up, entry, Loss(None), "there is no link to it")
 
@@ -195,6 +206,8 @@ class Streams:
         self.become(incarnation)
         entry = self.expect(peer)
         entry.link = link
+        entry.replaced = False
+        self._gone.pop(peer, None)
         return DataCarrier(
             stream=entry.stream,
             incarnation=incarnation,
@@ -226,8 +239,10 @@ class Streams:
             return
         entry.link = None
         entry.stream.disconnected()
-        if entry.doomed:
+        if entry.over:
             self._bury(entry)
+        elif entry.stream.state is State.BROKEN:
+            self._park(entry)
 
     # ---- the end of streams
 
@@ -250,6 +265,8 @@ class Streams:
         self.look_relieved()
         if self._entries.get(entry.stream.peer) is entry:
             self._tell_ours(entry, loss, sentence)
+            if entry.link is None:
+                self._park(entry)
 
     def _tell_ours(self, entry: _Entry, loss: Loss, sentence: str) -> None:
         peer = entry.stream.peer
@@ -274,9 +291,10 @@ class Streams:
 
     def supersede(self, peer: Owner) -> None:
         """`peer` is proven: other incarnations of its name are dead."""
-        for owner in tuple(self._entries):
-            if owner.name == peer.name and owner != peer:
-                self._drop(owner)
+        for owner, entry in tuple(self._entries.items()):
+            if owner.name == peer.name and owner != peer and not entry.over:
+                entry.replaced = True
+                self._bury(entry)
                 self._on_owner_lost(owner)
 
     def dead(self, owner: Owner) -> None:
@@ -289,9 +307,20 @@ class Streams:
             self._bury(entry)
 
     def _bury(self, entry: _Entry) -> None:
-        """Keep no frame, but what was received: the dead may not know of it yet, and come back to say it again (P4)."""
         entry.stream.give_up()
         self.look_relieved()
+        self._park(entry)
+
+    def _park(self, entry: _Entry) -> None:
+        """Keep its numbers, and those of `GONE_MAX` in all: of the living rather than of the dead."""
+        self._gone.pop(entry.stream.peer, None)
+        self._gone[entry.stream.peer] = None
+        if len(self._gone) > GONE_MAX:
+            owner = next((each for each in self._gone if self._entries[each].over), next(iter(self._gone)))
+            oldest = self._entries[owner]
+            self._drop(owner)
+            if oldest.stream.refused and not oldest.over:
+                self._tell_ours(oldest, Loss(oldest.stream.refused), "the link did not come back")
 
     def become(self, incarnation: int) -> None:
         """This node's incarnation: streams of another one are dropped, which is told in a later turn."""
@@ -304,6 +333,7 @@ class Streams:
 
     def _drop(self, owner: Owner) -> None:
         del self._entries[owner], self._streams[owner]
+        self._gone.pop(owner, None)
         self._unflushed.pop(owner, None)
         self.look_relieved()
 

@@ -18,12 +18,13 @@ from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.limits import Limits
 from wampha.transport.connection import Router, Service
+from wampha.transport.delivery import Delivery
 from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
-from wampha.transport.outbox import Delivery, over_tls
 from wampha.transport.rawsocket import MAGIC, RawSocketFactory
 from wampha.transport.room import Room
 from wampha.transport.slow import SlowClients
+from wampha.transport.sockets import over_tls
 from wampha.transport.websocket import WebSocketFactory
 
 WEBSOCKET: Final = "websocket"

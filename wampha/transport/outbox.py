@@ -1,6 +1,6 @@
 """What leaves for clients: gathered during a reactor turn, written once, bounded in bytes.
 
-send(message), deliver(receivers, event), Autobahn's own frames
+send(message), Autobahn's own frames, events by `delivery.py`
     -> ClientOutbox.queue      this turn's frames of one client, in order
     -> Flusher.flush()         at the end of the chunk that caused them
     -> one write per client    to the socket if nothing is waiting, else to Twisted's transport,
@@ -10,74 +10,24 @@ send(message), deliver(receivers, event), Autobahn's own frames
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from fcntl import ioctl
 from functools import partial
-from socket import socket
-from sys import byteorder
-from termios import TIOCOUTQ
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
-from twisted.internet import tcp, unix
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from wampha.counters import Counters
 from wampha.errors import WamphaError
-from wampha.messages.relayed import Relayed
 from wampha.routing.slow import ON_EVENTS_DROPPED, ON_SLOW, SlowPolicy
-from wampha.state.commands import Owner
 from wampha.transport.backlog import FRAME_OVERHEAD_BYTES, Backlog
 from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroup
-from wampha.transport.gate import Reactor
-from wampha.transport.pressure import Pressure
 from wampha.transport.slow import SlowClients
-
-if TYPE_CHECKING:
-    from wampha.routing.session import Session
+from wampha.transport.sockets import is_direct, over_tls, unacknowledged
 
 _JOIN: Final = b"".join
-_MANY: Final = 16  # receivers from which on it is worth to add them up
 
 _log = Logger(namespace="wampha.transport")
-
-
-def twisted_buffers_as_expected() -> bool:
-    """Whether Twisted's socket transports keep unsent bytes where `ClientOutbox` looks for them.
-
-    They are private attributes: if a version of Twisted names them otherwise, every write takes the public way.
-    """
-    probe = FileDescriptor(reactor=cast(Any, object()))
-    return (
-        getattr(probe, "dataBuffer", None) == b""
-        and getattr(probe, "offset", None) == 0
-        and getattr(probe, "_tempDataBuffer", None) == []
-        and getattr(probe, "_tempDataLen", None) == 0
-    )
-
-
-_DIRECT: Final = (tcp.Server, unix.Server) if twisted_buffers_as_expected() else ()
-
-
-def _is_direct(transport: Any) -> bool:
-    """Whether bytes may be given to the socket itself: a plain stream socket, no TLS above it."""
-    return isinstance(transport, _DIRECT) and not transport.TLS
-
-
-def _unacknowledged(connection: socket) -> int:
-    """Bytes in the system's queue that the other side's system has not confirmed; 0 where that cannot be told."""
-    try:
-        return int.from_bytes(ioctl(connection.fileno(), TIOCOUTQ, bytes(4)), byteorder)
-    except OSError:
-        return 0
-
-
-def over_tls(transport: Any) -> bool:
-    """Whether the transport is Twisted's TLS layer, which keeps its protocol elsewhere and closes only as a whole."""
-    return isinstance(transport, TLSMemoryBIOProtocol)
 
 
 class Connection(Protocol):
@@ -139,7 +89,7 @@ class ClientOutbox:
         self._transport: Final = transport
         self._flusher: Final = flusher
         self._slow: Final = slow
-        self._direct: Final = _is_direct(transport)
+        self._direct: Final = is_direct(transport)
         self._backlog: Backlog | None = None  # None: the client reads
         self._open = True
         self._paused = False
@@ -297,7 +247,7 @@ class ClientOutbox:
         return backlog.untaken < before
 
     def _untaken(self) -> int:
-        return self._unsent() + (_unacknowledged(self._transport.socket) if self._direct else 0)
+        return self._unsent() + (unacknowledged(self._transport.socket) if self._direct else 0)
 
     def relieve(self) -> None:
         """Hold much less, for the node's sake: half of the events go if the policy allows it, else the client."""
@@ -402,67 +352,3 @@ class ClientOutbox:
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The connection is gone."""
         self.drop()
-
-
-class Delivery:
-    """`routing.ports.Outbox`: one EVENT to many clients of this node, and messages to other nodes."""
-
-    def __init__(
-        self,
-        *,
-        forward: Callable[[Owner, Relayed], bool],
-        counters: Counters,
-        reactor: Reactor,
-        flush_links: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`forward` hands a message to the data links, `flush_links` writes what they have queued."""
-        self.flusher: Final = Flusher(reactor, flush_links)
-        self.pressure: Final = Pressure(counters)
-        self.forward: Final = forward
-        self._counters: Final = counters
-
-    def behind(self, owner: Owner) -> None:
-        """What was just forwarded waits with much else for that node: pause the client that sent it."""
-        self.pressure.behind(owner, self.flusher.in_hand)
-
-    def relieved(self, owner: Owner) -> None:
-        """The node has caught up or is lost: let those go on who waited for it."""
-        self.pressure.relieved(owner, self.flusher.let_go)
-
-    def deliver(self, receivers: Sequence[Session], event: Any) -> None:
-        """Queue the event to each receiver: encoded and framed once per group, one look-up and append per receiver."""
-        if len(receivers) > _MANY:
-            self.flusher.reached(len(receivers))
-        frames: dict[FrameGroup | None, bytes] = {None: b""}
-        mark = self.flusher.mark
-        left_out = 0
-        for session in receivers:
-            client: ClientOutbox = session.client  # type: ignore[assignment]  # a cast would cost a call per receiver
-            group = client.group
-            frame = frames.get(group)
-            if frame is None:
-                frame = frames[group] = self._frame(group, event)
-            if frame:
-                queue = client.queue
-                if not queue:
-                    mark(client)
-                queue.append(frame)
-            elif group is not None:
-                left_out += 1
-        if left_out:
-            self._counters.add("events_undeliverable", left_out)
-
-    def _frame(self, group: FrameGroup | None, event: Any) -> bytes:
-        """The finished frame; empty if these clients cannot be sent this event."""
-        assert group is not None
-        try:
-            return group.frame(event)
-        except WamphaError:
-            return b""
-        except Exception:  # one kind of client must not keep the event from the others
-            _log.failure("an event could not be written for serializer {id}", id=group.serializer.SERIALIZER_ID)
-            return b""
-
-    def flush(self) -> None:
-        """Write what was queued; see `Flusher.flush`."""
-        self.flusher.flush()

@@ -34,9 +34,9 @@ from wampha.errors import StartError
 from wampha.limits import Limits
 from wampha.messages.model import Event
 from wampha.messages.payload import Family, Payload
+from wampha.transport.delivery import Delivery
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import RAWSOCKET, WEBSOCKET, Listener
-from wampha.transport.outbox import Delivery
 from wampha.transport.room import Room
 from wampha.transport.slow import SlowClients
 

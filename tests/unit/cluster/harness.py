@@ -320,7 +320,7 @@ class Puppet(Protocol):
 def data_puppet(network: Network, name: str = "n2", **changes) -> Puppet:
     """A puppet with a proven data link, on which it has said that its stream begins."""
     puppet = Puppet(member(name, channel=Channel.DATA, **changes)).connect(network)
-    puppet.transport.write(written(Resume(4711, 0, 0, 1)))
+    puppet.transport.write(written(Resume(4711, 0, 0, 1, 4711)))
     settle(network.clock)
     return puppet
 

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.cluster.harness import VOTERS, Network, Peer, Puppet, Wire, data_puppet, forward, member, settle
 from wampha.cluster.frames import KEEP_ALIVE, Ack, Envelope, FrameError, FrameReader, append_envelope, framed, read_data
 from wampha.cluster.handshake import Channel
+from wampha.cluster.streams import GONE_MAX
 from wampha.limits import Limits
 from wampha.messages.payload import NOTHING
 from wampha.messages.relayed import Answer, Reply
@@ -170,6 +171,15 @@ def test_without_a_link_nothing_is_taken(network):
     assert not one.links.forward(Owner("n3", 1), forward())
     assert not one.links.send_control("n3", b"x")
     assert one.counters["forwards_unsendable"] == 2
+
+
+def test_nothing_waits_for_a_node_that_was_dead_before_it_was_linked(network, clock):
+    one, _two = _pair(network)
+    one.links.owner_up(Owner("n3", 1))
+    one.links.owner_dead(Owner("n3", 1))
+    assert not one.links.forward(Owner("n3", 1), forward())
+    settle(clock, 5)
+    assert one.of_kind("gap", "lost") == []
 
 
 def test_a_message_that_cannot_be_written_is_refused_and_the_link_stays(network):
@@ -405,6 +415,63 @@ def test_a_dead_incarnation_that_still_talks_is_forgotten_when_its_link_ends(net
     assert not one.links.forward(two.owner, forward(2))
     settle(clock, 5)
     assert one.of_kind("gap", "lost") == []
+
+
+def test_a_dead_incarnation_that_comes_back_says_nothing_twice(network, clock):
+    one, two = _pair(network)
+    two.links.forward(one.owner, forward(1))
+    settle(clock)
+    one.links.owner_dead(two.owner)
+    two.links.forward(one.owner, forward(2))
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock, 1)
+    assert [told[2].publication for told in one.of_kind("data")] == [1, 2]
+
+
+def _lose_many(peer: Peer, count: int) -> None:
+    for number in range(count):
+        peer.links.owner_up(Owner(f"pod-{number}", number))
+        peer.links.owner_dead(Owner(f"pod-{number}", number))
+
+
+def test_memory_of_those_that_are_gone_is_bounded(network, clock):
+    one, two = _pair(network)
+    settle(clock)
+    network.down.add("one:1")
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock, 4)
+    assert not one.links.forward(two.owner, forward(1))
+    one.take()
+    _lose_many(one, GONE_MAX + 50)
+    streams = one.links._streams
+    assert len(streams._entries) == len(streams._streams) == len(streams._gone) == GONE_MAX
+    assert two.owner in streams._entries  # the ledger may still count on it
+    for number in range(GONE_MAX):
+        one.links.owner_up(Owner(f"cut-off-{number}", number))
+    settle(clock, 4)
+    assert len(streams._entries) == len(streams._gone) == GONE_MAX
+    assert two.owner not in streams._entries
+    assert one.of_kind("gap") == [("gap", "n1", "n2", None), ("gap", "n1", "n2", 1)]  # not in silence
+
+
+def test_who_was_forgotten_says_nothing_twice_and_what_may_be_lost_is_told(network, clock):
+    one, two = _pair(network)
+    one.links.forward(two.owner, forward(1))
+    settle(clock)
+    two.links.owner_dead(one.owner)
+    network.down.add("one:1")
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock)
+    one.links.forward(two.owner, forward(2))
+    _lose_many(two, GONE_MAX)
+    assert one.owner not in two.links._streams._entries
+    network.down.clear()
+    settle(clock, 1)
+    assert [told[2].publication for told in two.of_kind("data")] == [1, 2]
+    assert one.of_kind("gap") == [("gap", "n1", "n2", 1)]  # it was not acknowledged
 
 
 def test_a_member_that_never_says_what_it_resumes_is_cut_off(network, clock, logged):

@@ -24,8 +24,8 @@ def new(ring_bytes_max: int = MIB) -> Stream:
 def flowing(ring_bytes_max: int = MIB) -> Stream:
     """One that has found a fresh peer."""
     stream = new(ring_bytes_max)
-    assert stream.connected() == Resume(7, 0, 0, 1)
-    assert stream.resume(Resume(100, 0, 0, 1)) == (None, None)
+    assert stream.connected() == Resume(7, 0, 0, 1, 7)
+    assert stream.resume(Resume(100, 0, 0, 1, 100)) == (None, None)
     return stream
 
 
@@ -54,7 +54,7 @@ def test_nothing_is_sent_before_the_peer_has_said_where_to_go_on():
     stream.connected()
     send(stream, 1)
     assert stream.take(MIB) == b""
-    stream.resume(Resume(100, 0, 0, 1))
+    stream.resume(Resume(100, 0, 0, 1, 100))
     assert taken(stream) == [1, 2, 3]
     assert stream.waiting == 0
 
@@ -66,8 +66,8 @@ def test_after_a_cut_it_goes_on_in_the_middle_of_what_was_one_write():
     send(stream, 1)
     stream.disconnected()
     send(stream, 1)
-    assert stream.connected() == Resume(7, 100, 0, 1)
-    assert stream.resume(Resume(100, 7, 3, 1)) == (None, None)
+    assert stream.connected() == Resume(7, 100, 0, 1, 7)
+    assert stream.resume(Resume(100, 7, 3, 1, 100)) == (None, None)
     assert taken(stream) == [4, 5, 6, 7]
 
 
@@ -78,7 +78,7 @@ def test_a_half_sent_frame_is_sent_again_as_a_whole():
     assert not stream.between_frames
     stream.connected()
     assert stream.between_frames
-    stream.resume(Resume(100, 7, 0, 1))
+    stream.resume(Resume(100, 7, 0, 1, 100))
     assert taken(stream) == [1, 2]
 
 
@@ -88,7 +88,7 @@ def test_what_was_acknowledged_is_not_kept():
     stream.acknowledged(2)
     stream.disconnected()
     assert stream.connected().first == 3
-    assert stream.resume(Resume(100, 7, 2, 1)) == (None, None)
+    assert stream.resume(Resume(100, 7, 2, 1, 100)) == (None, None)
     assert taken(stream) == [3]
 
 
@@ -97,7 +97,7 @@ def test_what_is_kept_is_not_copied():
     send(stream, 1)
     first = stream.take(MIB)
     stream.connected()
-    stream.resume(Resume(100, 7, 0, 1))
+    stream.resume(Resume(100, 7, 0, 1, 100))
     assert stream.take(MIB) is first
 
 
@@ -107,12 +107,12 @@ def test_what_the_ring_let_go_is_a_loss_of_known_size_at_both_ends():
     resume = stream.connected()
     lost = resume.first - 1
     assert 2 <= lost <= 4
-    assert stream.resume(Resume(100, 7, 0, 1)) == (Loss(lost), None)
+    assert stream.resume(Resume(100, 7, 0, 1, 100)) == (Loss(lost), None)
     assert taken(stream) == list(range(lost + 1, 6))
 
     other = flowing()
     other.connected()
-    assert other.resume(Resume(100, 7, 0, resume.first)) == (None, Loss(lost))
+    assert other.resume(Resume(100, 7, 0, resume.first, 100)) == (None, Loss(lost))
     with pytest.raises(FrameError):
         other.accept(lost, 1)
     assert other.accept(lost + 1, 1) is None
@@ -123,7 +123,7 @@ def test_the_newest_chunk_is_kept_even_if_it_is_larger_than_the_ring():
     assert stream.append(forward(1, bytes(1000)))
     assert taken(stream) == [1]
     stream.connected()
-    assert stream.resume(Resume(100, 7, 0, 1)) == (None, None)
+    assert stream.resume(Resume(100, 7, 0, 1, 100)) == (None, None)
     assert taken(stream) == [1]
 
 
@@ -137,8 +137,8 @@ def test_giving_up_counts_what_the_peer_has_not_acknowledged_and_later_what_was_
     assert (stream.state, stream.waiting) == (State.BROKEN, 0)
     assert not stream.append(forward())
     assert not stream.append(forward())
-    assert stream.connected() == Resume(8, 100, 0, 9)  # another name: the peer's calls over it end too
-    assert stream.resume(Resume(100, 7, 4, 1)) == (Loss(2), None)
+    assert stream.connected() == Resume(8, 100, 0, 9, 7)  # another name: the peer's calls over it end too
+    assert stream.resume(Resume(100, 7, 4, 1, 100)) == (Loss(2), None)
     send(stream, 1)
     assert taken(stream) == [9]
 
@@ -151,7 +151,7 @@ def test_what_was_refused_is_told_once_also_if_it_is_given_up_again():
     send(stream, 1)
     assert stream.give_up() == Loss(2)
     stream.connected()
-    assert stream.resume(Resume(100, 7, 0, 1)) == (None, None)
+    assert stream.resume(Resume(100, 7, 0, 1, 100)) == (None, None)
 
 
 def test_a_loss_that_was_told_is_not_told_again():
@@ -159,7 +159,7 @@ def test_a_loss_that_was_told_is_not_told_again():
     stream.give_up()
     stream.append(forward())
     stream.connected()
-    assert stream.resume(Resume(100, 7, 0, 1)) == (Loss(1), None)
+    assert stream.resume(Resume(100, 7, 0, 1, 100)) == (Loss(1), None)
     assert stream.give_up() == Loss(0)
 
 
@@ -167,15 +167,15 @@ def test_what_was_refused_is_told_also_if_the_peer_knows_already():
     stream = flowing()
     stream.give_up()
     stream.append(forward())
-    assert stream.connected() == Resume(8, 100, 0, 2)
-    assert stream.connected() == Resume(8, 100, 0, 2)  # the peer read the first one, its answer never came
-    assert stream.resume(Resume(100, 8, 1, 1)) == (Loss(1), None)
+    assert stream.connected() == Resume(8, 100, 0, 2, 7)
+    assert stream.connected() == Resume(8, 100, 0, 2, 7)  # the peer read the first one, its answer never came
+    assert stream.resume(Resume(100, 8, 1, 1, 100)) == (Loss(1), None)
 
 
 def test_that_the_other_gave_up_is_told_though_it_lost_nothing():
     stream = flowing()
     stream.connected()
-    assert stream.resume(Resume(101, 7, 0, 1)) == (None, Loss(0))
+    assert stream.resume(Resume(101, 7, 0, 1, 100)) == (None, Loss(0))
 
 
 def test_the_other_s_loss_is_exact():
@@ -183,23 +183,31 @@ def test_the_other_s_loss_is_exact():
     for number in (1, 2, 3):
         assert stream.accept(number, 100) is None
     assert stream.connected().received == 3
-    assert stream.resume(Resume(101, 7, 0, 9)) == (None, Loss(5))
+    assert stream.resume(Resume(101, 7, 0, 9, 100)) == (None, Loss(5))
     assert stream.accept(9, 100) is None
 
 
-@pytest.mark.parametrize("heard", [0, 99])
-def test_a_peer_that_forgot_the_stream_makes_a_loss_of_unknown_size(heard):
+@pytest.mark.parametrize("acknowledged", [0, 2])
+def test_a_peer_that_forgot_is_not_sent_what_it_may_have_had(acknowledged):
     stream = flowing()
     send(stream, 3, chunks=True)
-    stream.acknowledged(2)
+    if acknowledged:
+        stream.acknowledged(acknowledged)
     stream.accept(1, 10)
     stream.connected()
-    ours, theirs = stream.resume(Resume(200, heard, 0, 1))
-    assert (ours, theirs) == (Loss(None), Loss(None))
-    assert taken(stream) == []  # it may have had the third one before it forgot
     send(stream, 1)
+    ours, theirs = stream.resume(Resume(200, 0, 0, 1, 200))
+    assert (ours, theirs) == (Loss(3 - acknowledged), Loss(None))
     assert taken(stream) == [4]
     assert stream.accept(1, 10) is None
+
+
+def test_a_peer_that_gave_up_before_it_heard_anything_has_not_forgotten():
+    stream = flowing()
+    send(stream, 3, chunks=True)
+    stream.connected()
+    assert stream.resume(Resume(101, 0, 0, 1, 100)) == (None, Loss(0))
+    assert taken(stream) == [1, 2, 3]
 
 
 def test_a_peer_that_forgot_before_it_acknowledged_anything_gets_nothing_twice():
@@ -208,7 +216,7 @@ def test_a_peer_that_forgot_before_it_acknowledged_anything_gets_nothing_twice()
     stream.disconnected()
     send(stream, 1)
     stream.connected()
-    assert stream.resume(Resume(200, 0, 0, 1)) == (Loss(3), Loss(0))
+    assert stream.resume(Resume(200, 0, 0, 1, 200)) == (Loss(3), Loss(0))
     assert taken(stream) == [4]
     assert stream.waiting == 0
     assert stream.give_up() == Loss(1)
@@ -218,7 +226,7 @@ def test_a_peer_that_never_heard_of_the_stream_gets_all_of_it():
     stream = flowing()
     send(stream, 2, chunks=True)  # into a connection that is cut before its first byte arrives
     stream.connected()
-    assert stream.resume(Resume(100, 0, 0, 1)) == (None, None)
+    assert stream.resume(Resume(100, 0, 0, 1, 100)) == (None, None)
     assert taken(stream) == [1, 2]
 
 
@@ -229,7 +237,7 @@ def test_frames_that_were_never_sent_cannot_be_acknowledged():
         stream.acknowledged(1)
     stream.connected()
     with pytest.raises(FrameError):
-        stream.resume(Resume(100, 7, 2, 1))
+        stream.resume(Resume(100, 7, 2, 1, 100))
 
 
 def test_a_connection_resumes_once_and_before_anything_else():
@@ -237,9 +245,9 @@ def test_a_connection_resumes_once_and_before_anything_else():
     stream.connected()
     with pytest.raises(FrameError, match="before"):
         stream.accept(1, 10)
-    stream.resume(Resume(100, 0, 0, 1))
+    stream.resume(Resume(100, 0, 0, 1, 100))
     with pytest.raises(FrameError, match="second"):
-        stream.resume(Resume(100, 0, 0, 1))
+        stream.resume(Resume(100, 0, 0, 1, 100))
 
 
 def test_a_frame_that_came_already_is_refused():

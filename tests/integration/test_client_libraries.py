@@ -25,7 +25,13 @@ XCONN: Final = (sys.executable, str(HERE / "clients" / "xconn_python.py"))
 AUTOBAHN_JS: Final = ("node", str(HERE / "js" / "autobahn_client.js"))
 WAMPY: Final = ("node", str(HERE / "js" / "wampy_client.js"))
 
-WAYS: Final = [
+# It has neither progressive results nor CANCEL.
+XCONN_WAYS: Final = [
+    pytest.param(XCONN, transport, serializer, id=f"xconn-{transport}-{serializer}")
+    for transport in ("websocket", "rawsocket")
+    for serializer in ("json", "msgpack", "cbor")
+]
+FULL_WAYS: Final = [
     *[
         pytest.param(AUTOBAHN_PYTHON, transport, serializer, id=f"autobahn-python-{transport}-{serializer}")
         for transport in ("websocket", "rawsocket")
@@ -34,11 +40,6 @@ WAYS: Final = [
     *[
         pytest.param(AUTOBAHN_PYTHON, "websocket", serializer, id=f"autobahn-python-websocket-{serializer}")
         for serializer in ("json.batched", "msgpack.batched", "cbor.batched")
-    ],
-    *[
-        pytest.param(XCONN, transport, serializer, id=f"xconn-{transport}-{serializer}")
-        for transport in ("websocket", "rawsocket")
-        for serializer in ("json", "msgpack", "cbor")
     ],
     *[
         pytest.param(AUTOBAHN_JS, "websocket", serializer, id=f"autobahn-js-websocket-{serializer}")
@@ -50,6 +51,7 @@ WAYS: Final = [
         for serializer in ("json", "msgpack", "cbor")
     ],
 ]
+WAYS: Final = [*FULL_WAYS, *XCONN_WAYS]
 
 PAYLOAD: Final = [[7, "zwei", None, {"deep": [1.5, True]}], {"name": "value", "n": -1}]
 EXPECTED: Final[dict[str, Any]] = {
@@ -99,7 +101,7 @@ def check_options(client: tuple[str, ...], transport: str, serializer: str, *por
         "after": "end",
     }
     if client is XCONN:
-        del seen["progress"], seen["canceled"]  # it has neither
+        del seen["progress"], seen["canceled"]
     assert converse(OPTIONS[client], transport, serializer, *ports) == seen
 
 
@@ -129,11 +131,21 @@ def test_library_across_nodes(cluster: Cluster, client: tuple[str, ...], transpo
     assert seen == expected(client, serializer)
 
 
-@pytest.mark.parametrize(("client", "transport", "serializer"), WAYS)
+@pytest.mark.parametrize(("client", "transport", "serializer"), FULL_WAYS)
 def test_options_on_one_node(router: Router, client: tuple[str, ...], transport: str, serializer: str) -> None:
     check_options(client, transport, serializer, router.port, router.port)
 
 
-@pytest.mark.parametrize(("client", "transport", "serializer"), WAYS)
+@pytest.mark.parametrize(("client", "transport", "serializer"), FULL_WAYS)
 def test_options_across_nodes(cluster: Cluster, client: tuple[str, ...], transport: str, serializer: str) -> None:
+    check_options(client, transport, serializer, cluster["b"].port, cluster["a"].port)
+
+
+@pytest.mark.parametrize(("client", "transport", "serializer"), XCONN_WAYS)
+def test_fewer_options_on_one_node(router: Router, client: tuple[str, ...], transport: str, serializer: str) -> None:
+    check_options(client, transport, serializer, router.port, router.port)
+
+
+@pytest.mark.parametrize(("client", "transport", "serializer"), XCONN_WAYS)
+def test_fewer_options_across_nodes(cluster: Cluster, client: tuple[str, ...], transport: str, serializer: str) -> None:
     check_options(client, transport, serializer, cluster["b"].port, cluster["a"].port)

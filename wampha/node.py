@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from wampha import __version__
 from wampha.clock import ReactorClock
-from wampha.cluster.links import Links, configuration_hash
+from wampha.cluster.links import Links, configuration_hash, configuration_terms
 from wampha.cluster.streams import Gap
 from wampha.config.schema import ClusterSettings, Settings
 from wampha.counters import Counters
@@ -175,6 +175,7 @@ class Node:
             limits=self.settings.limits,
             counters=self.counters,
             config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
+            config_terms=configuration_terms(list(voters), cluster.election_timeout_s),
             on_control=lambda name, data: self._raft.received(name, data),
             on_chunk=lambda link: self.delivery.flusher.begin_relayed(link),
             on_data=lambda source, relayed: self.router.relayed(source, relayed),

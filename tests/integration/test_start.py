@@ -182,6 +182,28 @@ def test_stranger_is_refused_and_disturbs_nobody(
     assert not serves(stranger.port)
 
 
+def test_a_voter_that_is_restarted_with_another_list_of_voters_is_refused_and_the_others_say_what_differs(
+    fresh_cluster: Callable[[], Cluster],
+) -> None:
+    cluster = fresh_cluster().start()
+    voters = cluster.cluster_settings("c")["voters"]
+    restarted = cluster["c"]
+    restarted.stop()
+    restarted.settings["cluster"]["voters"] = [
+        *voters,
+        {"name": "d", "address": "127.0.0.1:1"},
+        {"name": "e", "address": "127.0.0.1:2"},
+    ]
+    restarted.launch()
+    for name in "ab":
+        cluster[name].wait_for_log(
+            r"#warn\] a peer from .* is refused.*'c' has .* 5 voter\(s\): a, b, c, d, e; .* 3 voter\(s\): a, b, c\)"
+        )
+    restarted.wait_for_log(r"#warn\] peer a at .* refuses this node: .*cluster\.voters")
+    check_undisturbed(cluster, "a", "b")
+    assert not serves(restarted.port)
+
+
 def check_undisturbed(cluster: Cluster, one: str, other: str) -> None:
     """What is published on one node arrives on the other."""
     with cluster[one].session() as subscriber, cluster[other].session() as publisher:

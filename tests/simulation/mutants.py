@@ -115,7 +115,7 @@ def _whoever_offers_it_is_called(original: Any, self: Dealer, source: Any, invok
 
 @_wrapped("3-registered", Dealer, "invoke")
 def _called_before_registered(original: Any, self: Dealer, source: Any, invoke: Any) -> None:
-    offers = [offer for offer in self._offers.values() if offer.session.id == invoke.callee]
+    offers = [offer for offer in self._offers if offer.session.id == invoke.callee]
     with patch.dict(self._by_id, {invoke.registration: offers[0]} if offers else {}):
         original(self, source, invoke)
 

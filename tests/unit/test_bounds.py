@@ -14,6 +14,7 @@ from wampha.counters import CATALOGUE
 from wampha.limits import Limits
 from wampha.routing.broker import Broker
 from wampha.routing.dealer import Dealer
+from wampha.routing.offers import Offers
 
 ROOT: Final = Path(__file__).parents[2]
 SECTIONS: Final = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", (ROOT / "docs/bounds.md").read_text(), re.M | re.S))
@@ -79,10 +80,10 @@ def test_every_counter_is_counted_somewhere(name: str) -> None:
     assert any(f'"{name}"' in source for path, source in SOURCES.items() if path.name != "counters.py")
 
 
-def test_every_handler_of_broker_and_dealer_is_there() -> None:
+def test_every_handler_of_broker_offers_and_dealer_is_there() -> None:
     handlers = {
         f"{each.__name__}.{name}"
-        for each in (Broker, Dealer)
+        for each in (Broker, Offers, Dealer)
         for name, value in vars(each).items()
         if callable(value) and not name.startswith("_")
     }

@@ -31,6 +31,7 @@ from wampha.errors import LinkRefused
 VERSIONS: Final = (3, 3)  # of this protocol: the oldest and the newest that this code speaks
 HANDSHAKE_FRAME_BYTES_MAX: Final = 4096  # a hello takes less than 1 KiB
 NONCE_BYTES: Final = 32
+_TERMS_CHARACTERS_MAX: Final = 255
 
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 _Text = Annotated[str, msgspec.Meta(max_length=255)]
@@ -58,7 +59,7 @@ class Refusal(enum.Enum):
     GARBAGE = "what arrived is not the handshake of a wampha node"
     VERSION = "there is no protocol version that both nodes speak"
     CLUSTER = "the nodes belong to clusters of different names"
-    CONFIGURATION = "the nodes disagree on the voters or on the protocol's constants"
+    CONFIGURATION = "the nodes disagree on cluster.voters, their names and order, or on cluster.election_timeout_s"
     OWN_NAME = "the peer has the name of this node"
     EXPECTED = "another node answers at this address than the one that was dialled"
     DIRECTION = "of these two nodes it is the other one that dials"
@@ -94,6 +95,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="wampha-hello"):
     configuration: _Digest
     address: _Text  # host:port at which the node's peer listener can be reached, or empty
     nonce: _Digest
+    terms: _Text = ""  # what `configuration` stands for, in words; only a refusal in the log shows it
 
 
 class Proof(msgspec.Struct, frozen=True, array_like=True, tag="wampha-proof"):
@@ -123,6 +125,12 @@ def configuration_hash(cluster: str, voters: Sequence[str], constants: Mapping[s
     return hashlib.sha256(text.encode("ascii")).digest()
 
 
+def configuration_terms(voters: Sequence[str], election_timeout_s: float) -> str:
+    """What a `configuration_hash` stands for, for whoever has to find out why two differ; at most 255 characters."""
+    terms = f"election_timeout_s {election_timeout_s:g} and {len(voters)} voter(s): {', '.join(voters)}"
+    return terms if len(terms) <= _TERMS_CHARACTERS_MAX else terms[: _TERMS_CHARACTERS_MAX - 3] + "..."
+
+
 def refusal(reason: Refusal) -> bytes:
     """The frame that tells the peer why it is refused."""
     return framed(_encode(Refused(reason.value)))
@@ -138,6 +146,7 @@ class Membership:
     configuration: bytes
     address: str
     secret: bytes = field(repr=False)
+    terms: str = ""
     versions: tuple[int, int] = VERSIONS
 
     def dials(self, dialer: str, acceptor: str) -> bool:
@@ -231,7 +240,8 @@ class Handshake:
         if hello.cluster != own.cluster:
             raise HandshakeRefused(Refusal.CLUSTER, f"this one {own.cluster!r}, the peer's {hello.cluster!r}")
         if hello.configuration != own.configuration:
-            raise HandshakeRefused(Refusal.CONFIGURATION, f"the peer says it is {hello.name!r}")
+            there = f"{hello.name!r} has {hello.terms or 'not said what'}"
+            raise HandshakeRefused(Refusal.CONFIGURATION, f"{there}; this node has {own.terms}")
 
     def _check_place(self, hello: Hello) -> None:
         """Whether this connection between the two is one that should exist."""
@@ -266,6 +276,7 @@ class Handshake:
             configuration=own.configuration,
             address=own.address,
             nonce=self._nonce,
+            terms=own.terms,
         )
         self._own_hello = framed(_encode(hello))
         return self._own_hello

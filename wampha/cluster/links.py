@@ -29,6 +29,7 @@ from wampha.cluster.handshake import (
     Membership,
     Refusal,
     configuration_hash,
+    configuration_terms,
 )
 from wampha.cluster.link import TICK_S, Link, State
 from wampha.cluster.refusals import RefusalLog
@@ -40,7 +41,7 @@ from wampha.messages.relayed import Relayed
 from wampha.routing.ports import Cancellable
 from wampha.state.commands import Owner
 
-__all__ = ("Links", "configuration_hash")
+__all__ = ("Links", "configuration_hash", "configuration_terms")
 
 _Told = TypeVar("_Told")
 _LASTED_TICKS: Final = 2  # a link that lived so long was a success: the next dial need not wait long
@@ -65,6 +66,7 @@ class Links:
         limits: Limits,
         counters: Counters,
         config_hash: bytes,
+        config_terms: str = "",
         on_control: Callable[[str, bytes], None],
         on_data: Callable[[Owner, Relayed], None],
         on_up: Callable[[str, int, int], None],
@@ -96,6 +98,7 @@ class Links:
             name=name,
             voters=frozenset(voters),
             configuration=config_hash,
+            terms=config_terms,
             address=advertise,
             secret=secret,
         )
@@ -446,7 +449,7 @@ class Links:
 
 def _printable(error: LinkRefused) -> str:
     """A sentence that may hold a stranger's words, fit for one line of the log."""
-    return str(error)[:300].encode("unicode_escape").decode("ascii")
+    return str(error)[:800].encode("unicode_escape").decode("ascii")
 
 
 class _Acceptor(Factory):

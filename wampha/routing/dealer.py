@@ -1,22 +1,18 @@
-"""The dealer of one realm: REGISTER, UNREGISTER, CALL, YIELD, ERROR, CANCEL, and what other nodes relay of calls.
+"""The dealer of one realm: CALL, YIELD, ERROR, CANCEL, and what other nodes relay of calls.
 
-Who offers a procedure stands in the replicated registrations; here are only the offers of this node's sessions.
+Who offers a procedure stands in the replicated registrations; see `offers.py` for those of this node's sessions.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
 from wampha.errors import (
     Canceled,
     FeatureNotSupported,
-    InvalidArgument,
     InvalidUri,
-    NoSuchRegistration,
     PayloadSizeExceeded,
-    ProcedureAlreadyExists,
     ProtocolViolation,
     Unavailable,
     WampError,
@@ -29,57 +25,23 @@ from wampha.messages.model import (
     Error,
     Invocation,
     Options,
-    Register,
-    Registered,
-    Unregister,
-    Unregistered,
     Yield,
 )
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.relayed import Answer, Invoke, InvokeMore, Reply
-from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved, is_reserved
+from wampha.names.uri import EXACT, UriRules, is_reserved
 from wampha.routing import replies
 from wampha.routing.calls import KILLNOWAIT, Calls, PendingCall, Served, canceled_by_caller, not_registered
 from wampha.routing.details import call_details, fitted
-from wampha.routing.docket import Docket, Undecided
+from wampha.routing.offers import Offer, Offers
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Ledger, Outbox
 from wampha.routing.replies import carried, sentence_of
-from wampha.routing.rows import REGISTRATIONS, RowKey, Rows
 from wampha.routing.session import Session
 from wampha.state.commands import Owner
-from wampha.state.machine import SINGLE
 from wampha.state.tables import Registration
 
 _ATTEMPTS_MAX: Final = 3  # nodes a call is offered to before it is refused; only what nobody was sent is offered again
-
-
-class Offer:
-    """A procedure that a session of this node offers, or has asked to."""
-
-    __slots__ = ("_dealer", "discloses", "id", "key", "plain", "session", "undecided")
-
-    def __init__(self, dealer: Dealer, key: RowKey, session: Session, *, discloses: bool) -> None:
-        self._dealer: Final = dealer
-        self.key: Final = key
-        self.session: Final = session
-        self.discloses: Final = discloses  # its INVOCATIONs say who calls
-        self.plain: Final = not discloses and key.match == EXACT  # they say nothing that the CALL did not
-        self.id = 0  # unknown until REGISTERED was queued
-        self.undecided: Undecided | None = None
-
-    def waits(self) -> bool:
-        return self.id == 0
-
-    def stands(self, row_id: int) -> None:
-        self._dealer.acknowledge(self, row_id)
-
-    def taken(self) -> None:
-        self._dealer.refuse(self)
-
-    def withdraw(self, _: Undecided) -> None:
-        """Its session does not wait any longer."""
-        self._dealer.withdraw(self)
 
 
 class Dealer:
@@ -94,8 +56,7 @@ class Dealer:
         counters: Counters,
         outbox: Outbox,
         ledger: Ledger,
-        rows: Rows,
-        docket: Docket,
+        offers: Offers,
         calls: Calls,
         timeout_unit_s: float,
     ) -> None:
@@ -106,86 +67,15 @@ class Dealer:
         self._counters: Final = counters
         self._outbox: Final = outbox
         self._ledger: Final = ledger
-        self._rows: Final = rows
-        self._docket: Final = docket
         self._calls: Final = calls
         self._timeout_unit_s: Final = timeout_unit_s
-        self._offers: Final[dict[tuple[str, str], Offer]] = {}  # (match, procedure) -> the offer of this node
-        self._by_id: Final[dict[int, Offer]] = {}  # registration id -> those whose REGISTERED was queued
-
-    # ---- REGISTER and UNREGISTER
-
-    def register(self, session: Session, register: Register) -> None:
-        """REGISTERED as soon as the row stands everywhere, or ERROR if the procedure has an owner (rules 22, 34)."""
-        procedure = register.procedure
-        match = _match_of(register.options)
-        self._uris.check_pattern(match, procedure)
-        check_not_reserved(procedure)
-        session.permissions.require_pattern("register", match, procedure)
-        if (match, procedure) in self._offers:
-            raise ProcedureAlreadyExists(f"{procedure!r} is registered already.")
-        self._check_bound(session)
-        discloses = register.options.get("disclose_caller") is True
-        offer = Offer(self, RowKey(REGISTRATIONS, self._realm, match, procedure), session, discloses=discloses)
-        self._offers[match, procedure] = offer
-        offer.undecided = undecided = Undecided(session, replies.REGISTER, register.request, offer.withdraw)
-        self._rows.want(offer.key, session.id, offer)
-        self._docket.enter(undecided)
-
-    def acknowledge(self, offer: Offer, row_id: int) -> None:
-        """The row stands: REGISTERED, and from here on the procedure can be called."""
-        assert offer.undecided is not None, "an offer waits from its beginning"
-        offer.id = row_id
-        self._by_id[row_id] = offer
-        offer.session.registrations[row_id] = offer
-        offer.undecided.answer(Registered(offer.undecided.request, row_id))
-
-    def refuse(self, offer: Offer) -> None:
-        """The procedure has another owner (rule 34)."""
-        del self._offers[offer.key.match, offer.key.uri]
-        assert offer.undecided is not None, "an offer waits from its beginning"
-        offer.undecided.refuse(ProcedureAlreadyExists(f"{offer.key.uri!r} is registered already."))
-
-    def withdraw(self, offer: Offer) -> None:
-        """Nobody waits for this offer any longer."""
-        del self._offers[offer.key.match, offer.key.uri]
-        self._rows.withdraw(offer.key)
-
-    def unregister(self, session: Session, unregister: Unregister) -> None:
-        """No call is delivered from here on; UNREGISTERED once the removal has been applied (rule 22)."""
-        offer = session.registrations.pop(unregister.registration, None)
-        if offer is None:
-            raise NoSuchRegistration(f"Registration {unregister.registration} is not one of this session.")
-        self._forget(offer)
-        undecided = Undecided(session, replies.UNREGISTER, unregister.request, lambda _: None)
-        self._rows.withdraw(offer.key, lambda: undecided.answer(Unregistered(undecided.request)))
-        self._docket.enter(undecided)
-
-    def retire(self, session: Session) -> None:
-        """The session will be sent away: no call is delivered to it from here on, and its procedures become free."""
-        for offer in session.registrations.values():
-            self._forget(offer)
-            session.removals += 1
-            self._rows.withdraw(offer.key, partial(_removed, session))
-        session.registrations.clear()
+        self._offers: Final = offers
+        self._by_id: Final = offers.by_id
 
     def leave(self, session: Session) -> None:
-        """The session has ended: forget its offers; calls of it and to it end."""
-        for offer in session.registrations.values():
-            self._forget(offer)
-            self._rows.withdraw(offer.key)
-        session.registrations.clear()
+        """The session has ended: calls of it and to it end."""
         self._calls.caller_left(session)
         self._calls.callee_left(session)
-
-    def _forget(self, offer: Offer) -> None:
-        del self._offers[offer.key.match, offer.key.uri]
-        del self._by_id[offer.id]
-
-    def _check_bound(self, session: Session) -> None:
-        if len(session.registrations) + len(session.undecided) >= self._limits.session_registrations_max:
-            self._counters.add("session_bounds_reached")
-            raise Unavailable(f"A session may have {self._limits.session_registrations_max} registrations.")
 
     # ---- CALL, at the caller's home
 
@@ -453,10 +343,6 @@ class Dealer:
             self._calls.reply_error(served.source, served.number, _too_large_between_nodes())
 
 
-def _removed(session: Session) -> None:
-    session.removals -= 1
-
-
 def not_delivered(call: int, why: str = "") -> Reply:
     """Nothing has been sent to the callee (rule 3)."""
     return Reply(call, Answer.NOT_DELIVERED, why, NO_OPTIONS, NOTHING)
@@ -468,12 +354,3 @@ def _too_large_between_nodes() -> WampError:
 
 def _caller_lacks_passthru() -> WampError:
     return FeatureNotSupported("The callee answered in payload passthru mode, which the caller did not announce.")
-
-
-def _match_of(options: Options) -> str:
-    match, invoke = options.get("match", EXACT), options.get("invoke", SINGLE)
-    if match not in MATCHES:
-        raise InvalidArgument(f"Option 'match' is {match!r}; it may be 'exact', 'prefix' or 'wildcard'.")
-    if invoke != SINGLE:
-        raise InvalidArgument(f"REGISTER with invoke {invoke!r}: this router offers 'single'.")
-    return str(match)

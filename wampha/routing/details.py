@@ -12,7 +12,7 @@ from wampha.routing.permissions import Verdict
 from wampha.routing.replies import carried
 
 if TYPE_CHECKING:
-    from wampha.routing.dealer import Offer
+    from wampha.routing.offers import Offer
     from wampha.routing.session import Session
 
 

@@ -16,6 +16,7 @@ from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
 from wampha.routing.docket import Docket
+from wampha.routing.offers import Offers
 from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.rows import Rows
@@ -69,6 +70,9 @@ class Realm:
             docket=docket,
             clock=clock,
         )
+        self._offers: Final = Offers(
+            realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
+        )
         self.dealer: Final = Dealer(
             realm=rules.name,
             uris=uris,
@@ -76,8 +80,7 @@ class Realm:
             counters=counters,
             outbox=outbox,
             ledger=ledger,
-            rows=rows,
-            docket=docket,
+            offers=self._offers,
             calls=calls,
             timeout_unit_s=rules.timeout_unit_s,
         )
@@ -88,8 +91,8 @@ class Realm:
             Call: self.dealer.call,
             Yield: self.dealer.yielded,
             Error: self.dealer.failed,
-            Register: self.dealer.register,
-            Unregister: self.dealer.unregister,
+            Register: self._offers.register,
+            Unregister: self._offers.unregister,
             Cancel: self.dealer.cancel,
         }
 
@@ -109,7 +112,7 @@ class Realm:
 
     def settled(self, session: Session) -> bool:
         """Take the session's procedures off the table; whether nothing of it is in progress any more."""
-        self.dealer.retire(session)
+        self._offers.retire(session)
         return not (session.removals or session.undecided or session.invocations or session.calls)
 
     def leave(self, session: Session) -> None:
@@ -117,6 +120,7 @@ class Realm:
         for undecided in list(session.undecided):
             undecided.withdraw()
         self.broker.leave(session)
+        self._offers.leave(session)
         self.dealer.leave(session)
 
     def _refuse(self, session: Session, message: Any, error: WampError) -> None:

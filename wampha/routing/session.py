@@ -13,8 +13,8 @@ from wampha.routing.ports import Client
 if TYPE_CHECKING:
     from wampha.routing.broker import Subscription
     from wampha.routing.calls import PendingCall, Served
-    from wampha.routing.dealer import Offer
     from wampha.routing.docket import Undecided
+    from wampha.routing.offers import Offer
 
 
 class Session:

@@ -23,6 +23,7 @@ from wampha.cluster.handshake import (
     RefusedByPeer,
     Stage,
     configuration_hash,
+    configuration_terms,
     refusal,
 )
 from wampha.errors import LinkRefused
@@ -261,6 +262,27 @@ def test_the_hash_tells_cluster_voters_their_order_and_constants_apart():
     }
     assert len(hashes) == 5
     assert configuration_hash("demo", VOTERS, {"P": 0.1, "F": 1.5}) in hashes
+
+
+def test_who_refuses_another_configuration_says_in_its_log_how_the_two_differ():
+    ours = {"terms": configuration_terms(VOTERS, 0.5)}
+    theirs = {"configuration": bytes(32), "terms": configuration_terms((*VOTERS, "n4", "n5"), 1.0)}
+    with pytest.raises(HandshakeRefused) as refused:
+        _run(_dialer(**theirs), _acceptor(**ours))
+    for told in ("election_timeout_s 1 and 5 voter(s): n1, n2, n3, n4, n5", "0.5 and 3 voter(s): n1, n2, n3", "'n2'"):
+        assert told in str(refused.value)
+
+
+def test_an_older_hello_says_nothing_of_its_terms():
+    hello = msgspec.msgpack.decode(_body(_dialer(configuration=bytes(32)).begin()))
+    with pytest.raises(HandshakeRefused, match="'n2' has not said what"):
+        _acceptor().receive(msgspec.msgpack.encode(hello[:-1]))
+
+
+def test_terms_are_bounded_and_fit_a_hello():
+    terms = configuration_terms([f"node-{number}" for number in range(100)], 0.5)
+    assert len(terms) == 255 and terms.startswith("election_timeout_s 0.5 and 100 voter(s): node-0, node-1")
+    _run(_dialer(terms=terms), _acceptor())
 
 
 def test_memberships_are_compared_by_who_dials():

@@ -43,6 +43,17 @@ def test_a_wrong_peer_is_told_why_and_closed_and_nothing_else_happens(pair, logg
     assert not any("guessed" in line or "shared secret" in line for line in logged)
 
 
+def test_a_stale_incarnation_has_the_link_only_until_the_living_one_has_dialled_again(network, pair):
+    one, two = pair
+    stale = Puppet(member("n2", identity=(160, 7))).connect(network)
+    assert not stale.closed  # which of two is dead only the ledger knows (rule 27)
+    assert one.links.connected() == []
+    settle(network.clock, 2)
+    assert stale.closed, "the living one has dialled again"
+    assert one.links.connected() == ["n2"]
+    assert one.told[-1][:2] == ("up", "n2") and one.told[-1][3] == two.identity[1]
+
+
 @pytest.mark.parametrize(
     "garbage",
     [b"GET / HTTP/1.1\r\n\r\n", b"\x80\0\0\0", b"\0\0\x10\x01", framed(b""), framed(b"\xc1"), framed(bytes(4096))],

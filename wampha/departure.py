@@ -87,9 +87,9 @@ class Departure:
         sessions, deadline_s = self._router.sessions(), self._drain.deadline_s
         end = self._clock.now() + deadline_s
         self._log.info("{name} stops; {sessions} sessions are sent away", name=self._name, sessions=sessions)
-        self._doors.shut()
-        self._doors.refuse_newcomers()
         away = end - min(DRAIN_END_S, deadline_s * _END_SHARE)
+        yield self._by(away, self._doors.shut())  # else a client sent away could find the port that it left still open
+        self._doors.refuse_newcomers()
         if not (yield self._by(away, _told(self._ledger.hand_over), _told(self._send_away))):
             self._warn("{name} stops although sessions are left: {sessions}", sessions=self._router.sessions())
         self._emptied()

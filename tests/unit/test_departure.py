@@ -18,8 +18,9 @@ ORDER = ["shut", "refuse_newcomers", "hand_over", "send away", "emptied", "close
 class World:
     """Every part of a node that a stop touches; each step waits until the test says that it is done."""
 
-    def __init__(self, **drain: float) -> None:
+    def __init__(self, shuts_at_once: bool = True, **drain: float) -> None:
         self.clock = FakeClock()
+        self.shuts_at_once = shuts_at_once
         self.did: list[str] = []
         self.waiting: dict[str, Callable[[], None]] = {}
         self.stopped = False
@@ -77,7 +78,7 @@ class Router(Part):
 class Doors(Part):
     def shut(self) -> defer.Deferred[Any]:
         self.world.did.append("shut")
-        return defer.succeed(None)
+        return defer.succeed(None) if self.world.shuts_at_once else self.world.wait_for("ports")
 
     def refuse_newcomers(self) -> None:
         self.world.did.append("refuse_newcomers")
@@ -100,6 +101,13 @@ class Ledger(Part):
 
     def stop(self) -> None:
         self.world.did.append("stop")
+
+
+def test_nobody_is_sent_away_before_the_ports_are_closed() -> None:
+    world = World(shuts_at_once=False)
+    assert world.did == ["shut", "ports"]
+    world.finish("ports")
+    assert "send away" in world.did
 
 
 def test_clients_go_first_then_the_node_leaves_then_its_links_close() -> None:

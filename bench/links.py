@@ -1,7 +1,7 @@
 """What a message costs on its way through a data link, without sockets. `python -m bench.links`
 
-One message per write, the dearest way: processor time to queue and take it, and to read and hand it over. To compare two
-versions, run it in a checkout of each, in turns.
+One message per write, the dearest way: processor time to queue and take it, and to read and hand it over. To compare
+two versions, run it in a checkout of each, in turns.
 """
 
 from __future__ import annotations

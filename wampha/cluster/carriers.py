@@ -97,7 +97,7 @@ class DataCarrier:
 
     def take(self, bytes_max: int) -> bytes:
         stream = self._stream
-        if stream.between_frames:
+        if not stream.offset:
             if self._aside:
                 aside, self._aside = self._aside, b""
                 return aside
@@ -111,7 +111,7 @@ class DataCarrier:
 
     def beat(self) -> None:
         """Acknowledge what came since the last time; the peer may forget it then."""
-        if self._stream.between_frames and not self._aside:
+        if not self._stream.offset and not self._aside:
             self._aside = self._ack() or KEEP_ALIVE
 
     def receive(self, body: bytes) -> None:

@@ -244,10 +244,11 @@ class Links:
 
     def flush(self) -> None:
         """Write what was queued since the last flush, at the latest done at the end of each reactor turn."""
-        links = tuple(self._unflushed)
-        self._unflushed.clear()
-        for link in links:
-            link.flush()
+        if self._unflushed:
+            links = tuple(self._unflushed)
+            self._unflushed.clear()
+            for link in links:
+                link.flush()
         self._streams.flush()
 
     def connected(self) -> list[str]:

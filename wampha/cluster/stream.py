@@ -39,6 +39,10 @@ class State(enum.Enum):
     BROKEN = "gave them up, and takes none until there is a connection"
 
 
+_FLOWING: Final = State.FLOWING  # asked for each frame
+_BROKEN: Final = State.BROKEN
+
+
 class Loss(NamedTuple):
     """Something between two incarnations cannot be made good; `frames` is how many frames, None if unknown."""
 
@@ -54,6 +58,8 @@ class Stream:
         self.state = State.DOWN
         self.refused = 0  # frames that came while it was broken and that no loss has told yet
         self.waiting = 0  # bytes not handed to the present connection
+        self.offset = 0  # bytes that `take` has given out of a chunk that is not out as a whole
+        self.ack_due = False  # an acknowledgement should not wait for the next keep-alive
         self._draw_name: Final = draw_name
         self._frame_bytes_max: Final = frame_bytes_max
         self._ring_bytes_max: Final = ring_bytes_max
@@ -67,7 +73,6 @@ class Stream:
         self._announced = 1  # `first` of our last Resume
         self._gathered: Final = bytearray()  # the newest frames
         self._ready: Final[deque[tuple[int, bytes]]] = deque()  # older ones, not handed over
-        self._offset = 0  # bytes of the first of them that were
         self._ring: Final[deque[tuple[int, bytes]]] = deque()  # the oldest: handed over, not acknowledged
         self._ring_bytes = 0
         # Receiving.
@@ -82,7 +87,7 @@ class Stream:
     def append(self, relayed: Relayed) -> bool:
         """Number and keep one message; False if the stream is broken. FrameError, and nothing kept, as in `frames`."""
         number = self._sent + 1
-        if self.state is State.BROKEN:
+        if self.state is _BROKEN:
             if type(relayed) is CancelInvoke:
                 return False  # no loss: the calls between the two end at both ends
             self._sent = self._gone = number
@@ -101,27 +106,30 @@ class Stream:
         self._ready.append((self._sent, bytes(self._gathered)))
         self._gathered.clear()
 
-    @property
-    def between_frames(self) -> bool:
-        """Whether what `take` has given out ends with a frame."""
-        return not self._offset
-
     def take(self, bytes_max: int) -> bytes:
         """The next bytes for the connection, empty if there are none now."""
-        if self.state is not State.FLOWING:
+        if self.state is not _FLOWING:
             return b""
         ready = self._ready
         if not ready:
-            if not self._gathered:
+            gathered = self._gathered
+            if not gathered:
                 return b""
+            if len(gathered) <= bytes_max:  # the usual case, without a detour
+                data = bytes(gathered)
+                gathered.clear()
+                self.waiting = 0
+                self._handed = self._sent
+                self._keep(self._sent, data)
+                return data
             self._seal()
         last, data = ready[0]
         self._handed = last
-        piece = data[self._offset : self._offset + bytes_max]  # the object itself if it is all of it
+        piece = data[self.offset : self.offset + bytes_max]  # the object itself if it is all of it
         self.waiting -= len(piece)
-        self._offset += len(piece)
-        if self._offset == len(data):
-            self._offset = 0
+        self.offset += len(piece)
+        if self.offset == len(data):
+            self.offset = 0
             ready.popleft()
             self._keep(last, data)
         return piece
@@ -154,7 +162,7 @@ class Stream:
         self._gathered.clear()
         self._ready.clear()
         self._ring.clear()
-        self._ring_bytes = self.waiting = self._offset = 0
+        self._ring_bytes = self.waiting = self.offset = 0
         self._gone = self._acked = self._sent
         self.refused = 0
         self._name = self._draw_name()
@@ -169,7 +177,7 @@ class Stream:
         self.state = State.CONNECTING
         self._announced = self._gone + 1
         self._handed = max(self._handed, self._gone)  # the peer will count on from there
-        self._told, self._untold_bytes = self._received, 0
+        self._told, self._untold_bytes, self.ack_due = self._received, 0, False
         return Resume(self._name, self._heard, self._received, self._announced, self._origin)
 
     def disconnected(self) -> None:
@@ -177,8 +185,8 @@ class Stream:
         if self.state is State.BROKEN:
             return
         self.state = State.DOWN
-        self.waiting += self._ring_bytes + self._offset
-        self._offset = self._ring_bytes = 0
+        self.waiting += self._ring_bytes + self.offset
+        self.offset = self._ring_bytes = 0
         while self._ring:
             self._ready.appendleft(self._ring.pop())
 
@@ -238,24 +246,20 @@ class Stream:
 
     def accept(self, number: int, size: int) -> Loss | None:
         """Take note of a received frame; returns what is missing before it. FrameError if it came already."""
-        if self.state is not State.FLOWING:
+        if self.state is not _FLOWING:
             raise FrameError("a data frame came before the peer said what it resumes")
         missing = number - self._received - 1
         if missing < 0:
             raise FrameError(f"data frame {number} came after {self._received}")
         self._received = number
         self._untold_bytes += size
+        if self._untold_bytes >= ACK_BYTES:
+            self.ack_due = True
         return Loss(missing) if missing else None
-
-    @property
-    def ack_due(self) -> bool:
-        """Whether an acknowledgement should not wait for the next keep-alive."""
-        return self._untold_bytes >= ACK_BYTES
 
     def ack(self) -> Ack | None:
         """The acknowledgement to send, if the peer does not know yet."""
         if self.state is not State.FLOWING or self._told == self._received:
             return None
-        self._told = self._received
-        self._untold_bytes = 0
+        self._told, self._untold_bytes, self.ack_due = self._received, 0, False
         return Ack(self._received)

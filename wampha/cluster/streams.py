@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from twisted.logger import Logger
@@ -164,12 +165,13 @@ class Streams:
 
     def flush(self) -> None:
         """Hand what was queued since the last flush to the links."""
-        owners = tuple(self._unflushed)
-        self._unflushed.clear()
-        for owner in owners:
-            entry = self._entries.get(owner)
-            if entry is not None and entry.link is not None:
-                entry.link.flush()
+        if self._unflushed:
+            owners = tuple(self._unflushed)
+            self._unflushed.clear()
+            for owner in owners:
+                entry = self._entries.get(owner)
+                if entry is not None and entry.link is not None:
+                    entry.link.flush()
         if self._behind:
             self.look_relieved()
 
@@ -212,7 +214,7 @@ class Streams:
             stream=entry.stream,
             incarnation=incarnation,
             counters=self._counters,
-            on_chunk=lambda: self._on_chunk(link),
+            on_chunk=partial(self._on_chunk, link),
             on_data=self._on_data,
             on_chunk_end=self._on_chunk_end,
             on_resumed=lambda ours, theirs: self._resumed(entry, ours, theirs),

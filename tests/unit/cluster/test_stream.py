@@ -75,9 +75,9 @@ def test_a_half_sent_frame_is_sent_again_as_a_whole():
     stream = flowing()
     send(stream, 2)
     stream.take(10)
-    assert not stream.between_frames
+    assert stream.offset
     stream.connected()
-    assert stream.between_frames
+    assert not stream.offset
     stream.resume(Resume(100, 7, 0, 1, 100))
     assert taken(stream) == [1, 2]
 

@@ -1,8 +1,8 @@
-"""All links of one node: who dials whom, which connection counts, and what the node hears of it.
+"""All links of one node: which connection counts, and what the node hears of it.
 
-Per pair of nodes there are two connections, control and data. Observers dial voters; of two voters, or two observers,
-the larger name dials. The dialer opens control first and data once control is proven. Of two connections of the same
-peer and channel the younger counts: the older is closed, and its end told, before the younger is told.
+Per pair of nodes there are two connections, control and data; `contacts.py` says who dials. The dialer opens control
+first and data once control is proven. Of two connections of the same peer and channel the younger counts: the older is
+closed, and its end told, before the younger is told.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from twisted.python.failure import Failure
 
 from wampha.clock import ReactorClock
 from wampha.cluster.carriers import ControlCarrier
-from wampha.cluster.dialer import Dialer, TcpEndpoints
+from wampha.cluster.contacts import Contacts
+from wampha.cluster.dialer import TcpEndpoints
 from wampha.cluster.handshake import (
     NONCE_BYTES,
     Channel,
@@ -128,8 +129,14 @@ class Links:
             on_written=self._written,
         )
 
-        self._addresses: Final = dict(voters)  # peer -> host:port
-        self._dialers: Final[dict[tuple[str, Channel], Dialer]] = {}
+        self._contacts: Final = Contacts(
+            membership=self._membership,
+            voters=voters,
+            clock=self._clock,
+            chance=self._chance,
+            connect=self._dial,
+            failed=self._refusals.trouble,
+        )
         self._links: Final[dict[Link, None]] = {}  # every connection, in order of age; a dict, since sets have no order
         self._proven: Final[dict[tuple[str, Channel], Link]] = {}  # the one connection that counts
         self._control: Final[dict[str, tuple[Link, ControlCarrier]]] = {}  # the proven control links again
@@ -164,16 +171,14 @@ class Links:
     def start(self) -> None:
         """Dial those voters that this node has to dial, from now on."""
         self._ticker = self._clock.call_later(TICK_S, self._tick)
-        for voter in sorted(self._membership.voters):
-            self._keep(voter)
+        self._contacts.start()
 
     def stop(self) -> defer.Deferred[None]:
         """Send what is queued, close everything, tell nothing more; fires when all connections are gone."""
         if self._stopped is None:
             self._stopped = defer.Deferred()
             self.flush()
-            for dialer in self._dialers.values():
-                dialer.stop()
+            self._contacts.stop()
             for link in tuple(self._links):
                 link.close()
             if self._port is None:
@@ -205,16 +210,7 @@ class Links:
 
         A voter's address is the configured one, and it is dialled for ever.
         """
-        if name in self._membership.voters:
-            self._keep(name)
-        elif address is None:
-            self._addresses.pop(name, None)
-            for channel in Channel:
-                if (name, channel) in self._dialers:
-                    self._dialers[name, channel].stop()
-        else:
-            self._addresses[name] = address
-            self._keep(name)
+        self._contacts.moved(name, address)
 
     # ---- sending
 
@@ -268,30 +264,11 @@ class Links:
         """The ledger says that this incarnation is dead: nothing is kept for it any more."""
         self._streams.dead(owner)
 
-    # ---- dialling
+    # ---- new connections
 
-    def _keep(self, name: str, channel: Channel = Channel.CONTROL) -> None:
-        """Dial that peer from now on, if it is for this node to dial."""
-        own = self._membership
-        if name == own.name or self._ticker is None or self._stopped is not None or not own.dials(own.name, name):
-            return
-        dialer = self._dialers.get((name, channel))
-        if dialer is None:
-            dialer = self._dialers[name, channel] = Dialer(
-                clock=self._clock,
-                connect=lambda: self._dial(name, channel),
-                failed=lambda failure: self._dial_failed(name, failure),
-                chance=self._chance,
-            )
-        dialer.start()
-
-    def _dial(self, name: str, channel: Channel) -> defer.Deferred[Any]:
-        opener = _Opener(self, name, channel)
-        dialled: defer.Deferred[Any] = self._endpoints.client(self._addresses[name]).connect(opener)
+    def _dial(self, address: str, name: str, channel: Channel) -> defer.Deferred[Any]:
+        dialled: defer.Deferred[Any] = self._endpoints.client(address).connect(_Opener(self, name, channel))
         return dialled
-
-    def _dial_failed(self, name: str, failure: Failure) -> None:
-        self._refusals.trouble(name, f"{self._addresses.get(name)} cannot be reached: {failure.getErrorMessage()}")
 
     def new_link(self, expects: str = "", channel: Channel | None = None) -> Link | None:
         """The protocol for a new connection, dialled with arguments or accepted without; None while stopping."""
@@ -340,7 +317,7 @@ class Links:
             self._control[name] = link, carrier
             link.carry(carrier)
             self._refusals.well(name)
-            self._keep(name, Channel.DATA)
+            self._contacts.keep(name, Channel.DATA)
         self._tell_up(name, link)
 
     def _tell_up(self, name: str, link: Link) -> None:
@@ -362,8 +339,8 @@ class Links:
             if proven is link:
                 self._drop(key)
         if link.handshake.expects:
-            dialer = self._dialers[link.handshake.expects, link.channel]
-            dialer.lost(link, lasted=link.age_ticks >= _LASTED_TICKS)
+            lasted = link.age_ticks >= _LASTED_TICKS
+            self._contacts.lost(link.handshake.expects, link.channel, link, lasted)
 
     def _drop(self, key: tuple[str, Channel]) -> None:
         """Close the connection that counts for `key`, if there is one, and tell it."""
@@ -378,8 +355,7 @@ class Links:
             self._streams.detach(link.peer)
             return
         del self._control[name]
-        if (name, Channel.DATA) in self._dialers:
-            self._dialers[name, Channel.DATA].stop()  # until control is back
+        self._contacts.pause(name, Channel.DATA)  # until control is back
         self._early.pop(name, None)
         if self._up.pop(name, self) is None:
             self._on_down(name)

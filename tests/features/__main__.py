@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.features.rows import FEATURES, NOT_YET, Feature
+from tests.features.rows import CLIENTS, FEATURES, NOT_YET, TRANSPORTS, Feature, Way
 
 PAGE: Final = Path(__file__).parents[2] / "docs/features.md"
 NEAR: Final = re.compile(r"one-node|one_node|a-to-a|\[a\]")
@@ -27,6 +27,13 @@ there, with raw messages or a client library.
 | feature | announced by | on one node | across nodes | when a home node dies | remark |
 | --- | --- | --- | --- | --- | --- |
 """
+WAYS_HEAD: Final = """
+## {}
+
+| {} | on one node | across nodes | remark |
+| --- | --- | --- | --- |
+"""
+NOT_THERE: Final = "not there"
 
 
 class Outcomes:
@@ -43,7 +50,22 @@ class Outcomes:
 
 def page(passed: dict[str, bool]) -> str:
     """The whole page."""
-    return HEAD + "".join(f"{_row(feature, passed)}\n" for feature in FEATURES)
+    return (
+        HEAD
+        + "".join(f"{_row(feature, passed)}\n" for feature in FEATURES)
+        + WAYS_HEAD.format("Transports and serializers", "way to connect")
+        + "".join(f"{_way_row(way, passed)}\n" for way in TRANSPORTS)
+        + WAYS_HEAD.format("Client libraries that the tests connect with", "library")
+        + "".join(f"{_way_row(way, passed)}\n" for way in CLIENTS)
+    )
+
+
+def _way_row(way: Way, passed: dict[str, bool]) -> str:
+    if not way.pattern:
+        return f"| {way.name} | {NOT_THERE} | {NOT_THERE} | {way.remark} |"
+    ran = [test for test in passed if _names(test, way.tests) and re.search(way.pattern, test)]
+    near, far = (_cell([test for test in ran if side.search(test)], passed) for side in (NEAR, FAR))
+    return f"| {way.name} | {near} | {far} | {way.remark} |"
 
 
 def _row(feature: Feature, passed: dict[str, bool]) -> str:
@@ -79,6 +101,7 @@ def main() -> int:
         if not isinstance(tests, str)
         for test in tests
     )
+    named.update(dict.fromkeys(test for way in (*TRANSPORTS, *CLIENTS) for test in way.tests))
     status = pytest.main(["-q", "--no-header", *named], plugins=[outcomes])
     PAGE.write_text(page(outcomes.passed))
     return int(status)

@@ -14,6 +14,7 @@ EVENTS: Final = "tests/unit/routing/test_publish_options.py"
 WIRE: Final = "tests/integration/test_call_and_publish_options.py"
 LIBRARIES: Final = "tests/integration/test_client_libraries.py"
 CLUSTER: Final = "tests/unit/routing/test_cluster.py"
+BATCHES: Final = "tests/integration/test_batches.py"
 READING: Final = "tests/unit/messages/test_reading.py"
 
 NEITHER: Final = "nothing of it outlives a publication"
@@ -210,4 +211,59 @@ FEATURES: Final[tuple[Feature, ...]] = (
         _of(CLUSTER, "the_procedures_of_a_dead_node_are_free_again"),
     ),
     *(Feature(name, role, (), NOT_YET, announced=False) for role, name in _MISSING),
+)
+
+
+@dataclass(frozen=True)
+class Way:
+    """One row of how clients connect: the tests of it are those of `tests` whose parameters `pattern` matches.
+
+    Without a pattern it is not there, and the remark says why.
+    """
+
+    name: str
+    pattern: str
+    remark: str = "-"
+    tests: tuple[str, ...] = _of(
+        LIBRARIES, "library_on_one_node", "library_across_nodes", "options_on_one_node", "options_across_nodes"
+    )
+
+
+_FEWER: Final = _of(LIBRARIES, "fewer_options_on_one_node", "fewer_options_across_nodes")
+_BATCHED: Final = (
+    *Way.tests,
+    *_of(BATCHES, "batches_of_events_arrive_whole_and_in_order", "a_batch_of_calls_is_answered"),
+)
+
+TRANSPORTS: Final[tuple[Way, ...]] = (
+    *(Way(f"WebSocket, `wamp.2.{name}`", rf"websocket-{name}\]") for name in ("json", "msgpack", "cbor")),
+    Way(
+        "WebSocket, `wamp.2.json.batched`",
+        r"json\.batched\]",
+        "ends messages with 0x1e, or with 0x18 for a client that does so",
+        _BATCHED,
+    ),
+    Way("WebSocket, `wamp.2.msgpack.batched`", r"msgpack\.batched\]", tests=_BATCHED),
+    Way("WebSocket, `wamp.2.cbor.batched`", r"cbor\.batched\]", "framed like MessagePack", _BATCHED),
+    *(
+        Way(f"RawSocket, {name}", rf"rawsocket-{serializer}\]")
+        for name, serializer in (("JSON", "json"), ("MessagePack", "msgpack"), ("CBOR", "cbor"))
+    ),
+    Way(
+        "HTTP long-poll",
+        "",
+        "the one client of it that is kept, in Autobahn JS, runs in browsers only, and no test here has a browser",
+    ),
+)
+
+CLIENTS: Final[tuple[Way, ...]] = (
+    Way("Autobahn Python", r"\[autobahn-python-"),
+    Way("Autobahn JS", r"\[autobahn-js-"),
+    Way("wampy.js", r"\[wampy-"),
+    Way("xconn (Python)", r"\[xconn-", "has neither progressive results nor CANCEL", (*Way.tests, *_FEWER)),
+    Way(
+        "wampy (Python)",
+        "",
+        "1.1.0 of 2021 is the last; it demands `attrs` 20.3.0, and Twisted a newer one, so both cannot be installed",
+    ),
 )

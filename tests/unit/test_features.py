@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.features.__main__ import page
-from tests.features.rows import FEATURES
+from tests.features.rows import CLIENTS, FEATURES, TRANSPORTS
 from tests.support.core import Node
 from wampha.messages.model import Welcome
 
@@ -40,6 +40,16 @@ def test_every_test_of_a_feature_exists() -> None:
             for test in () if isinstance(tests, str) else tests:
                 file, _, name = test.partition("::")
                 assert name in names_in(file), test
+
+
+def test_every_way_to_connect_has_tests_that_exist_or_a_sentence() -> None:
+    for way in (*TRANSPORTS, *CLIENTS):
+        assert way.pattern or way.remark != "-"
+        for test in way.tests:
+            file, _, name = test.partition("::")
+            assert name in names_in(file), test
+        (row,) = (line for line in PAGE.splitlines() if line.startswith(f"| {way.name} |"))
+        assert "**" not in row, row
 
 
 def test_the_page_has_every_feature_and_no_empty_or_failing_cell() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from tests.support.nodes import Cluster, NodeProcess, eventually
-from tests.support.wampclient import EVENT, GOODBYE, PUBLISH, Session
+from tests.support.wampclient import EVENT, GOODBYE, PUBLISH, ConnectionEndedError, Session
 
 MIB: Final = 1024 * 1024
 FLOOD: Final = 1500
@@ -101,3 +101,32 @@ def test_who_feeds_a_node_goes_on_when_it_is_declared_dead(fresh_cluster: Callab
             there.resume()
         feeder.synchronize()
         assert subscriber.next(GOODBYE)[2] == "wamp.close.system_shutdown"
+
+
+def test_a_node_that_stands_still_while_it_is_dialled_keeps_nobody_from_serving_and_is_dialled_again(
+    fresh_cluster: Callable[[], Cluster],
+) -> None:
+    cluster = fresh_cluster().start()
+    leader = cluster.leader()
+    still = next(node for node in cluster if node is not leader)
+    still.pause()
+    try:
+        late = cluster.observer("d").launch()
+        late.wait_until_serving()
+        late.wait_for_log(rf"peer {still.name} at .* not completed in time")
+    finally:
+        still.resume()
+    with late.session() as publisher:
+        late.wait_for_log(rf"data link to {still.name} at .* is up")
+        eventually(lambda: serves_again(still, publisher), 10, "events from one to the other")
+
+
+def serves_again(node: NodeProcess, publisher: Session) -> bool:
+    """Whether an event reaches a subscriber there."""
+    try:
+        with node.session() as subscriber:
+            subscriber.subscribe("test.again")
+            publisher.publish("test.again", [1], acknowledge=True)
+            return bool(subscriber.next(EVENT)[4] == [1])
+    except (OSError, ConnectionEndedError):
+        return False

@@ -97,6 +97,8 @@ def test_who_feeds_a_node_goes_on_when_it_is_declared_dead(fresh_cluster: Callab
                 eventually(lambda: here.status()["counters"].get("clients_paused"), 1.4, "the feeder is paused")
                 thread.join(12)
                 assert not thread.is_alive()
+            # What waits for it may be given up a moment earlier: then it could still come back with its sessions.
+            eventually(lambda: not is_member(there, here), 10, "the node is declared dead")
         finally:
             there.resume()
         feeder.synchronize()
@@ -119,6 +121,11 @@ def test_a_node_that_stands_still_while_it_is_dialled_keeps_nobody_from_serving_
     with late.session() as publisher:
         late.wait_for_log(rf"data link to {still.name} at .* is up")
         eventually(lambda: serves_again(still, publisher), 10, "events from one to the other")
+
+
+def is_member(node: NodeProcess, asked: NodeProcess) -> bool:
+    """Whether the node is up, by the table of another."""
+    return any(member.startswith(f"{node.name}/") for member in asked.status()["members"])
 
 
 def serves_again(node: NodeProcess, publisher: Session) -> bool:

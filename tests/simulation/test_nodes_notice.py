@@ -20,7 +20,8 @@ from wampha.messages.relayed import Forward
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
-from wampha.state.machine import Machine
+from wampha.state.registrations import Registrations
+from wampha.state.routes import Routes
 from wampha.transport.delivery import Delivery
 
 SEEDS = range(6)
@@ -121,15 +122,16 @@ def answers_a_call_with_the_next_one_s_result(patch: Patch) -> None:
 
 def gives_a_procedure_to_whoever_asks_last(patch: Patch) -> None:
     """Rule 34."""
-    original = Machine._add_registration
+    original = Registrations._add
 
-    def add(self: Machine, index: int, command: Any) -> Any:
-        standing = self.tables.registration(command.realm, command.match, command.procedure)
+    def add(self: Registrations, index: int, command: Any) -> Any:
+        tables = self._ground.tables
+        standing = tables.registration(command.realm, command.match, command.procedure)
         if standing is not None and standing.owner != command.owner and index % 3 == 0:
-            self.tables.registrations_in(command.realm).remove(command.match, command.procedure)
+            tables.registrations_in(command.realm).remove(command.match, command.procedure)
         return original(self, index, command)
 
-    patch.setattr(Machine, "_add_registration", add)
+    patch.setattr(Registrations, "_add", add)
 
 
 def delivers_behind_unsubscribed(patch: Patch) -> None:
@@ -145,7 +147,7 @@ def delivers_behind_unsubscribed(patch: Patch) -> None:
 
 def keeps_a_dead_node_s_routes(patch: Patch) -> None:
     """Rule 28."""
-    patch.setattr(Machine, "_bury_routes", lambda self, owner: None)
+    patch.setattr(Routes, "bury", lambda self, owner: None)
 
 
 LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2

@@ -330,6 +330,7 @@ class Node:
         self.clock = FakeClock()
         self.outbox = RecorderOutbox()
         self.limits = limits or Limits()
+        self.wall_ms = 1_000_000_000_000
         self.router = Router(
             realms=[
                 RealmRules(
@@ -348,6 +349,7 @@ class Node:
             clock=self.clock,
             outbox=self.outbox,
             agent="wampha-test",
+            wall_ms=lambda: self.wall_ms,
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()

@@ -84,10 +84,12 @@ class Router:
         clock: Clock,
         outbox: Outbox,
         agent: str,
+        wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
+        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things.
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
@@ -97,6 +99,7 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
+        self._wall_ms: Final = wall_ms
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
@@ -121,7 +124,7 @@ class Router:
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
-        self._rows = Rows(ledger=ledger, counters=self.counters)
+        self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )

@@ -30,12 +30,13 @@ class Node(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Route:
     """Which nodes have subscribers for (realm, match, topic)."""
 
-    __slots__ = ("id", "match", "owners", "topic")
+    __slots__ = ("created", "id", "match", "owners", "topic")
 
-    def __init__(self, route_id: int, match: str, topic: str) -> None:
+    def __init__(self, route_id: int, match: str, topic: str, created: int = 0) -> None:
         self.id: Final = route_id  # the subscription id: index of the entry that created the route
         self.match: Final = match
         self.topic: Final = topic
+        self.created: Final = created  # milliseconds since 1970, as its proposer said
         self.owners: Final[dict[Owner, int]] = {}  # -> index of the entry that added this owner's row
 
 
@@ -49,6 +50,7 @@ class Registration(msgspec.Struct, frozen=True, array_like=True, gc=False):
     owner: Owner
     session: int
     index: int  # of the entry that added this owner's row
+    created: int = 0  # milliseconds since 1970, as its proposer said
 
 
 class Tables:

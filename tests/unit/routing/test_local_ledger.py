@@ -29,6 +29,7 @@ class Alone:
             clock=self.clock,
             outbox=RecorderOutbox(),
             agent="wampha-test",
+            wall_ms=lambda: 0,
         )
         self.ledger = LocalLedger(
             machine=Machine(self.counters), owner=Owner("a", 1), clock=self.clock, events=self.router

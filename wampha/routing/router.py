@@ -144,9 +144,11 @@ class Router:
             for rules in self._rules
         }
         self._meta = MetaApis(
-            realms=self._realms.values(),
+            realms=self._realms,
             ledger=ledger,
             gather=self.gather,
+            limits=self._limits,
+            clock=self._clock,
             announce=self.announce,
             status=self._status,
         )
@@ -371,6 +373,7 @@ class Router:
         self._rows.reset()
         self._calls.clear()
         self.gather.clear()
+        self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
 

@@ -30,9 +30,7 @@ class Registrations:
         for realm, rows in list(ground.tables.registrations.items()):
             gone = [row for row in rows if row.owner == owner]
             ground.changes += [_removed(realm, row) for row in gone]
-            rows.remove_all((row.match, row.procedure) for row in gone)
-            if not rows:
-                del ground.tables.registrations[realm]
+            ground.tables.drop_registrations(realm, gone)
 
     def _add(self, index: int, add: AddRegistration) -> Outcome:
         """Rule 34: free, or owned by the same session; else taken."""
@@ -48,7 +46,7 @@ class Registrations:
         registration = Registration(
             index, add.match, add.procedure, add.policy, add.owner, add.session, index, add.created
         )
-        ground.tables.registrations_in(add.realm).add(add.match, add.procedure, registration)
+        ground.tables.add_registration(add.realm, registration)
         ground.changes.append(
             RegistrationAdded(
                 add.owner,
@@ -76,7 +74,7 @@ class Registrations:
         return Outcome.OK
 
     def _drop(self, realm: str, row: Registration) -> None:
-        self._ground.tables.drop_registration(realm, row)
+        self._ground.tables.drop_registrations(realm, [row])
         self._ground.changes.append(_removed(realm, row))
 
 

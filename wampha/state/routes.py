@@ -29,9 +29,7 @@ class Routes:
                 for encoder in encoders:
                     encoder.before(route)
             ground.changes += [_removed(realm, route, owner, 0) for route in gone]
-            routes.remove_all((route.match, route.topic) for route in gone if not route.owners)
-            if not routes:
-                del ground.tables.routes[realm]
+            ground.tables.drop_routes(realm, (route for route in gone if not route.owners))
 
     def _add(self, index: int, add: AddRoute) -> Outcome:
         ground = self._ground
@@ -44,7 +42,7 @@ class Routes:
         if route is None:
             created = add.created
             route = Route(index, add.match, add.topic, created)
-            ground.tables.routes_in(add.realm).add(add.match, add.topic, route)
+            ground.tables.add_route(add.realm, route)
         # A row that stands keeps its index: everybody who applied that entry knows the row since.
         if add.owner not in route.owners:
             ground.before(route)
@@ -65,7 +63,7 @@ class Routes:
             ground.before(route)
             ground.changes.append(_removed(remove.realm, route, remove.owner, remove.session))
             if not route.owners:
-                ground.tables.drop_route(remove.realm, route)
+                ground.tables.drop_routes(remove.realm, [route])
         return Outcome.OK
 
 

@@ -69,7 +69,7 @@ class _RouteSection:
             route = Route(row.id, row.match, row.topic, row.created)
             for position, index in row.owners:
                 route.owners[owners[position]] = index
-            tables.routes_in(row.realm).add(row.match, row.topic, route)
+            tables.add_route(row.realm, route)
 
 
 class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -103,7 +103,7 @@ class _RegistrationSection:
             registration = Registration(
                 row.id, row.match, row.procedure, row.policy, owners[row.member], row.session, row.index, row.created
             )
-            tables.registrations_in(row.realm).add(row.match, row.procedure, registration)
+            tables.add_registration(row.realm, registration)
 
 
 Piece = RoutesPiece | RegistrationsPiece

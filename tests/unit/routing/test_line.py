@@ -128,6 +128,7 @@ def test_what_is_delivered_during_a_replay_comes_behind_it(attached: Fixture) ->
     attached.deliver(*range(600))
     line.attach(attached.clients[1])
     attached.deliver(600)
+    attached.bench.delivery.flush()
     attached.clock.advance(0)
     assert attached.publications(1) == list(range(601))
 

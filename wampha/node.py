@@ -153,6 +153,7 @@ class Node:
             **self.ledger.status(),
             **of_tables(self.ledger.tables),
             "sessions": self.router.sessions(),
+            "detached": self.router.waiting(),
             **of_process(),
             "turns": self.turns.status(),
             "counters": counters,

@@ -80,7 +80,7 @@ class Excuses:
         return math.inf if ending is None else ending.time
 
     def over(self, session: int) -> float:
-        """When it was over: with its node's process at the latest, which a client that sends nothing hears much later."""
+        """When it was over: with its node's process at the latest, which a silent client hears of much later."""
         return self._over.get(session, self.end(session))
 
     def _deaths(self, history: History) -> Iterator[tuple[int, float]]:

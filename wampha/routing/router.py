@@ -55,6 +55,7 @@ _BROKER_FEATURES: Final = (
     "publisher_exclusion",
     "publisher_identification",
     "subscriber_blackwhite_listing",
+    "subscription_revocation",
 )
 _DEALER_FEATURES: Final = (
     "call_canceling",
@@ -66,6 +67,8 @@ _DEALER_FEATURES: Final = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_meta_api",
+    "registration_revocation",
 )
 _ROLES: Final[Options] = {
     "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},

@@ -30,7 +30,3 @@ class Ids:
     def publication(self) -> int:
         """A publication id, uniform in 1..2^53."""
         return self._getrandbits(_BITS) + 1
-
-    def authid(self) -> str:
-        """A name for a session that has none of its own, e.g. an anonymous one; 16 characters."""
-        return f"{self._getrandbits(64):016x}"

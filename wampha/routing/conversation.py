@@ -1,7 +1,7 @@
 """The conversation with one client: HELLO, then a session, then the end (basic profile, "Sessions").
 
-    AWAITING_HELLO -- HELLO granted --> OPEN -- GOODBYE, ours or theirs --> CLOSED
-          `----------------- ABORT, violation, loss: from everywhere -------^
+    AWAITING_HELLO -- HELLO --> AUTHENTICATING -- granted --> OPEN -- GOODBYE, ours or theirs --> CLOSED
+          `------------------- ABORT, violation, loss: from everywhere -------------------------^
 
 Once it is closed, whatever still arrives is ignored, as the specification asks of a peer that has said GOODBYE.
 """
@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.wamp import message as autobahn
 
+from wampha.auth.doorway import Doorway
+from wampha.auth.grant import Grant
+from wampha.auth.steps import Answer, Claim
 from wampha.errors import ProtocolViolation, SessionRefused
-from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Welcome
+from wampha.messages.model import NO_OPTIONS, Abort, Challenge, Goodbye, Welcome
+from wampha.routing.admission import Admission
 from wampha.routing.ports import Cancellable, Client
 from wampha.routing.realm import Realm
 from wampha.routing.replies import CALL
@@ -33,6 +37,7 @@ class State(enum.Enum):
     """Where the conversation stands."""
 
     AWAITING_HELLO = "awaiting HELLO"
+    AUTHENTICATING = "authenticating"
     OPEN = "open"
     CLOSED = "closed"
 
@@ -40,12 +45,13 @@ class State(enum.Enum):
 class Conversation:
     """What the transport talks to: one per connection. None of its methods raises."""
 
-    __slots__ = ("_anonymous_role", "_deadline", "_realm", "_router", "_session", "_state", "client")
+    __slots__ = ("_admission", "_deadline", "_doorway", "_realm", "_router", "_session", "_state", "client")
 
-    def __init__(self, *, router: Router, client: Client, anonymous_role: str | None) -> None:
+    def __init__(self, *, router: Router, client: Client, doorway: Doorway) -> None:
         self.client: Final = client
         self._router: Final = router
-        self._anonymous_role: Final = anonymous_role
+        self._doorway: Final = doorway
+        self._admission: Admission | None = None  # while AUTHENTICATING
         self._state = State.AWAITING_HELLO
         self._realm: Realm | None = None
         self._session: Session | None = None
@@ -116,7 +122,7 @@ class Conversation:
         """End the session from our side: GOODBYE, or ABORT before WELCOME, then the close."""
         if self._state is State.CLOSED:
             return
-        if self._state is State.AWAITING_HELLO:
+        if self._state is not State.OPEN:
             self._abort(reason, sentence)
             return
         assert self._session is not None, "an open conversation has a session"
@@ -143,15 +149,41 @@ class Conversation:
     # ---- steps
 
     def _hello(self, hello: Any) -> None:
+        self._state = State.AUTHENTICATING
         try:
-            self._realm, self._session, details = self._router.join(hello, self.client, self._anonymous_role)
+            claim = self._router.claim(hello, self.client)
+            steps = self._router.authentication(claim, hello.authmethods, self._doorway)
         except SessionRefused as refused:
-            self._router.counters.add("hello_refused")
-            self._abort(refused.reason, str(refused))
+            self._refused(refused)
+            return
+        self._admission = Admission(
+            steps=steps,
+            workers=self._router.workers,
+            challenge=lambda step: self.client.send(Challenge(step.method, step.extra)),
+            granted=partial(self._granted, hello, claim),
+            refused=self._refused,
+        )
+        self._admission.begin()
+
+    def _authenticate(self, message: Any) -> None:
+        assert self._admission is not None, "who is authenticating has an admission"
+        self._admission.answer(Answer(message.signature, message.extra or NO_OPTIONS))
+
+    def _granted(self, hello: Any, claim: Claim, grant: Grant) -> None:
+        self._admission = None
+        try:
+            self._realm, self._session, details = self._router.join(hello, claim, grant, self.client)
+        except SessionRefused as refused:
+            self._refused(refused)
             return
         self._state = State.OPEN
         self._forget_deadline()
         self.client.send(Welcome(self._session.id, details))
+
+    def _refused(self, refused: SessionRefused) -> None:
+        self._admission = None
+        self._router.counters.add("hello_refused")
+        self._abort(refused.reason, str(refused))
 
     def _goodbye(self, _: Any) -> None:
         self.client.send(Goodbye(NO_OPTIONS, GOODBYE_AND_OUT))
@@ -163,10 +195,10 @@ class Conversation:
         self.client.finish()
 
     def _second_hello(self, _: Any) -> None:
-        raise ProtocolViolation("HELLO in an open session.")
+        raise ProtocolViolation("A second HELLO.")
 
     def _misplaced(self, message: Any) -> None:
-        raise ProtocolViolation(f"{type(message).__name__.upper()} before the session was opened by HELLO.")
+        raise ProtocolViolation(f"{type(message).__name__.upper()} before the session was opened.")
 
     def _ignore(self, _: Any) -> None:
         """What arrives behind the end is of no interest."""
@@ -179,7 +211,8 @@ class Conversation:
             self._deadline = self._router.hello_deadline(self._too_late)
             return
         self._router.counters.add("hello_timeouts")
-        self._abort("wamp.error.timeout", "No HELLO arrived in time.")
+        what = "No HELLO arrived" if self._state is State.AWAITING_HELLO else "The authentication was not complete"
+        self._abort("wamp.error.timeout", f"{what} in time.")
 
     def _abort(self, reason: str, sentence: str) -> None:
         self.client.send(Abort({"message": sentence}, reason))
@@ -191,6 +224,9 @@ class Conversation:
             return
         self._state = State.CLOSED
         self._forget_deadline()
+        if self._admission is not None:
+            self._admission.stop()
+            self._admission = None
         realm, session = self._realm, self._session
         self._realm = self._session = None
         self._router.ended(self, realm, session)
@@ -215,10 +251,16 @@ _OPEN: Final[Mapping[type, _Step]] = {
 }
 _STEPS: Final[Mapping[State, Mapping[type, _Step]]] = {
     State.AWAITING_HELLO: {autobahn.Hello: Conversation._hello, autobahn.Abort: Conversation._aborted},
+    State.AUTHENTICATING: {
+        autobahn.Authenticate: Conversation._authenticate,
+        autobahn.Hello: Conversation._second_hello,
+        autobahn.Abort: Conversation._aborted,
+    },
     State.OPEN: _OPEN,
     State.CLOSED: {},
 }
 _OTHERWISE: Final[Mapping[State, _Step]] = {
     State.AWAITING_HELLO: Conversation._misplaced,
+    State.AUTHENTICATING: Conversation._misplaced,
     State.CLOSED: Conversation._ignore,
 }

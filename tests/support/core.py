@@ -31,6 +31,7 @@ from wampha.messages.model import (
 from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
 from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
@@ -198,6 +199,13 @@ class RecorderClient:
         self.sent: list[Any] = []
         self.finished = False
         self.slow = False
+        self.group: Any = self  # None: as a connection that is closing
+
+    def pass_on(self, frames: list[bytes]) -> None:
+        raise AssertionError("a recorder gets messages, not frames")
+
+    def failed(self) -> None:
+        raise AssertionError("nothing here can fail")
 
     def send(self, message: Any) -> None:
         assert not self.finished, f"{message} behind the end"
@@ -248,11 +256,14 @@ class Peer:
         realm: str = "realm1",
         role: str | None = "user",
         features: Mapping[str, Iterable[str]] = PASSTHRU,
+        after: int = 0,
+        **details: Any,
     ) -> None:
+        """`after`: the last request id that the session has used; `details` are those of HELLO."""
         self.client = RecorderClient()
         self.conversation = node.router.connected(self.client, doorway_for(role))
-        self._request = 0
-        self.receive(hello(realm, features))
+        self._request = after
+        self.receive(hello(realm, features, **details))
         self.opening = self.client.take()
         self.session = self.opening[0].session if self.conversation.established else 0
 
@@ -340,6 +351,7 @@ class Node:
         timeout_unit_s: float = 0.001,
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
+        resumption: ResumptionRules | None = None,
         up: bool = True,
     ) -> None:
         self.counters = Counters()
@@ -355,6 +367,7 @@ class Node:
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
+                    resumption=resumption,
                 ),
                 _open_realm("realm2"),
             ],
@@ -366,6 +379,7 @@ class Node:
             workers=AtOnce(),
             chance=Chance(random.Random(name).randbytes, lambda: "2026-01-01T00:00:00.000+00:00"),
             agent="wampha-test",
+            status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()
         self.owner = Owner(name, sum(name.encode()))

@@ -36,6 +36,14 @@ class Limits(BaseModel):
         description="bytes that wait for all clients of a node that do not read; beyond it those with most are cut or "
         "lose events. Room for 32 that are full, in a process that is meant to fit 1 GiB",
     )
+    detached_sessions_max: int = Field(
+        10_000, ge=1, description="sessions of all realms that wait to be resumed; any further one ends"
+    )
+    detached_bytes_max: int = Field(
+        128 * MIB,
+        ge=1 * MIB,
+        description="bytes that wait for all sessions to be resumed; beyond it those with most lose events or end",
+    )
     descriptors_reserved: int = Field(
         128,
         ge=16,
@@ -65,6 +73,15 @@ class Limits(BaseModel):
     session_calls_max: int = Field(10_000, ge=1, description="calls of one session that wait for their result")
     decide_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"
+    )
+    gathers_max: int = Field(
+        1000, ge=1, description="questions to other nodes that wait for their answers, of one node; each is a call's"
+    )
+    gather_timeout_s: float = Field(
+        2.0, gt=0, le=60, description="seconds for other nodes to answer a question before an answer is partial"
+    )
+    gather_answer_bytes_max: int = Field(
+        4 * MIB, ge=1 * KIB, le=16 * MIB, description="bytes of one node's answer to such a question"
     )
     link_frame_bytes_max: int = Field(
         17 * MIB, ge=1 * MIB, le=256 * MIB, description="largest frame between nodes; a message and its header must fit"

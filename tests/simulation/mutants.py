@@ -34,7 +34,10 @@ from wampha.ledger.raft import RaftLedger
 from wampha.routing.dealer import Dealer
 from wampha.routing.rows import Rows
 from wampha.state.commands import Outcome, Up
-from wampha.state.machine import Machine
+from wampha.state.ground import Ground
+from wampha.state.members import Members
+from wampha.state.registrations import Registrations
+from wampha.state.routes import Routes
 from wampha.transport.gate import Gate
 
 Off = Callable[[], AbstractContextManager[Any]]
@@ -260,7 +263,7 @@ _replaced("24-due", LeaseBook, "_due", lambda self, now: 0)
 
 # ---- membership: rules 25-28
 
-_replaced("25-forgotten", Machine, "_remember_dead", _nothing)
+_replaced("25-forgotten", Members, "_remember_dead", _nothing)
 
 
 @_wrapped("25-recovering", Member, "propose")
@@ -292,8 +295,8 @@ def _a_young_leader_declares_dead(original: Any, self: LeaseBook, own: Any, tabl
     return original(self, own, tables, math.inf if self.start is not None else now)
 
 
-@_wrapped("26-term", Machine, "_down")
-def _down_of_any_term(original: Any, self: Machine, index: int, down: Any) -> Any:
+@_wrapped("26-term", Members, "_down")
+def _down_of_any_term(original: Any, self: Members, index: int, down: Any) -> Any:
     return self._end(down.owner, "down")
 
 
@@ -309,23 +312,23 @@ def _grants_to_the_dying(original: Any, self: LeaseBook, *args: Any) -> Any:
 _replaced("27-lock", DeathCertificate, "_lock", lambda self, path: True)
 
 
-@_wrapped("27-useless", Machine, "_up")
-def _predecessors_live_on(original: Any, self: Machine, index: int, up: Up) -> Any:
+@_wrapped("27-useless", Members, "_up")
+def _predecessors_live_on(original: Any, self: Members, index: int, up: Up) -> Any:
     return original(self, index, msgspec.structs.replace(up, succeeds=()))
 
 
-_replaced("28-rows", Machine, "_bury_routes", _nothing)
+_replaced("28-rows", Routes, "bury", _nothing)
 
 # ---- rows: rules 30-34
 
 
-@_wrapped("30-numbers", Machine, "_admit")
-def _any_number_is_taken(original: Any, self: Machine, owner: Any, number: int) -> Any:
+@_wrapped("30-numbers", Ground, "admit")
+def _any_number_is_taken(original: Any, self: Ground, owner: Any, number: int) -> Any:
     return Outcome.OK if owner in self.tables.up else original(self, owner, number)
 
 
-@_wrapped("30-dead", Machine, "_admit")
-def _the_dead_may_speak(original: Any, self: Machine, owner: Any, number: int) -> Any:
+@_wrapped("30-dead", Ground, "admit")
+def _the_dead_may_speak(original: Any, self: Ground, owner: Any, number: int) -> Any:
     return original(self, owner, number) if owner in self.tables.up else Outcome.OK
 
 
@@ -351,11 +354,11 @@ _replaced("33-tick", Rows, "ticked", lambda self: self.claim())
 _replaced("33-applied", Rows, "applied", lambda self, changes: None)
 
 
-@_wrapped("34-single", Machine, "_add_registration")
-def _the_last_one_owns(original: Any, self: Machine, index: int, add: Any) -> Any:
-    standing = self.tables.registration(add.realm, add.match, add.procedure)
+@_wrapped("34-single", Registrations, "_add")
+def _the_last_one_owns(original: Any, self: Registrations, index: int, add: Any) -> Any:
+    standing = self._ground.tables.registration(add.realm, add.match, add.procedure)
     if standing is not None and (standing.owner, standing.session) != (add.owner, add.session):
-        self._drop_registration(add.realm, standing)
+        self._drop(add.realm, standing)
     return original(self, index, add)
 
 

@@ -20,7 +20,8 @@ from wampha.messages.relayed import Forward
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
-from wampha.state.machine import Machine
+from wampha.state.registrations import Registrations
+from wampha.state.routes import Routes
 from wampha.transport.delivery import Delivery
 
 SEEDS = range(6)
@@ -104,6 +105,10 @@ def leaves_calls_waiting_when_a_node_is_lost(patch: Patch) -> None:
     patch.setattr(Calls, "node_lost", lambda self, owner: None)
 
 
+def leaves_calls_waiting_when_a_callee_is_lost(patch: Patch) -> None:
+    patch.setattr(Calls, "callee_left", lambda self, session: None)
+
+
 def answers_a_call_with_the_next_one_s_result(patch: Patch) -> None:
     original = Calls.result
     last: list[Any] = []
@@ -117,15 +122,16 @@ def answers_a_call_with_the_next_one_s_result(patch: Patch) -> None:
 
 def gives_a_procedure_to_whoever_asks_last(patch: Patch) -> None:
     """Rule 34."""
-    original = Machine._add_registration
+    original = Registrations._add
 
-    def add(self: Machine, index: int, command: Any) -> Any:
-        standing = self.tables.registration(command.realm, command.match, command.procedure)
+    def add(self: Registrations, index: int, command: Any) -> Any:
+        tables = self._ground.tables
+        standing = tables.registration(command.realm, command.match, command.procedure)
         if standing is not None and standing.owner != command.owner and index % 3 == 0:
-            self.tables.registrations_in(command.realm).remove(command.match, command.procedure)
+            tables.registrations_in(command.realm).remove(command.match, command.procedure)
         return original(self, index, command)
 
-    patch.setattr(Machine, "_add_registration", add)
+    patch.setattr(Registrations, "_add", add)
 
 
 def delivers_behind_unsubscribed(patch: Patch) -> None:
@@ -141,7 +147,7 @@ def delivers_behind_unsubscribed(patch: Patch) -> None:
 
 def keeps_a_dead_node_s_routes(patch: Patch) -> None:
     """Rule 28."""
-    patch.setattr(Machine, "_bury_routes", lambda self, owner: None)
+    patch.setattr(Routes, "bury", lambda self, owner: None)
 
 
 LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2
@@ -158,6 +164,7 @@ LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2
         (overtakes, {"P3"}, faults.LINKS),
         (loses_a_local_event, {"P2/P5"}, faults.LINKS),
         (leaves_calls_waiting_when_a_node_is_lost, {"P6"}, ("restart_observer",)),
+        (leaves_calls_waiting_when_a_callee_is_lost, {"P6"}, ("client_unread",)),
         (answers_a_call_with_the_next_one_s_result, {"P6"}, faults.LINKS),
         (gives_a_procedure_to_whoever_asks_last, {"P1"}, faults.LINKS),
         (delivers_behind_unsubscribed, {"P2", "left over"}, faults.LINKS),

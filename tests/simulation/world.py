@@ -58,10 +58,10 @@ class WatchedMachine(Machine):
         invariants = self._host.world.invariants
         invariants.check_applied(self._host, self._last, index, data)
         self._last = index
-        known = len(self._changes)
+        known = len(self._ground.changes)
         outcome = super().apply(index, data)
         invariants.check_outcome(self._host, index, data, outcome)
-        invariants.bury(change.owner for change in self._changes[known:] if isinstance(change, NodeGone))
+        invariants.bury(change.owner for change in self._ground.changes[known:] if isinstance(change, NodeGone))
         return outcome
 
 

@@ -18,7 +18,7 @@ from wampha.routing import replies
 from wampha.routing.docket import Docket, Undecided
 from wampha.routing.rows import REGISTRATIONS, RowKey, Rows
 from wampha.routing.session import Session
-from wampha.state.machine import SINGLE
+from wampha.state.registrations import SINGLE
 
 
 class Offer:

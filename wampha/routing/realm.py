@@ -16,6 +16,7 @@ from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
 from wampha.routing.docket import Docket
+from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
 from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
@@ -53,6 +54,8 @@ class Realm:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
         self.slow_clients: Final = rules.slow_clients
+        self.resumption: Final = rules.resumption
+        self._when_detached: Final[list[Callable[[Session], None]]] = []
         self._roles: Final[Mapping[str, Permissions]] = rules.roles
         self._counters: Final = counters
         uris = UriRules(
@@ -73,6 +76,7 @@ class Realm:
         self._offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
         )
+        self.procedures: Final = Procedures(calls=calls, counters=counters)
         self.dealer: Final = Dealer(
             realm=rules.name,
             uris=uris,
@@ -82,6 +86,7 @@ class Realm:
             ledger=ledger,
             offers=self._offers,
             calls=calls,
+            procedures=self.procedures,
             timeout_unit_s=rules.timeout_unit_s,
         )
         self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
@@ -114,6 +119,15 @@ class Realm:
         """Take the session's procedures off the table; whether nothing of it is in progress any more."""
         self._offers.retire(session)
         return not (session.removals or session.undecided or session.invocations or session.calls)
+
+    def when_detached(self, tell: Callable[[Session], None]) -> None:
+        """Call `tell` for each session that has lost its connection and waits to be resumed, at that moment."""
+        self._when_detached.append(tell)
+
+    def detached(self, session: Session) -> None:
+        """The session has lost its connection and waits to be resumed; all that it has stays."""
+        for tell in self._when_detached:
+            tell(session)
 
     def leave(self, session: Session) -> None:
         """The session has ended: nothing of it stays."""

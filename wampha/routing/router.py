@@ -7,12 +7,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from wampha.auth import anonymous
+from wampha.auth.grant import Grant
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import Answer, CancelInvoke, Forward, Invoke, InvokeMore, Relayed, Reply
+from wampha.messages.relayed import (
+    Answer,
+    CancelInvoke,
+    Forward,
+    Invoke,
+    InvokeMore,
+    Query,
+    QueryReply,
+    Relayed,
+    Reply,
+)
 from wampha.names.ids import Ids
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
@@ -20,9 +31,12 @@ from wampha.routing.dealer import not_delivered
 from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
+from wampha.routing.gather import Gather
+from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
 from wampha.routing.realm import Realm
+from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
@@ -72,8 +86,12 @@ class Router:
         clock: Clock,
         outbox: Outbox,
         agent: str,
+        status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        """`agent` names the software in WELCOME; `attach` must follow before anything else is called."""
+        """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
+
+        `attach` must follow before anything else is called.
+        """
         self.counters: Final = counters
         self._rules: Final = tuple(realms)
         self._limits: Final = limits
@@ -81,26 +99,37 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
+        self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
+        self._resumptions: Final = Resumptions(
+            limits=limits, counters=counters, ids=ids, clock=clock, end=self.end_session
+        )
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self.gather: Gather
+        self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
             Invoke: self._invoked,
             InvokeMore: self._invoked_more,
             Reply: self._replied,
             CancelInvoke: self._canceled,
+            Query: self._queried,
+            QueryReply: self._query_replied,
         }
 
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters)
+        self.gather = Gather(
+            limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
+        )
         self._realms = {
             rules.name: Realm(
                 rules=rules,
@@ -116,6 +145,13 @@ class Router:
             )
             for rules in self._rules
         }
+        self._meta = MetaApis(
+            realms=self._realms.values(),
+            ledger=ledger,
+            gather=self.gather,
+            announce=self.announce,
+            status=self._status,
+        )
 
     # ---- clients
 
@@ -128,6 +164,10 @@ class Router:
     def sessions(self) -> int:
         """How many sessions this node has."""
         return len(self._sessions)
+
+    def waiting(self) -> dict[str, int]:
+        """How many of them have no connection, and the bytes that wait to be sent when they come back."""
+        return self._resumptions.status()
 
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
@@ -150,9 +190,14 @@ class Router:
         if self._farewell:
             self._farewell.stop()
         self._rows.stop()
+        self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
+        for session in self._resumptions.detached():
+            self._over(session)
 
-    def join(self, hello: Any, client: Client, anonymous_role: str | None) -> tuple[Realm, Session, Options]:
+    def join(
+        self, hello: Any, conversation: Conversation, anonymous_role: str | None
+    ) -> tuple[Realm, Session, Options]:
         """Open a session for a HELLO; returns it with WELCOME.Details, or raises SessionRefused."""
         if self._farewell:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
@@ -169,17 +214,26 @@ class Router:
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
         grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
+        resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
         session = Session(
             session_id=self._session_id(),
             realm=realm.name,
             grant=grant,
             permissions=permissions,
-            client=client,
+            client=resumption.line if resumption else conversation.client,
             features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
+            resumption=resumption,
         )
         self._sessions[session.id] = session
         self.counters.add("sessions_opened")
-        details = {
+        details = self._welcome(realm, grant)
+        if resumption:
+            resumption.session = session
+            details |= self._resumptions.token(resumption, self._ledger.owner.name)
+        return realm, session, details
+
+    def _welcome(self, realm: Realm, grant: Grant) -> dict[str, Any]:
+        details: dict[str, Any] = {
             "realm": realm.name,
             "authid": grant.authid,
             "authrole": grant.authrole,
@@ -188,20 +242,73 @@ class Router:
             "roles": _ROLES,
             "agent": self._agent,
         }
-        return realm, session, details
+        if realm.resumption:
+            details[OFFERED] = realm.resumption.grace_s
+        return details
+
+    # ---- sessions that outlive their connection
+
+    def resume(self, hello: Any, conversation: Conversation) -> tuple[Realm, Session, Options]:
+        """Let a session of this node go on with another connection; returns as `join` does, or raises SessionRefused.
+
+        If it still has one, that one is closed: the client knows better that it is dead.
+        """
+        if self._farewell:
+            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
+        if not self.serving():
+            raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
+        session = self._sessions.get(hello.resume_session)
+        resumption, used = self._resumptions.opened_by(session, hello)
+        before = resumption.conversation
+        if before is not None:
+            self._conversations.pop(before, None)
+            resumption.line.flush()
+            before.superseded(RESUMED, "The session was resumed by another connection.")
+        assert session is not None, "what is opened is there"
+        realm = self._realms[session.realm]
+        session.features = ClientFeatures.of(hello.roles, lenient=realm.lenient)
+        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name)
+        return realm, session, {**self._welcome(realm, session.grant), **resumed}
+
+    def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
+        """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
+        self._conversations.pop(conversation, None)
+        if proved:
+            resumption.proved()
+        if self._farewell or not self._resumptions.detach(resumption):
+            self._over(session)
+            return
+        self._realms[session.realm].detached(session)
+
+    def end_session(self, session: Session, reason: str, sentence: str) -> None:
+        """End a session for good, whether it has a connection or not; harmless if it has ended."""
+        if self._sessions.get(session.id) is not session:
+            return
+        conversation = session.resumption.conversation if session.resumption else None
+        if conversation is not None:
+            conversation.dismiss(reason, sentence)
+        else:
+            self._over(session)
+
+    def _over(self, session: Session) -> None:
+        session.open = False
+        del self._sessions[session.id]
+        self.counters.add("sessions_closed")
+        if session.resumption is not None:
+            self._resumptions.ended(session.resumption)
+        self._realms[session.realm].leave(session)
+
+    # ---- the end of sessions
 
     def caller_dismissed(self, session: Session) -> None:
         """Answer the calls of a session that is about to get GOODBYE."""
         self._calls.caller_dismissed(session)
 
-    def ended(self, conversation: Conversation, realm: Realm | None, session: Session | None) -> None:
+    def ended(self, conversation: Conversation, session: Session | None) -> None:
         """A conversation is over, and with it its session, if there was one."""
         self._conversations.pop(conversation, None)
-        if realm is not None and session is not None:
-            session.open = False
-            del self._sessions[session.id]
-            self.counters.add("sessions_closed")
-            realm.leave(session)
+        if session is not None:
+            self._over(session)
 
     def serving(self) -> bool:
         """Whether this node serves at this instant (rule 1)."""
@@ -263,7 +370,11 @@ class Router:
     def node_lost(self, owner: Owner) -> None:
         """Frames from or to this incarnation are lost: the calls between it and this node end, outcome unknown."""
         self._calls.take_back(owner)
+        self._node_lost(owner)
+
+    def _node_lost(self, owner: Owner) -> None:
         self._calls.node_lost(owner)
+        self.gather.node_lost(owner)
 
     def _forwarded(self, source: Owner, forward: Forward) -> None:
         realm = self._realms.get(forward.realm)
@@ -292,21 +403,28 @@ class Router:
     def _canceled(self, source: Owner, cancel: CancelInvoke) -> None:
         self._calls.canceled_there(source, cancel)
 
+    def _queried(self, source: Owner, query: Query) -> None:
+        self.gather.asked(source, query)
+
+    def _query_replied(self, source: Owner, reply: QueryReply) -> None:
+        self.gather.answered(source, reply)
+
     # ---- the ledger
 
     def applied(self, changes: Sequence[Any]) -> None:
         """A batch of the log was applied."""
         for change in changes:
             if type(change) is NodeGone:
-                self._calls.node_lost(change.owner)
+                self._node_lost(change.owner)
         self._rows.applied(changes)
+        self._meta.applied(changes)
 
     def installed(self) -> None:
         """A snapshot replaced the tables; calls to incarnations that are not in it end."""
         up = self._ledger.tables.up
-        for owner in self._calls.nodes():
+        for owner in (*self._calls.nodes(), *self.gather.nodes()):
             if owner not in up:
-                self._calls.node_lost(owner)
+                self._node_lost(owner)
         self._rows.installed()
 
     def safe_moved(self) -> None:
@@ -324,8 +442,11 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._calls.clear()
+        self.gather.clear()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+        for session in self._resumptions.detached():
+            self._over(session)
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):

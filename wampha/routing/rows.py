@@ -25,7 +25,7 @@ from wampha.state.commands import (
     RemoveRegistration,
     RemoveRoute,
 )
-from wampha.state.machine import SINGLE
+from wampha.state.registrations import SINGLE
 from wampha.state.tables import Registration, Route, Tables
 
 ROUTES: Final = "routes"

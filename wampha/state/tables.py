@@ -1,18 +1,20 @@
 """The replicated facts, as every node holds them (protocol section 1, "Replicated table").
 
-Only `machine.py` writes here; everybody else reads. Dictionaries are in the order of the log, so that nodes that
-applied the same log hold equal tables in equal order, with or without a snapshot in between.
+Only the rules behind `machine.py` write here; everybody else reads. Dictionaries are in the order of the log, so that
+nodes that applied the same log hold equal tables in equal order, with or without a snapshot in between.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
 from wampha.names.patterns import PatternIndex
 from wampha.state.commands import Owner
+
+_Row = TypeVar("_Row")
 
 DEAD_MAX: Final = 200  # dead incarnations remembered; a late `up` of an older one cannot be told from a new node
 
@@ -105,6 +107,14 @@ class Tables:
             index = self.registrations[realm] = PatternIndex()
         return index
 
+    def drop_route(self, realm: str, route: Route) -> None:
+        """Take a route away, which must be there."""
+        _remove(self.routes, realm, route.match, route.topic)
+
+    def drop_registration(self, realm: str, registration: Registration) -> None:
+        """Take a registration away, which must be there."""
+        _remove(self.registrations, realm, registration.match, registration.procedure)
+
     def routes_of(self, owner: Owner) -> Iterator[tuple[str, Route]]:
         """(realm, route) of every route that has a row of this owner; looks through all routes."""
         for realm, index in self.routes.items():
@@ -118,3 +128,10 @@ class Tables:
             for registration in index:
                 if registration.owner == owner:
                     yield realm, registration
+
+
+def _remove(by_realm: dict[str, PatternIndex[_Row]], realm: str, match: str, uri: str) -> None:
+    index = by_realm[realm]
+    index.remove(match, uri)
+    if not index:
+        del by_realm[realm]

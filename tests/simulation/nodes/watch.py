@@ -34,9 +34,9 @@ class WatchedMachine(Machine):
         watch, host, place = self._watch, self._host, (self._cluster, index)
         watch.check_entry(host, place, self._last, data)
         self._last = index
-        known = len(self._changes)
+        known = len(self._ground.changes)
         outcome = super().apply(index, data)
-        for change in self._changes[known:]:
+        for change in self._ground.changes[known:]:
             if isinstance(change, NodeGone):
                 watch.check_end(host, place, change.owner)
         if index % DIGEST_EVERY == 0:

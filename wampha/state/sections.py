@@ -1,0 +1,108 @@
+"""What a snapshot holds of each table of rows: how its rows become part of a piece, and rows of a table again.
+
+A new table needs a section here and a place in `SECTIONS`; the order is that of the pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from wampha.state.commands import Owner
+from wampha.state.tables import Registration, Route, Tables
+
+
+class Beginning(Protocol):
+    """The tables as they were when the snapshot began."""
+
+    @property
+    def position(self) -> dict[Owner, int]:
+        """Of those that were up, in the first piece."""
+
+    def owners_of(self, route: Route) -> list[tuple[int, int]]:
+        """(position of an owner, index of its row), in order."""
+
+
+class Section(Protocol):
+    """One table in a snapshot."""
+
+    @property
+    def piece(self) -> type[Any]:
+        """The struct of a piece: tagged, with one list of structs, `rows`."""
+
+    def rows(self, tables: Tables) -> list[tuple[str, list[Any]]]:
+        """(realm, its rows in order): lists of their own, since the tables change. It takes one turn, so no more."""
+
+    def pack(self, realm: str, row: Any, beginning: Beginning) -> tuple[object, ...]:
+        """One of `rows`, as a tuple in the order of the piece's struct: there are many."""
+
+    def take(self, rows: Sequence[Any], tables: Tables, owners: Sequence[Owner]) -> None:
+        """Add the rows of a piece to new tables; LookupError or AssertionError if they do not fit."""
+
+
+class _RouteRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    realm: str
+    match: str
+    topic: str
+    id: int
+    owners: list[tuple[int, int]]  # (position in members, index)
+
+
+class RoutesPiece(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    rows: list[_RouteRow]
+
+
+class _RouteSection:
+    piece = RoutesPiece
+
+    def rows(self, tables: Tables) -> list[tuple[str, list[Route]]]:
+        return [(realm, list(routes)) for realm, routes in tables.routes.items()]
+
+    def pack(self, realm: str, route: Route, beginning: Beginning) -> tuple[object, ...]:
+        return (realm, route.match, route.topic, route.id, beginning.owners_of(route))
+
+    def take(self, rows: Sequence[_RouteRow], tables: Tables, owners: Sequence[Owner]) -> None:
+        for row in rows:
+            route = Route(row.id, row.match, row.topic)
+            for position, index in row.owners:
+                route.owners[owners[position]] = index
+            tables.routes_in(row.realm).add(row.match, row.topic, route)
+
+
+class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    realm: str
+    match: str
+    procedure: str
+    policy: str
+    id: int
+    member: int  # position in members
+    session: int
+    index: int
+
+
+class RegistrationsPiece(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    rows: list[_RegistrationRow]
+
+
+class _RegistrationSection:
+    piece = RegistrationsPiece
+
+    def rows(self, tables: Tables) -> list[tuple[str, list[Registration]]]:
+        return [(realm, list(rows)) for realm, rows in tables.registrations.items()]
+
+    def pack(self, realm: str, row: Registration, beginning: Beginning) -> tuple[object, ...]:
+        member = beginning.position[row.owner]
+        return (realm, row.match, row.procedure, row.policy, row.id, member, row.session, row.index)
+
+    def take(self, rows: Sequence[_RegistrationRow], tables: Tables, owners: Sequence[Owner]) -> None:
+        for row in rows:
+            registration = Registration(
+                row.id, row.match, row.procedure, row.policy, owners[row.member], row.session, row.index
+            )
+            tables.registrations_in(row.realm).add(row.match, row.procedure, registration)
+
+
+Piece = RoutesPiece | RegistrationsPiece
+SECTIONS: Final[tuple[Section, ...]] = (_RouteSection(), _RegistrationSection())

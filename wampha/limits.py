@@ -66,6 +66,15 @@ class Limits(BaseModel):
     decide_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"
     )
+    gathers_max: int = Field(
+        1000, ge=1, description="questions to other nodes that wait for their answers, of one node; each is a call's"
+    )
+    gather_timeout_s: float = Field(
+        2.0, gt=0, le=60, description="seconds for other nodes to answer a question before an answer is partial"
+    )
+    gather_answer_bytes_max: int = Field(
+        4 * MIB, ge=1 * KIB, le=16 * MIB, description="bytes of one node's answer to such a question"
+    )
     link_frame_bytes_max: int = Field(
         17 * MIB, ge=1 * MIB, le=256 * MIB, description="largest frame between nodes; a message and its header must fit"
     )

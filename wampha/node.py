@@ -99,6 +99,7 @@ class Node:
             clock=self._clock,
             outbox=self.delivery,
             agent=AGENT,
+            status=self.status,
         )
         self.ledger: Final = self._make_ledger(settings.cluster)
         self.router.attach(self.ledger)

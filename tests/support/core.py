@@ -349,6 +349,7 @@ class Node:
             clock=self.clock,
             outbox=self.outbox,
             agent="wampha-test",
+            status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()
         self.owner = Owner(name, sum(name.encode()))

@@ -12,7 +12,17 @@ from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import Answer, CancelInvoke, Forward, Invoke, InvokeMore, Relayed, Reply
+from wampha.messages.relayed import (
+    Answer,
+    CancelInvoke,
+    Forward,
+    Invoke,
+    InvokeMore,
+    Query,
+    QueryReply,
+    Relayed,
+    Reply,
+)
 from wampha.names.ids import Ids
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
@@ -20,6 +30,8 @@ from wampha.routing.dealer import not_delivered
 from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
+from wampha.routing.gather import Gather
+from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
 from wampha.routing.realm import Realm
@@ -72,8 +84,12 @@ class Router:
         clock: Clock,
         outbox: Outbox,
         agent: str,
+        status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        """`agent` names the software in WELCOME; `attach` must follow before anything else is called."""
+        """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
+
+        `attach` must follow before anything else is called.
+        """
         self.counters: Final = counters
         self._rules: Final = tuple(realms)
         self._limits: Final = limits
@@ -81,6 +97,7 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
+        self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
@@ -89,18 +106,25 @@ class Router:
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self.gather: Gather
+        self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
             Invoke: self._invoked,
             InvokeMore: self._invoked_more,
             Reply: self._replied,
             CancelInvoke: self._canceled,
+            Query: self._queried,
+            QueryReply: self._query_replied,
         }
 
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters)
+        self.gather = Gather(
+            limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
+        )
         self._realms = {
             rules.name: Realm(
                 rules=rules,
@@ -116,6 +140,13 @@ class Router:
             )
             for rules in self._rules
         }
+        self._meta = MetaApis(
+            realms=self._realms.values(),
+            ledger=ledger,
+            gather=self.gather,
+            announce=self.announce,
+            status=self._status,
+        )
 
     # ---- clients
 
@@ -150,6 +181,7 @@ class Router:
         if self._farewell:
             self._farewell.stop()
         self._rows.stop()
+        self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
 
     def join(self, hello: Any, client: Client, anonymous_role: str | None) -> tuple[Realm, Session, Options]:
@@ -263,7 +295,11 @@ class Router:
     def node_lost(self, owner: Owner) -> None:
         """Frames from or to this incarnation are lost: the calls between it and this node end, outcome unknown."""
         self._calls.take_back(owner)
+        self._node_lost(owner)
+
+    def _node_lost(self, owner: Owner) -> None:
         self._calls.node_lost(owner)
+        self.gather.node_lost(owner)
 
     def _forwarded(self, source: Owner, forward: Forward) -> None:
         realm = self._realms.get(forward.realm)
@@ -292,21 +328,28 @@ class Router:
     def _canceled(self, source: Owner, cancel: CancelInvoke) -> None:
         self._calls.canceled_there(source, cancel)
 
+    def _queried(self, source: Owner, query: Query) -> None:
+        self.gather.asked(source, query)
+
+    def _query_replied(self, source: Owner, reply: QueryReply) -> None:
+        self.gather.answered(source, reply)
+
     # ---- the ledger
 
     def applied(self, changes: Sequence[Any]) -> None:
         """A batch of the log was applied."""
         for change in changes:
             if type(change) is NodeGone:
-                self._calls.node_lost(change.owner)
+                self._node_lost(change.owner)
         self._rows.applied(changes)
+        self._meta.applied(changes)
 
     def installed(self) -> None:
         """A snapshot replaced the tables; calls to incarnations that are not in it end."""
         up = self._ledger.tables.up
-        for owner in self._calls.nodes():
+        for owner in (*self._calls.nodes(), *self.gather.nodes()):
             if owner not in up:
-                self._calls.node_lost(owner)
+                self._node_lost(owner)
         self._rows.installed()
 
     def safe_moved(self) -> None:
@@ -324,6 +367,7 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._calls.clear()
+        self.gather.clear()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
 

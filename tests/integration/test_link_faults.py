@@ -30,7 +30,7 @@ from tests.support.wampclient import (
 
 MIB: Final = 1024 * 1024
 FLOOD: Final = 1500
-FEEDERS: Final = 7
+FEEDERS: Final = 6
 LARGE: Final = 4  # messages of each
 PAYLOAD: Final = "x" * 32_768  # in all 48 MiB: more than the sockets' buffers and the link's mark take
 
@@ -78,7 +78,7 @@ def resident_bytes(node: NodeProcess) -> int:
 def test_who_feeds_a_node_that_stands_still_waits_and_all_events_arrive_in_order(
     fresh_cluster: Callable[[], Cluster], pause_s: float
 ) -> None:
-    here, there, other = started(fresh_cluster, link_queue_bytes_max=18 * MIB)
+    here, there, other = started(fresh_cluster, link_queue_bytes_max=34 * MIB)
     with (
         here.session("rawsocket", "msgpack") as feeder,
         there.session("rawsocket", "msgpack") as subscriber,
@@ -135,7 +135,7 @@ def test_many_who_feed_large_messages_to_a_node_that_reads_slowly_lose_none_of_t
                     publisher.publish("test.cool", [count], acknowledge=True)
                     assert bystander.next(EVENT, timeout_s=1.0)[4] == [count]
                     count += 1
-                # Each client's message may be there twice: as it comes in, in pieces, and whole. All of them: 420 MiB.
+                # Each client's message may be there twice: as it comes in, in pieces, and whole. All of them: 360 MiB.
                 assert resident_bytes(here) - before < (2 * FEEDERS + 6) * 16 * MIB
                 there.resume()
                 heard = [taken(target, kind) for _ in range(FEEDERS * LARGE)]
@@ -163,7 +163,7 @@ def taken(target: Session, kind: str) -> list[int]:
 
 
 def test_who_feeds_a_node_goes_on_when_it_is_declared_dead(fresh_cluster: Callable[[], Cluster]) -> None:
-    here, there, _ = started(fresh_cluster, link_queue_bytes_max=18 * MIB)
+    here, there, _ = started(fresh_cluster, link_queue_bytes_max=34 * MIB)
     with here.session("rawsocket", "msgpack") as feeder, there.session("rawsocket", "msgpack") as subscriber:
         subscriber.subscribe("test.hot")
         there.pause()

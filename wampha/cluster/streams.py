@@ -149,7 +149,8 @@ class Streams:
 
     def _bear(self, owner: Owner, stream: Stream) -> bool:
         """Whether so many bytes may wait."""
-        if stream.waiting <= self._limits.link_queue_bytes_max:
+        bytes_max = self._limits.link_queue_bytes_max
+        if stream.waiting <= bytes_max or stream.unsent() <= bytes_max:  # the ring has a bound of its own
             self.behind[owner] = None
             return True
         self._counters.add("link_queue_resets")

@@ -36,6 +36,14 @@ class Limits(BaseModel):
         description="bytes that wait for all clients of a node that do not read; beyond it those with most are cut or "
         "lose events. Room for 32 that are full, in a process that is meant to fit 1 GiB",
     )
+    detached_sessions_max: int = Field(
+        10_000, ge=1, description="sessions of all realms that wait to be resumed; any further one ends"
+    )
+    detached_bytes_max: int = Field(
+        128 * MIB,
+        ge=1 * MIB,
+        description="bytes that wait for all sessions to be resumed; beyond it those with most lose events or end",
+    )
     descriptors_reserved: int = Field(
         128,
         ge=16,
@@ -79,7 +87,8 @@ class Limits(BaseModel):
         17 * MIB, ge=1 * MIB, le=256 * MIB, description="largest frame between nodes; a message and its header must fit"
     )
     link_queue_bytes_max: int = Field(
-        64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset"
+        64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset; from a quarter "
+        "on clients that feed it wait, so that it holds two frames at least"
     )
     link_ring_bytes_max: int = Field(
         16 * MIB,

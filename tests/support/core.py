@@ -11,6 +11,9 @@ from typing import Any
 from autobahn.wamp import message as autobahn
 from autobahn.wamp.role import RoleCalleeFeatures, RoleCallerFeatures, RolePublisherFeatures, RoleSubscriberFeatures
 
+from wampha.auth.anonymous import Anonymous
+from wampha.auth.doorway import Doorway
+from wampha.auth.steps import Chance
 from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.messages.model import (
@@ -28,6 +31,7 @@ from wampha.messages.model import (
 from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
 from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
@@ -175,6 +179,19 @@ class FakeLedger:
         self.events.installed()
 
 
+class AtOnce:
+    """Workers that work at once."""
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> bool:
+        done(work())
+        return True
+
+
+def doorway_for(role: str | None) -> Doorway:
+    """How everybody is let in under a role, or nobody is."""
+    return Doorway({} if role is None else {"anonymous": Anonymous(role)})
+
+
 class RecorderClient:
     """A client that keeps what it is sent."""
 
@@ -182,6 +199,13 @@ class RecorderClient:
         self.sent: list[Any] = []
         self.finished = False
         self.slow = False
+        self.group: Any = self  # None: as a connection that is closing
+
+    def pass_on(self, frames: list[bytes]) -> None:
+        raise AssertionError("a recorder gets messages, not frames")
+
+    def failed(self) -> None:
+        raise AssertionError("nothing here can fail")
 
     def send(self, message: Any) -> None:
         assert not self.finished, f"{message} behind the end"
@@ -204,6 +228,7 @@ class RecorderOutbox:
     def __init__(self) -> None:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
+        self.behind: dict[Owner, None] = {}
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
@@ -232,11 +257,14 @@ class Peer:
         realm: str = "realm1",
         role: str | None = "user",
         features: Mapping[str, Iterable[str]] = PASSTHRU,
+        after: int = 0,
+        **details: Any,
     ) -> None:
+        """`after`: the last request id that the session has used; `details` are those of HELLO."""
         self.client = RecorderClient()
-        self.conversation = node.router.connected(self.client, role)
-        self._request = 0
-        self.receive(hello(realm, features))
+        self.conversation = node.router.connected(self.client, doorway_for(role))
+        self._request = after
+        self.receive(hello(realm, features, **details))
         self.opening = self.client.take()
         self.session = self.opening[0].session if self.conversation.established else 0
 
@@ -324,6 +352,7 @@ class Node:
         timeout_unit_s: float = 0.001,
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
+        resumption: ResumptionRules | None = None,
         up: bool = True,
     ) -> None:
         self.counters = Counters()
@@ -339,6 +368,7 @@ class Node:
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
+                    resumption=resumption,
                 ),
                 _open_realm("realm2"),
             ],
@@ -347,6 +377,8 @@ class Node:
             ids=Ids(random.Random(name)),
             clock=self.clock,
             outbox=self.outbox,
+            workers=AtOnce(),
+            chance=Chance(random.Random(name).randbytes, lambda: "2026-01-01T00:00:00.000+00:00"),
             agent="wampha-test",
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )

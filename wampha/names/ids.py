@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 ID_MAX: Final = 2**53  # the largest integer up to which every double is exact
 _BITS: Final = 53
+_SECRET_BITS: Final = 256
 
 
 class Chance(Protocol):
@@ -31,6 +32,6 @@ class Ids:
         """A publication id, uniform in 1..2^53."""
         return self._getrandbits(_BITS) + 1
 
-    def authid(self) -> str:
-        """A name for a session that has none of its own, e.g. an anonymous one; 16 characters."""
-        return f"{self._getrandbits(64):016x}"
+    def secret(self) -> str:
+        """What nobody can guess; 64 characters."""
+        return f"{self._getrandbits(_SECRET_BITS):064x}"

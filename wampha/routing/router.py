@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from wampha.auth import anonymous
+from wampha.auth.doorway import Doorway
+from wampha.auth.grant import Grant
+from wampha.auth.steps import Chance, Claim, Steps
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import Options
+from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
     Answer,
@@ -33,8 +35,9 @@ from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
-from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
+from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
+from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
@@ -83,6 +86,8 @@ class Router:
         ids: Ids,
         clock: Clock,
         outbox: Outbox,
+        workers: Workers,
+        chance: Chance,
         agent: str,
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
@@ -91,6 +96,8 @@ class Router:
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
+        self.workers: Final = workers
+        self._chance: Final = chance
         self._rules: Final = tuple(realms)
         self._limits: Final = limits
         self._ids: Final = ids
@@ -100,6 +107,9 @@ class Router:
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
+        self._resumptions: Final = Resumptions(
+            limits=limits, counters=counters, ids=ids, clock=clock, end=self.end_session
+        )
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
@@ -150,15 +160,19 @@ class Router:
 
     # ---- clients
 
-    def connected(self, client: Client, anonymous_role: str | None) -> Conversation:
-        """A client's transport is open; `anonymous_role` is what its listener gives to those who prove nothing."""
-        conversation = Conversation(router=self, client=client, anonymous_role=anonymous_role)
+    def connected(self, client: Client, doorway: Doorway) -> Conversation:
+        """A client's transport is open; `doorway`: how its listener lets clients in."""
+        conversation = Conversation(router=self, client=client, doorway=doorway)
         self._conversations[conversation] = None
         return conversation
 
     def sessions(self) -> int:
         """How many sessions this node has."""
         return len(self._sessions)
+
+    def waiting(self) -> dict[str, int]:
+        """How many of them have no connection, and the bytes that wait to be sent when they come back."""
+        return self._resumptions.status()
 
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
@@ -183,35 +197,56 @@ class Router:
         self._rows.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
+        for session in self._resumptions.detached():
+            self._over(session)
 
-    def join(self, hello: Any, client: Client, anonymous_role: str | None) -> tuple[Realm, Session, Options]:
-        """Open a session for a HELLO; returns it with WELCOME.Details, or raises SessionRefused."""
-        if self._farewell:
-            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
-        realm = self._realms.get(hello.realm)
-        if realm is None:
-            raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {hello.realm!r} here.")
-        if anonymous_role is None or not anonymous.offered(hello.authmethods):
-            raise SessionRefused(
-                "wamp.error.no_matching_auth_method", "None of the authentication methods offered is accepted here."
-            )
-        permissions = realm.permissions_of(anonymous_role)
+    def claim(self, hello: Any, client: Client) -> Claim:
+        """What a HELLO says of the client; raises SessionRefused if no session can be opened whoever it is."""
+        self._room(hello.realm)
+        return Claim(
+            realm=hello.realm,
+            authid=hello.authid,
+            extra=hello.authextra or NO_OPTIONS,
+            session=self._session_id(),
+            peer=client.describe(),
+        )
+
+    def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
+        """The steps by which the client is let in; raises SessionRefused if no method fits."""
+        return doorway.choose(authmethods).steps(claim, self._chance)
+
+    def join(
+        self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
+    ) -> tuple[Realm, Session, Options]:
+        """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
+        realm = self._room(claim.realm)
+        permissions = realm.permissions_of(grant.authrole)
         if permissions is None:
-            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {anonymous_role!r}.")
-        if not self.serving():
-            raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
-        grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
+            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        if claim.session in self._sessions:
+            raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
+        resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
         session = Session(
-            session_id=self._session_id(),
+            session_id=claim.session,
             realm=realm.name,
             grant=grant,
             permissions=permissions,
-            client=client,
+            client=resumption.line if resumption else conversation.client,
             features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
+            resumption=resumption,
         )
         self._sessions[session.id] = session
         self.counters.add("sessions_opened")
-        details = {
+        details = self._welcome(realm, grant)
+        if grant.authextra:
+            details["authextra"] = grant.authextra
+        if resumption:
+            resumption.session = session
+            details |= self._resumptions.token(resumption, self._ledger.owner.name)
+        return realm, session, details
+
+    def _welcome(self, realm: Realm, grant: Grant) -> dict[str, Any]:
+        details: dict[str, Any] = {
             "realm": realm.name,
             "authid": grant.authid,
             "authrole": grant.authrole,
@@ -220,20 +255,84 @@ class Router:
             "roles": _ROLES,
             "agent": self._agent,
         }
-        return realm, session, details
+        if realm.resumption:
+            details[OFFERED] = realm.resumption.grace_s
+        return details
+
+    # ---- sessions that outlive their connection
+
+    def resume(self, hello: Any, conversation: Conversation) -> tuple[Realm, Session, Options]:
+        """Let a session of this node go on with another connection; returns as `join` does, or raises SessionRefused.
+
+        If it still has one, that one is closed: the client knows better that it is dead.
+        """
+        if self._farewell:
+            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
+        if not self.serving():
+            raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
+        session = self._sessions.get(hello.resume_session)
+        resumption, used = self._resumptions.opened_by(session, hello)
+        before = resumption.conversation
+        if before is not None:
+            self._conversations.pop(before, None)
+            resumption.line.flush()
+            before.superseded(RESUMED, "The session was resumed by another connection.")
+        assert session is not None, "what is opened is there"
+        realm = self._realms[session.realm]
+        session.features = ClientFeatures.of(hello.roles, lenient=realm.lenient)
+        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name)
+        return realm, session, {**self._welcome(realm, session.grant), **resumed}
+
+    def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
+        """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
+        self._conversations.pop(conversation, None)
+        if proved:
+            resumption.proved()
+        if self._farewell or not self._resumptions.detach(resumption):
+            self._over(session)
+            return
+        self._realms[session.realm].detached(session)
+
+    def end_session(self, session: Session, reason: str, sentence: str) -> None:
+        """End a session for good, whether it has a connection or not; harmless if it has ended."""
+        if self._sessions.get(session.id) is not session:
+            return
+        conversation = session.resumption.conversation if session.resumption else None
+        if conversation is not None:
+            conversation.dismiss(reason, sentence)
+        else:
+            self._over(session)
+
+    def _over(self, session: Session) -> None:
+        session.open = False
+        del self._sessions[session.id]
+        self.counters.add("sessions_closed")
+        if session.resumption is not None:
+            self._resumptions.ended(session.resumption)
+        self._realms[session.realm].leave(session)
+
+    # ---- the end of sessions
+
+    def _room(self, name: str) -> Realm:
+        """The realm, if sessions can be opened in it at present; raises SessionRefused."""
+        if self._farewell:
+            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
+        realm = self._realms.get(name)
+        if realm is None:
+            raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {name!r} here.")
+        if not self.serving():
+            raise SessionRefused(Unavailable.uri, "This node does not serve at the moment; try again.")
+        return realm
 
     def caller_dismissed(self, session: Session) -> None:
         """Answer the calls of a session that is about to get GOODBYE."""
         self._calls.caller_dismissed(session)
 
-    def ended(self, conversation: Conversation, realm: Realm | None, session: Session | None) -> None:
+    def ended(self, conversation: Conversation, session: Session | None) -> None:
         """A conversation is over, and with it its session, if there was one."""
         self._conversations.pop(conversation, None)
-        if realm is not None and session is not None:
-            session.open = False
-            del self._sessions[session.id]
-            self.counters.add("sessions_closed")
-            realm.leave(session)
+        if session is not None:
+            self._over(session)
 
     def serving(self) -> bool:
         """Whether this node serves at this instant (rule 1)."""
@@ -370,6 +469,8 @@ class Router:
         self.gather.clear()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+        for session in self._resumptions.detached():
+            self._over(session)
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):

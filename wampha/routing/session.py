@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wampha.routing.calls import PendingCall, Served
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
+    from wampha.routing.resumption import Resumption
 
 
 class Session:
@@ -26,6 +27,7 @@ class Session:
         "calls",
         "client",
         "features",
+        "grant",
         "id",
         "invocations",
         "invoked",
@@ -35,6 +37,7 @@ class Session:
         "realm",
         "registrations",
         "removals",
+        "resumption",
         "subscriptions",
         "undecided",
         "unfinished",
@@ -49,14 +52,17 @@ class Session:
         permissions: Permissions,
         client: Client,
         features: ClientFeatures = NO_FEATURES,
+        resumption: Resumption | None = None,
     ) -> None:
         self.id: Final = session_id
         self.realm: Final = realm
+        self.grant: Final = grant
         self.authid: Final = grant.authid
         self.authrole: Final = grant.authrole
         self.permissions: Final = permissions
         self.client: Final = client
-        self.features: Final = features
+        self.features = features
+        self.resumption: Final = resumption  # None: it ends with its connection
         self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
         self.open = True
         self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued

@@ -2,7 +2,7 @@
 
     WamphaError
     |-- WampError             a client asked for something it cannot have: an ERROR message answers it
-    |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration,
+    |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration, NoSuchSession,
     |   |   NoSuchProcedure, ProcedureAlreadyExists, Unavailable, Canceled, TimedOut, InvalidArgument,
     |   |   PayloadSizeExceeded, FeatureNotSupported
     |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
@@ -64,6 +64,12 @@ class NoSuchRegistration(WampError):
     """UNREGISTER for an id that is not one of the session's registrations."""
 
     uri = "wamp.error.no_such_registration"
+
+
+class NoSuchSession(WampError):
+    """No session with this id, or none that it could be about."""
+
+    uri = "wamp.error.no_such_session"
 
 
 class NoSuchProcedure(WampError):

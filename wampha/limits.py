@@ -74,6 +74,11 @@ class Limits(BaseModel):
     decide_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"
     )
+    meta_list_max: int = Field(
+        100_000,
+        ge=1,
+        description="ids in one list of subscriptions or registrations; other clients wait while it is made",
+    )
     gathers_max: int = Field(
         1000, ge=1, description="questions to other nodes that wait for their answers, of one node; each is a call's"
     )

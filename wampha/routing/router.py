@@ -56,6 +56,7 @@ _BROKER_FEATURES: Final = (
     "publisher_exclusion",
     "publisher_identification",
     "subscriber_blackwhite_listing",
+    "subscription_revocation",
 )
 _DEALER_FEATURES: Final = (
     "call_canceling",
@@ -67,6 +68,8 @@ _DEALER_FEATURES: Final = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_meta_api",
+    "registration_revocation",
 )
 _ROLES: Final[Options] = {
     "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
@@ -89,10 +92,12 @@ class Router:
         workers: Workers,
         chance: Chance,
         agent: str,
+        wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
+        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things.
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
@@ -104,6 +109,7 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
+        self._wall_ms: Final = wall_ms
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
@@ -131,7 +137,7 @@ class Router:
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
-        self._rows = Rows(ledger=ledger, counters=self.counters)
+        self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -151,9 +157,11 @@ class Router:
             for rules in self._rules
         }
         self._meta = MetaApis(
-            realms=self._realms.values(),
+            realms=self._realms,
             ledger=ledger,
             gather=self.gather,
+            limits=self._limits,
+            clock=self._clock,
             announce=self.announce,
             status=self._status,
         )
@@ -467,6 +475,7 @@ class Router:
         self._rows.reset()
         self._calls.clear()
         self.gather.clear()
+        self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
         for session in self._resumptions.detached():

@@ -58,7 +58,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "gathers_partial": "questions that some node did not answer in time",
     "gathers_refused": "questions not put because gathers_max were open",
     "gathers_late": "answers of other nodes to questions that were over",
-    "gathers_unanswerable": "questions of other nodes that this one does not know, or whose answer was too long",
+    "gathers_unanswerable": "questions of other nodes that this one does not know, or too much to answer then",
     "rows_doubted": "rows that are proposed again because it is not known whether they were applied",
     "wants_timed_out": "SUBSCRIBE, REGISTER or UNREGISTER that the cluster did not decide in time",
     "session_bounds_reached": "requests refused because a bound of the session was reached",

@@ -93,6 +93,7 @@ class Node:
         self.delivery: Final = Delivery(
             forward=self.links.forward if self.links else _forward_nowhere,
             flush_links=self.links.flush if self.links else _nothing_to_flush,
+            behind=self.links.behind if self.links else (),
             counters=self.counters,
             reactor=reactor,
         )
@@ -188,14 +189,13 @@ class Node:
             config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
             config_terms=configuration_terms(list(voters), cluster.election_timeout_s),
             on_control=lambda name, data: self._raft.received(name, data),
-            on_chunk=lambda link: self.delivery.flusher.begin_relayed(link),
+            on_chunk=lambda link: self.delivery.flusher.begin(link),
             on_data=lambda source, relayed: self.router.relayed(source, relayed),
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
             on_down=lambda name: self._raft.peer_down(name),
             on_owner_lost=lambda owner: self.router.node_lost(owner),
             on_gap=self._announce_gap,
             on_chunk_end=lambda: self.delivery.flush(),
-            on_behind=lambda owner: self.delivery.behind(owner),
             on_relieved=lambda owner: self.delivery.relieved(owner),
             chance=self._chance,
         )

@@ -228,6 +228,7 @@ class RecorderOutbox:
     def __init__(self) -> None:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
+        self.behind: dict[Owner, None] = {}
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:

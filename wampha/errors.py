@@ -123,9 +123,11 @@ class ProtocolViolation(WamphaError):
 class SessionRefused(WamphaError):
     """The HELLO cannot be granted; answered by ABORT with `reason`, then the connection is closed."""
 
-    def __init__(self, reason: str, sentence: str) -> None:
+    def __init__(self, reason: str, sentence: str, cause: str = "") -> None:
+        """`cause`: what the log says of it, and the client is not told."""
         super().__init__(sentence)
         self.reason: Final = reason
+        self.cause: Final = cause
 
 
 class NodeBehind(WamphaError):

@@ -57,6 +57,9 @@ class Limits(BaseModel):
         5.0, gt=0, le=300, description="seconds to complete the opening handshake of WebSocket or RawSocket"
     )
     hello_timeout_s: float = Field(10.0, gt=0, le=300, description="seconds from the open transport to a session")
+    authenticator_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="seconds for an authenticator to answer; then the client is not let in"
+    )
     goodbye_timeout_s: float = Field(5.0, gt=0, le=300, description="seconds for a client to answer our close")
     ping_interval_s: float = Field(10.0, gt=0, le=3600, description="seconds between our pings to a silent client")
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")

@@ -54,6 +54,7 @@ class Realm:
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
+        self.timeout_unit_s: Final = rules.timeout_unit_s
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
         self._when_detached: Final[list[Callable[[Session], None]]] = []

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
-from wampha.auth.steps import Chance, Claim, Steps
+from wampha.auth.steps import Ask, Asked, Chance, Claim, Steps
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
@@ -33,6 +33,7 @@ from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
+from wampha.routing.insider import Insiders
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
@@ -122,6 +123,7 @@ class Router:
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self._insiders: Insiders
         self.gather: Gather
         self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
@@ -156,6 +158,9 @@ class Router:
             )
             for rules in self._rules
         }
+        self._insiders = Insiders(
+            realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
+        )
         self._meta = MetaApis(
             realms=self._realms,
             ledger=ledger,
@@ -222,6 +227,10 @@ class Router:
     def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
         """The steps by which the client is let in; raises SessionRefused if no method fits."""
         return doorway.choose(authmethods).steps(claim, self._chance)
+
+    def ask(self, ask: Ask, told: Callable[[Asked], None]) -> None:
+        """Call a procedure of the user's for an authentication; `told` is called once, perhaps at once."""
+        self._insiders.ask(ask, told)
 
     def join(
         self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
@@ -473,6 +482,7 @@ class Router:
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
+        self._insiders.reset()
         self._calls.clear()
         self.gather.clear()
         self._meta.reset()

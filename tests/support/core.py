@@ -30,7 +30,7 @@ from wampha.messages.model import (
 )
 from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
-from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.permissions import ACTIONS, Authorizer, Permission, Permissions, RealmRules
 from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
@@ -229,11 +229,15 @@ class RecorderOutbox:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
         self.behind: dict[Owner, None] = {}
+        self.relieved_of: list[Any] = []
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
         for session in receivers:
             session.client.send(event)
+
+    def relieved(self, awaited: Any) -> None:
+        self.relieved_of.append(awaited)
 
     def forward(self, owner: Owner, relayed: Any) -> bool:
         if self.network is not None:
@@ -353,6 +357,7 @@ class Node:
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         resumption: ResumptionRules | None = None,
+        roles: Mapping[str, Authorizer] | None = None,
         up: bool = True,
     ) -> None:
         self.counters = Counters()
@@ -364,7 +369,7 @@ class Node:
             realms=[
                 RealmRules(
                     "realm1",
-                    {"user": Permissions(permissions)},
+                    {"user": Permissions(permissions), **(roles or {})},
                     strict_uris,
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,

@@ -51,6 +51,9 @@ class Outbox(Protocol):
     def deliver(self, receivers: Sequence[Session], event: Any) -> None:
         """Queue one EVENT to each receiver; encoded and framed once per kind of connection."""
 
+    def relieved(self, awaited: Any) -> None:
+        """What `errors.Later` named has come: messages that wait for it may be handed in again."""
+
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
         """Queue for another node's incarnation; False if no link to it is up (nothing was queued)."""
 

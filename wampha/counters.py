@@ -45,10 +45,12 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "calls_canceled": "calls ended by CANCEL, or interrupted by it",
     "calls_timed_out": "calls ended because their `timeout` was over",
     "rows_doubted": "rows that are proposed again because it is not known whether they were applied",
-    "wants_timed_out": "SUBSCRIBE, REGISTER or UNREGISTER that the cluster did not decide in time",
+    "wants_timed_out": "SUBSCRIBE, REGISTER, UNREGISTER or meta procedures that the cluster did not decide in time",
+    "reports_repeated": "reports of this node's sessions that are proposed again: it is not known what became of them",
     "session_bounds_reached": "requests refused because a bound of the session was reached",
     # ledger
     "proposals": "routes and registrations proposed to the ledger, to be added or removed",
+    "reports": "reports of joined and ended sessions proposed to the ledger",
     "proposals_unknown": "proposals whose outcome is not known",
     "commands_stale": "commands refused by apply: a later one of the same incarnation was applied before",
     "commands_dead": "commands refused by apply: their incarnation is not up",

@@ -133,6 +133,25 @@ class Broker:
             for owner in owners:
                 self._outbox.forward(owner, forward)
 
+    def hears(self, topic: str) -> bool:
+        """Whether a subscriber of this node would get an event on this topic."""
+        routes = self._ledger.tables.routes.get(self._realm)
+        if routes is None:
+            return False
+        standing = (self._by_id.get(route.id) for route in routes.match(topic))
+        return any(subscription is not None and subscription.members for subscription in standing)
+
+    def publish_here(
+        self,
+        topic: str,
+        publication: int,
+        payload: Payload,
+        details: Options = NO_OPTIONS,
+        options: Options = NO_OPTIONS,
+    ) -> None:
+        """Deliver an event that every node publishes to its own subscribers; only the lists in `options` count."""
+        self._deliver(topic, publication, details, payload, audience=Audience.of(options) if options else None)
+
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
         topic, publication, payload = forward.topic, forward.publication, forward.payload

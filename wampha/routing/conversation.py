@@ -125,11 +125,11 @@ class Conversation:
         self._end()
         self.client.finish()
 
-    def expel(self, reason: str, sentence: str) -> Callable[[], None]:
+    def expel(self, reason: str, sentence: str | None) -> Callable[[], None]:
         """End the session at once and without a word; what is returned says it, and closes."""
         if self._state is State.CLOSED:
             return _nothing
-        details = {"message": sentence}
+        details = NO_OPTIONS if sentence is None else {"message": sentence}
         words = Goodbye(details, reason) if self._state is State.OPEN else Abort(details, reason)
         if self._session is not None:
             self._router.caller_dismissed(self._session)
@@ -150,6 +150,7 @@ class Conversation:
             self._abort(refused.reason, str(refused))
             return
         self._state = State.OPEN
+        self._session.conversation = self
         self._forget_deadline()
         self.client.send(Welcome(self._session.id, details))
 
@@ -193,6 +194,8 @@ class Conversation:
         self._forget_deadline()
         realm, session = self._realm, self._session
         self._realm = self._session = None
+        if session is not None:
+            session.conversation = None
         self._router.ended(self, realm, session)
 
     def _forget_deadline(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from wampha.auth import anonymous
+from wampha.auth.grant import Grant
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
@@ -14,6 +15,8 @@ from wampha.messages.model import Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import Answer, CancelInvoke, Forward, Invoke, InvokeMore, Relayed, Reply
 from wampha.names.ids import Ids
+from wampha.routing.attendance import Attendance
+from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
 from wampha.routing.dealer import not_delivered
@@ -22,11 +25,13 @@ from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
+from wampha.routing.presence import Presence
 from wampha.routing.realm import Realm
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
+from wampha.state.facts import Join, Kill, Transport
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
@@ -89,6 +94,8 @@ class Router:
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self._attendance: Attendance
+        self._presence: Final = Presence(broker=self._broker_of, clock=clock)
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
             Invoke: self._invoked,
@@ -101,6 +108,9 @@ class Router:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters)
+        self._attendance = Attendance(
+            ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
+        )
         self._realms = {
             rules.name: Realm(
                 rules=rules,
@@ -150,6 +160,7 @@ class Router:
         if self._farewell:
             self._farewell.stop()
         self._rows.stop()
+        self._attendance.stop()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
 
     def join(self, hello: Any, client: Client, anonymous_role: str | None) -> tuple[Realm, Session, Options]:
@@ -178,6 +189,7 @@ class Router:
             features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
         )
         self._sessions[session.id] = session
+        self._attendance.joined(session, _join_of(session, grant))
         self.counters.add("sessions_opened")
         details = {
             "realm": realm.name,
@@ -202,6 +214,7 @@ class Router:
             del self._sessions[session.id]
             self.counters.add("sessions_closed")
             realm.leave(session)
+            self._attendance.ended(session)
 
     def serving(self) -> bool:
         """Whether this node serves at this instant (rule 1)."""
@@ -236,7 +249,8 @@ class Router:
         self.announce(topic, [session], details, realm=realm, everywhere=True)
 
     def _session_id(self) -> int:
-        while (drawn := self._ids.session()) in self._sessions:
+        roll = self._ledger.tables.roll
+        while (drawn := self._ids.session()) in self._sessions or roll.has(drawn):
             pass
         return drawn
 
@@ -300,6 +314,8 @@ class Router:
             if type(change) is NodeGone:
                 self._calls.node_lost(change.owner)
         self._rows.applied(changes)
+        self._attendance.applied(changes)
+        self._presence.applied(changes)
 
     def installed(self) -> None:
         """A snapshot replaced the tables; calls to incarnations that are not in it end."""
@@ -308,24 +324,42 @@ class Router:
             if owner not in up:
                 self._calls.node_lost(owner)
         self._rows.installed()
+        self._attendance.installed()
 
     def safe_moved(self) -> None:
         """Every node that may serve has applied more: acknowledgements may be due (rule 22)."""
         self._rows.claim()
+        self._attendance.claim()
 
     def serving_changed(self, serving: bool) -> None:
         """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
+            self._attendance.claim()
         else:
             self.refuse_newcomers(Unavailable.uri, "This node does not serve at the moment; connect to another one.")
 
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
+        self._attendance.reset()
+        self._presence.reset()
         self._calls.clear()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+
+    def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
+        """Sessions were killed: all of them end at once, and are told so some at a time."""
+        words = [
+            session.conversation.expel(kill.reason, kill.message)
+            for session, kill in killed
+            if session.conversation is not None
+        ]
+        self._tell_some(deque(words))
+
+    def _broker_of(self, realm: str) -> Broker | None:
+        standing = self._realms.get(realm)
+        return None if standing is None else standing.broker
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):
@@ -336,4 +370,18 @@ class Router:
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""
         self._rows.ticked()
+        self._attendance.ticked()
         self._docket.ticked()
+
+
+def _join_of(session: Session, grant: Grant) -> Join:
+    peer, kind, protocol, *_ = (*session.client.describe().split(" "), "", "")
+    return Join(
+        session=session.id,
+        realm=session.realm,
+        authid=grant.authid,
+        authrole=grant.authrole,
+        authmethod=grant.authmethod,
+        authprovider=grant.authprovider,
+        transport=Transport(kind, protocol, peer),
+    )

@@ -13,6 +13,7 @@ from wampha.routing.ports import Client
 if TYPE_CHECKING:
     from wampha.routing.broker import Subscription
     from wampha.routing.calls import PendingCall, Served
+    from wampha.routing.conversation import Conversation
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
 
@@ -25,6 +26,7 @@ class Session:
         "authrole",
         "calls",
         "client",
+        "conversation",
         "features",
         "id",
         "invocations",
@@ -59,6 +61,7 @@ class Session:
         self.features: Final = features
         self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
         self.open = True
+        self.conversation: Conversation | None = None  # that has it
         self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
         self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away

@@ -3,7 +3,7 @@
     WamphaError
     |-- WampError             a client asked for something it cannot have: an ERROR message answers it
     |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration,
-    |   |   NoSuchProcedure, ProcedureAlreadyExists, Unavailable, Canceled, TimedOut, InvalidArgument,
+    |   |   NoSuchProcedure, NoSuchSession, ProcedureAlreadyExists, Unavailable, Canceled, TimedOut, InvalidArgument,
     |   |   PayloadSizeExceeded, FeatureNotSupported
     |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
     |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
@@ -69,6 +69,12 @@ class NoSuchProcedure(WampError):
     """CALL of a procedure that nobody has registered."""
 
     uri = "wamp.error.no_such_procedure"
+
+
+class NoSuchSession(WampError):
+    """A meta procedure for a session that is not there, or for the caller's own where only another will do."""
+
+    uri = "wamp.error.no_such_session"
 
 
 class ProcedureAlreadyExists(WampError):

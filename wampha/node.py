@@ -98,6 +98,7 @@ class Node:
             clock=self._clock,
             outbox=self.delivery,
             agent=AGENT,
+            status=self.status,
         )
         self.ledger: Final = self._make_ledger(settings.cluster)
         self.router.attach(self.ledger)
@@ -329,25 +330,25 @@ class _Events(LedgerEvents):
         for change in changes:
             if isinstance(change, NodeGone) and self._node.links:
                 self._node.links.owner_dead(change.owner)
-            if isinstance(change, NodeUp):
-                self._expect_members()
+            if isinstance(change, NodeUp) and self._node.links:
+                for owner in self._others():
+                    self._node.links.owner_up(owner)
             if isinstance(change, NodeUp | NodeGone):
                 self._locate(change.owner.name)
             elif isinstance(change, LeaderChanged):
                 self._node.leader_changed(change)
 
     def installed(self) -> None:
+        if self._node.links:
+            self._node.links.members(self._others())
         for owner in self._node.ledger.tables.up:
             self._locate(owner.name)
-        self._expect_members()
         self._router.installed()
 
-    def _expect_members(self) -> None:
-        """Messages can be for every member from now on, whether there is a link to it or not."""
+    def _others(self) -> list[Owner]:
+        """The members beside this node. Messages can be for each of them, whether there is a link to it or not."""
         node = self._node
-        for owner in node.ledger.tables.up:
-            if node.links and owner.name != node.settings.node.name:
-                node.links.owner_up(owner)
+        return [owner for owner in node.ledger.tables.up if owner.name != node.settings.node.name]
 
     def _locate(self, name: str) -> None:
         """Tell the links where the youngest incarnation of a node can be reached."""

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.checkers.excuses import Excuses
-from tests.checkers.history import OK, History, Invocation, Operation, Violation
+from tests.checkers.history import ERROR, OK, History, Invocation, Operation, Violation
 
 BOUND_S = 10.0  # detection of a dead node, its removal, and the wait of a suspended caller's node
 NOTHING_SENT = ("wamp.error.no_such_procedure", "wamp.error.unavailable")
@@ -17,11 +17,27 @@ def check_calls(history: History, excuses: Excuses) -> Iterator[Violation]:
     invoked: dict[tuple[int, int], list[Invocation]] = defaultdict(list)
     for invocation in history.invocations:
         invoked[invocation.caller, invocation.number].append(invocation)
+    unread = _unread_callees(history, excuses)
     for call in history.of("call"):
         invocations = invoked[call.session, call.number]
         for sentence in _wrong(call, invocations):
             yield Violation(call.invoke, "P6", f"{_told(call)} {sentence}")
-        yield from _late(call, invocations, excuses)
+        yield from _late(call, invocations, unread[call.uri], excuses)
+
+
+def _unread_callees(history: History, excuses: Excuses) -> dict[str, list[Operation]]:
+    """The registrations that clients had when they stopped to read, by procedure: nobody sees calls to them arrive."""
+    standing: dict[tuple[int, str], Operation] = {}
+    for operation in history.of("register", "unregister"):
+        key = operation.session, operation.uri
+        if operation.op == "unregister":
+            standing.pop(key, None)
+        elif operation.outcome != ERROR and excuses.held(operation.session) > excuses.end(operation.session):
+            standing[key] = operation
+    unread: dict[str, list[Operation]] = defaultdict(list)
+    for (_, procedure), register in standing.items():
+        unread[procedure].append(register)
+    return unread
 
 
 def _wrong(call: Operation, invocations: list[Invocation]) -> Iterator[str]:
@@ -37,13 +53,18 @@ def _wrong(call: Operation, invocations: list[Invocation]) -> Iterator[str]:
         yield "has a result that is not its own"
 
 
-def _late(call: Operation, invocations: list[Invocation], excuses: Excuses) -> Iterator[Violation]:
+def _late(
+    call: Operation, invocations: list[Invocation], unread: list[Operation], excuses: Excuses
+) -> Iterator[Violation]:
     """Waiting counts from when nothing held the answer up any longer: neither the callee nor a fault."""
     since = call.invoke
+    until = excuses.end(call.session) if call.returned is None else call.returned
     for invocation in invocations:
         done = excuses.end(invocation.session) if invocation.answered is None else invocation.answered
         since = max(since, done)
-    until = excuses.end(call.session) if call.returned is None else call.returned
+    if not invocations:  # it may have gone to a callee that does not read, who ends it when its node gives it up
+        held = [excuses.held(each.session) for each in unread if each.invoke < until]
+        since = max([since, *(end for end in held if end <= until)])
     limit = excuses.settled(since, excuses.faults, BOUND_S)
     if until > limit and since != float("inf"):
         ended = "never" if call.returned is None else f"at {call.returned:.4f}"

@@ -78,6 +78,11 @@ class Excuses:
         ending = self.endings.get(session)
         return math.inf if ending is None else ending.time
 
+    def held(self, session: int) -> float:
+        """Until when the session's node may have kept it: longer than its client, if that only stopped to read."""
+        ending = self.endings.get(session)
+        return self.end(session) if ending is None or ending.held_until is None else ending.held_until
+
     def doubtful_from(self, session: int, node: str, client: str, since: float) -> float:
         """From when on the cluster may hold the session, open since then, for ended.
 

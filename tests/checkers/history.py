@@ -95,7 +95,8 @@ class Ending:
     """The end of a session, as its client saw or caused it.
 
     `left`: by GOODBYE of its own; `goodbye`: by the router's; `lost`: the connection ended without; `vanished`: the
-    client stopped to exist or to read; `ended`: by the end of the test.
+    client stopped to exist or to read; `ended`: by the end of the test. `held_until`: when the node of a client that
+    stopped to read closed its connection, if the recorder knows it; the session was the node's until then.
     """
 
     client: str
@@ -104,6 +105,7 @@ class Ending:
     time: float
     cause: str
     reason: str = ""  # the URI of a GOODBYE
+    held_until: float | None = None
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -79,8 +79,12 @@ class Scene:
 
     def both_ways(self, group: tuple[str, ...]) -> list[tuple[str, str]]:
         """The links between a group of nodes and the others."""
-        others = [name for name in self.world.names if name not in group]
-        return [pair for one in group for two in others for pair in ((one, two), (two, one))]
+        return both_ways(group, [name for name in self.world.names if name not in group])
+
+
+def both_ways(group: Sequence[str], others: Sequence[str]) -> list[tuple[str, str]]:
+    """The links between two groups of nodes."""
+    return [pair for one in group for two in others for pair in ((one, two), (two, one))]
 
 
 @pytest.fixture
@@ -186,6 +190,38 @@ def test_a_node_that_restarts_behind_a_bridge_loses_nothing_in_silence(world: Wo
     world.network.heal("scene")
     world.run(5.0)
     scene.check()
+
+
+def test_a_death_that_a_node_learns_by_a_snapshot_is_no_gap() -> None:
+    with World(1, log_entries_max=20) as world:
+        world.start_all(certified=True)
+        world.until_serving()
+        dead, late, leader = "w0", world.followers[0], world.leader.name
+        subscriber, publisher, crowd = (world.client(node=name) for name in (dead, late, leader))
+        for client in (subscriber, publisher, crowd):
+            client.connect(client.nodes[0])
+        world.run(0.5)
+        subscriber.subscribe("t")
+        world.run(0.5)
+        world.network.cut("all", both_ways([late], [name for name in world.names if name != late]))
+        world.network.cut("one", both_ways([late], [dead]))
+        publisher.publish("t")
+        world.run(0.3)
+        world.kill(dead)
+        world.run(0.3)
+        world.start(dead, certified=True)
+        world.run(0.6)
+        for number in range(100):
+            crowd.subscribe(f"fill.{number}")
+        world.run(0.8)
+        node = world.hosts[late].node
+        installed = node.ledger._member.engine.installed
+        world.network.heal("all")
+        world.run(5.0)
+        assert node.ledger._member.engine.installed > installed
+        assert node.counters["link_gaps"] == 0
+        assert node.counters["fences"] == 0
+        world.check()
 
 
 def test_a_flapping_link_doubles_nothing_and_reorders_nothing(world: World) -> None:

@@ -105,6 +105,10 @@ def leaves_calls_waiting_when_a_node_is_lost(patch: Patch) -> None:
     patch.setattr(Calls, "node_lost", lambda self, owner: None)
 
 
+def leaves_calls_waiting_when_a_callee_is_lost(patch: Patch) -> None:
+    patch.setattr(Calls, "callee_left", lambda self, session: None)
+
+
 def answers_a_call_with_the_next_one_s_result(patch: Patch) -> None:
     original = Calls.result
     last: list[Any] = []
@@ -160,6 +164,7 @@ LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2
         (overtakes, {"P3"}, faults.LINKS),
         (loses_a_local_event, {"P2/P5"}, faults.LINKS),
         (leaves_calls_waiting_when_a_node_is_lost, {"P6"}, ("restart_observer",)),
+        (leaves_calls_waiting_when_a_callee_is_lost, {"P6"}, ("client_unread",)),
         (answers_a_call_with_the_next_one_s_result, {"P6"}, faults.LINKS),
         (gives_a_procedure_to_whoever_asks_last, {"P1"}, faults.LINKS),
         (delivers_behind_unsubscribed, {"P2", "left over"}, faults.LINKS),

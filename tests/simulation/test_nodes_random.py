@@ -35,6 +35,14 @@ def test_many_faults_at_once(seed: int) -> None:
     run(seed, Setting(observers=3, faults=1.5, seconds=15.0))
 
 
+def test_calls_to_a_callee_that_never_reads_wait_until_its_node_gives_it_up() -> None:
+    run(10_171)
+
+
+def test_a_search_for_an_order_of_many_registrations_and_calls_that_hang_is_short() -> None:
+    run(304)
+
+
 def test_the_same_seed_gives_the_same_run_whatever_the_hash_seed_is() -> None:
     told = {
         subprocess.run(

@@ -48,6 +48,7 @@ EVERYTHING = dict.fromkeys(
     ("payload_passthru_mode", "call_canceling", "progressive_call_results", "progressive_call_invocations"),
 )
 ALL = Permission(uri="", match="prefix", allow=frozenset(ACTIONS))
+MEANT = Permission(uri="wamp.", match="prefix", allow=frozenset(("call", "subscribe")))  # also to change something
 
 
 class FakeClock:
@@ -103,9 +104,7 @@ class FakeLedger:
     `attends`: reports of sessions get into the log; without it they are lost, and in nobody's way.
     """
 
-    def __init__(
-        self, log: Log, owner: Owner, events: Any, counters: Counters, *, attends: bool = False
-    ) -> None:
+    def __init__(self, log: Log, owner: Owner, events: Any, counters: Counters, *, attends: bool = False) -> None:
         self.attends = attends
         self.log = log
         self.owner = owner
@@ -179,6 +178,9 @@ class FakeLedger:
         self.machine.restore(machine.snapshot())
         self.applied = applied
         self.events.installed()
+        changes = self.machine.take_changes()
+        if changes:
+            self.events.applied(changes)
 
 
 class RecorderClient:
@@ -197,7 +199,7 @@ class RecorderClient:
         self.finished = True
 
     def describe(self) -> str:
-        return "recorder"
+        return "tcp4:192.0.2.1:50000 websocket json"
 
     def take(self) -> list[Any]:
         sent, self.sent = self.sent, []
@@ -302,6 +304,14 @@ class Peer:
         self.receive(Call(request, options or NO_OPTIONS, procedure, payload))
         return request
 
+    def ask(self, procedure: str, *args: Any, **kwargs: Any) -> int:
+        """CALL a procedure of the router with these arguments."""
+        return self.call(procedure, Payload.of(args, kwargs) if args or kwargs else NOTHING)
+
+    def client_leaves(self) -> None:
+        """The connection ends without a word."""
+        self.conversation.lost()
+
     def call_on(self, request: int, procedure: str, payload: Payload = NOTHING, **options: Any) -> None:
         """The next part of a progressive call."""
         self.receive(Call(request, options or NO_OPTIONS, procedure, payload))
@@ -331,7 +341,9 @@ class Node:
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         up: bool = True,
+        attends: bool = False,
     ) -> None:
+        """`attends`: see `FakeLedger`."""
         self.counters = Counters()
         self.clock = FakeClock()
         self.outbox = RecorderOutbox()
@@ -354,10 +366,11 @@ class Node:
             clock=self.clock,
             outbox=self.outbox,
             agent="wampha-test",
+            status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()
         self.owner = Owner(name, sum(name.encode()))
-        self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters)
+        self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters, attends=attends)
         self.router.attach(self.ledger)
         if up:
             self.log.append(Up(self.owner, (), "127.0.0.1:1", "0"))
@@ -406,6 +419,13 @@ class Cluster:
             return True
 
         return forward
+
+    def attend(self, seconds: float = 0.05) -> None:
+        """Let every node report its sessions, and settle."""
+        for _ in range(3):  # what follows from a report is reported by the next one
+            for node in self.nodes.values():
+                node.tick(seconds)
+            self.settle()
 
     def commit(self) -> None:
         """Put every proposal into the log, apply it everywhere, claim it."""

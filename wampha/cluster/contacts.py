@@ -7,7 +7,7 @@ all the time, data only while control is up.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from twisted.internet import defer
@@ -97,3 +97,9 @@ class Contacts:
         else:
             self._addresses[name] = address
             self.keep(name)
+
+    def only(self, names: Collection[str]) -> None:
+        """Whoever is not one of these is gone."""
+        for name in [name for name in self._addresses if name not in names]:
+            if name not in self._membership.voters:
+                self.moved(name, None)

@@ -8,7 +8,7 @@ closed, and its end told, before the younger is told.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 
 from twisted.internet import defer
@@ -178,6 +178,7 @@ class Links:
         if self._stopped is None:
             self._stopped = defer.Deferred()
             self.flush()
+            self._streams.stop()
             self._contacts.stop()
             for link in tuple(self._links):
                 link.close()
@@ -259,6 +260,12 @@ class Links:
         """The ledger says that this incarnation is a member: messages for it wait for its link, also for the first."""
         self._streams.become(self._identity()[1])
         self._streams.expect(owner)
+
+    def members(self, up: Collection[Owner]) -> None:
+        """The ledger's table of members was replaced by one that has just these beside this node: the others died."""
+        self._streams.become(self._identity()[1])
+        self._streams.members(up)
+        self._contacts.only({owner.name for owner in up})
 
     def owner_dead(self, owner: Owner) -> None:
         """The ledger says that this incarnation is dead: nothing is kept for it any more."""
@@ -421,7 +428,6 @@ class Links:
         self._refusals.tick()
         for link in tuple(self._links):
             link.tick()
-        self._streams.tick()
 
 
 def _printable(error: LinkRefused) -> str:

@@ -1,7 +1,7 @@
 """All streams of one node: who gets what, what is behind, what is given up, and who hears of it.
 
-A stream outlives its connections, by at most `_RESUME_TICKS_MAX`: then it is given up, and calls over it end. It dies
-with either incarnation (protocol rule 29). It begins when the ledger names the peer, or with the first link.
+A stream outlives its connections, by at most `WAIT_MAX_S`: then it is given up, and calls over it end. It dies with
+either incarnation (protocol rule 29). It begins when the ledger names the peer, or with the first link.
 
 Of a stream that was given up, or whose peer is dead, the numbers stay: the peer may come back and would say again what
 was received. Who is forgotten for good knows it by our next `Resume`, and says nothing twice either.
@@ -9,7 +9,7 @@ was received. Who is forgotten for good knows it by our next `Resume`, and says 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -19,13 +19,13 @@ from twisted.logger import Logger
 from wampha.cluster.carriers import DataCarrier
 from wampha.cluster.frames import FrameError
 from wampha.cluster.stream import Loss, State, Stream
+from wampha.cluster.window import Window
 from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.messages.relayed import Relayed
 from wampha.routing.ports import Clock
 from wampha.state.commands import Owner
 
-_RESUME_TICKS_MAX: Final = 6  # of `TICK_S`: 3 s, design section 6
 GONE_MAX: Final = 200  # streams without link or frames that are kept; so many dead incarnations the ledger remembers
 
 
@@ -62,12 +62,14 @@ class _Entry:
     """A stream and what becomes of it."""
 
     stream: Stream
+    window: Window  # open while it has no link, or one that does not say what it resumes
     link: Connection | None = None
-    age_ticks = 0  # since it flowed
+    member = False  # the ledger has named the peer
     doomed = False  # the peer's incarnation is dead, though it may still talk
     replaced = False  # another incarnation of its name was linked since
     flowed = False
     told = False  # that frames are lost, since it flowed
+    counted = False  # the gap likewise: what is refused until there is a link belongs to it
 
     @property
     def over(self) -> bool:
@@ -157,6 +159,7 @@ class Streams:
         sentence = f"it does not read: more than link_queue_bytes_max ({stream.waiting} bytes) wait for it"
         entry = self._entries[owner]
         loss = stream.give_up()
+        entry.window.shut()
         entry.told = True  # in a moment
         if entry.link is not None:
             entry.link.break_off(sentence)
@@ -189,8 +192,11 @@ class Streams:
 
     # ---- connections
 
-    def expect(self, peer: Owner) -> _Entry:
+    def expect(self, peer: Owner) -> None:
         """`peer` is a member: what is for it waits for its first link as for any other, or is told as lost."""
+        self._entry(peer).member = True
+
+    def _entry(self, peer: Owner) -> _Entry:
         entry = self._entries.get(peer)
         if entry is None:
             stream = Stream(
@@ -199,16 +205,19 @@ class Streams:
                 frame_bytes_max=self._limits.link_frame_bytes_max,
                 ring_bytes_max=self._limits.link_ring_bytes_max,
             )
+            window = Window(self._clock, lambda: self._give_up(peer))
             self._streams[peer] = stream
-            entry = self._entries[peer] = _Entry(stream)
+            entry = self._entries[peer] = _Entry(stream, window)
+            window.open()
         return entry
 
     def attach(self, peer: Owner, incarnation: int, link: Connection) -> DataCarrier:
         """`link` to `peer` is proven, for our `incarnation`: what it shall carry."""
         self.become(incarnation)
-        entry = self.expect(peer)
+        entry = self._entry(peer)
         entry.link = link
         entry.replaced = False
+        entry.window.open()
         self._gone.pop(peer, None)
         return DataCarrier(
             stream=entry.stream,
@@ -226,11 +235,12 @@ class Streams:
             self._counters.add("link_resumes")
         entry.flowed = True
         entry.told = False
-        entry.age_ticks = 0
+        entry.window.shut()
         if theirs is not None:
             self._tell_theirs(entry, theirs)
         if ours is not None:
             self._tell_ours(entry, ours, "the link broke, and it could not be resumed where it was cut")
+        entry.counted = False
         if entry.link is not None:
             entry.link.flush()
 
@@ -245,19 +255,18 @@ class Streams:
             self._bury(entry)
         elif entry.stream.state is State.BROKEN:
             self._park(entry)
+        else:
+            entry.window.open()
 
     # ---- the end of streams
 
-    def tick(self) -> None:
-        """`TICK_S` has passed: give up what did not resume in time."""
-        for entry in tuple(self._entries.values()):
-            if entry.stream.state in (State.DOWN, State.CONNECTING):
-                entry.age_ticks += 1
-                if entry.age_ticks >= _RESUME_TICKS_MAX:
-                    self._give_up(entry)
+    def stop(self) -> None:
+        """Wait for no link any more."""
+        for entry in self._entries.values():
+            entry.window.shut()
 
-    def _give_up(self, entry: _Entry) -> None:
-        entry.age_ticks = 0
+    def _give_up(self, peer: Owner) -> None:
+        entry = self._entries[peer]
         loss = entry.stream.give_up()
         if entry.link is not None:
             entry.link.break_off("it proved itself, but does not say what it resumes")
@@ -274,7 +283,10 @@ class Streams:
         peer = entry.stream.peer
         if loss.frames != 0:
             entry.told = entry.stream.state is State.BROKEN
-            self._count(loss)
+            if not entry.counted:
+                self._counters.add("link_gaps")
+            entry.counted = True
+            self._counters.add("link_frames_lost", loss.frames or 0)
             self._log.warn("{frames} to {name} are lost: {why}", frames=_frames(loss), name=peer.name, why=sentence)
             self._on_gap(Gap(self._name, peer.name, loss.frames))
         self._on_owner_lost(peer)
@@ -282,14 +294,11 @@ class Streams:
     def _tell_theirs(self, entry: _Entry, loss: Loss) -> None:
         peer = entry.stream.peer
         if loss.frames != 0:
-            self._count(loss)
+            self._counters.add("link_gaps")
+            self._counters.add("link_frames_lost", loss.frames or 0)
             self._log.warn("{frames} from {name} are lost: it gave them up", frames=_frames(loss), name=peer.name)
             self._on_gap(Gap(peer.name, self._name, loss.frames))
         self._on_owner_lost(peer)
-
-    def _count(self, loss: Loss) -> None:
-        self._counters.add("link_gaps")
-        self._counters.add("link_frames_lost", loss.frames or 0)
 
     def supersede(self, peer: Owner) -> None:
         """`peer` is proven: other incarnations of its name are dead."""
@@ -308,8 +317,17 @@ class Streams:
         if entry.link is None:
             self._bury(entry)
 
+    def members(self, up: Collection[Owner]) -> None:
+        """The ledger's table has been replaced: members that are not `up` any more are dead."""
+        for owner, entry in tuple(self._entries.items()):
+            if entry.member and owner not in up:
+                self.dead(owner)
+        for owner in up:
+            self.expect(owner)
+
     def _bury(self, entry: _Entry) -> None:
         entry.stream.give_up()
+        entry.window.shut()
         self.look_relieved()
         self._park(entry)
 
@@ -334,7 +352,8 @@ class Streams:
             self._clock.call_later(0, self._on_owner_lost, owner)
 
     def _drop(self, owner: Owner) -> None:
-        del self._entries[owner], self._streams[owner]
+        self._entries.pop(owner).window.shut()
+        del self._streams[owner]
         self._gone.pop(owner, None)
         self._unflushed.pop(owner, None)
         self.look_relieved()

@@ -89,4 +89,18 @@ class InvokeMore(msgspec.Struct, frozen=True, array_like=True, tag=5):
     payload: Payload
 
 
-Relayed = Forward | Invoke | Reply | CancelInvoke | InvokeMore
+class Query(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """A question to the receiving node (`routing/gather.py`)."""
+
+    number: int
+    question: bytes  # MessagePack: releases may know different questions, and a link does not care
+
+
+class QueryReply(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """The answer to a `Query`; None if the node cannot give any."""
+
+    number: int
+    answer: bytes | None
+
+
+Relayed = Forward | Invoke | Reply | CancelInvoke | InvokeMore | Query | QueryReply

@@ -13,23 +13,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.routing.ports import Clock, Ledger
 from wampha.routing.session import Session
 from wampha.state.changes import SessionLeft, SessionRefused, SessionsMet
 from wampha.state.commands import Outcome, Report
-from wampha.state.facts import AnyFact, Bequeath, Detach, End, Join, Kill, Modify
+from wampha.state.facts import DETACHED, AnyFact, Detach, End, Join, Kill, Modify
 from wampha.state.roll import Member
 from wampha.state.sessions import meets
 
 INTERVAL_S: Final = 0.02  # from one report to the next: in a storm of logins each has some hundred facts
 _FACTS_MAX: Final = 500  # of a report: applying it takes 2 ms
-_BYTES_MAX: Final = 256 * 1024  # of the testaments in a report, unless it has only one
+_BYTES_MAX: Final = 128 * 1024  # of the facts in a report; the largest one alone has less
 # GOODBYE of a session whose id turned out to be another one's.
 ID_TAKEN: Final = Kill("", "", 0, 0, "wamp.error.unavailable", "Another session has this id; connect again.")
 # Of one that somebody killed while this node took a snapshot in place of the log, so that the reason is not known.
 KILLED: Final = Kill("", "", 0, 0, "wamp.close.normal", None)
+
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 Told = Callable[[tuple[int, ...] | None], None]  # the sessions that were met, or None if it is not known
 
@@ -105,6 +109,7 @@ class Attendance:
     def detached(self, session: Session) -> None:
         """The session has lost its connection and goes on: its testaments for that are due."""
         if session.id in self._sessions:
+            session.testaments.pop(DETACHED, None)
             self._state(Detach(session.id))
 
     def ended(self, session: Session) -> None:
@@ -311,4 +316,4 @@ class Attendance:
 
 
 def _weight(fact: AnyFact) -> int:
-    return fact.testament.weight if isinstance(fact, Bequeath) else 0
+    return len(_encode(fact))

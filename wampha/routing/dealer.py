@@ -33,6 +33,7 @@ from wampha.names.uri import EXACT, UriRules, is_reserved
 from wampha.routing import replies
 from wampha.routing.calls import KILLNOWAIT, Calls, PendingCall, Served, canceled_by_caller, not_registered
 from wampha.routing.details import call_details, fitted
+from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offer, Offers
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Ledger, Outbox
@@ -58,9 +59,13 @@ class Dealer:
         ledger: Ledger,
         offers: Offers,
         calls: Calls,
+        procedures: Procedures,
         timeout_unit_s: float,
     ) -> None:
-        """`timeout_unit_s`: what a `timeout` of 1 means; by the specification a millisecond."""
+        """`procedures` are the router's own.
+
+        `timeout_unit_s`: what a `timeout` of 1 means; by the specification a millisecond.
+        """
         self._realm: Final = realm
         self._uris: Final = uris
         self._limits: Final = limits
@@ -68,6 +73,7 @@ class Dealer:
         self._outbox: Final = outbox
         self._ledger: Final = ledger
         self._calls: Final = calls
+        self._procedures: Final = procedures
         self._timeout_unit_s: Final = timeout_unit_s
         self._offers: Final = offers
         self._by_id: Final = offers.by_id
@@ -138,7 +144,7 @@ class Dealer:
     def _choose(self, pending: PendingCall) -> None:
         target = self._target(pending.call.procedure)
         if target is None:
-            self._calls.refuse(pending, not_registered(pending.call.procedure))
+            self._procedures.take(pending)
             return
         if not self._calls.hand(pending, target.session):
             self._calls.refuse(pending, Unavailable("Later calls have overtaken this one; nothing was called."))

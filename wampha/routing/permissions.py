@@ -14,11 +14,12 @@ from typing import Any, Final
 
 from wampha.errors import NotAuthorized
 from wampha.names.patterns import PatternIndex
-from wampha.names.uri import EXACT, PREFIX
+from wampha.names.uri import EXACT, PREFIX, WILDCARD
 from wampha.routing.slow import SlowPolicy
 
 ACTIONS: Final = ("call", "register", "publish", "subscribe")
 _DISCLOSED: Final = (("call", "caller"), ("publish", "publisher"))  # action -> who does it
+_OURS: Final = ("wamp.", "wampha.")
 _VERDICTS_MAX: Final = 10_000  # verdicts remembered per role and action; more empty the memory
 
 
@@ -79,6 +80,17 @@ class Permissions:
                 f"This session's role does not allow to {action} everything that {match} pattern {pattern!r} matches."
             )
 
+    def require_meant(self, action: str, uri: str) -> None:
+        """Raise NotAuthorized unless a permission that was meant for the router's own procedures allows `action`.
+
+        Its pattern begins below a reserved name: who may call everything may not yet end other sessions.
+        """
+        decisive = self._index.first(uri)
+        if decisive is None or action not in decisive.allow or not _beginning(decisive).startswith(_OURS):
+            raise NotAuthorized(
+                f"To {action} {uri!r}, a role needs a permission whose pattern begins with 'wamp.' or 'wampha.'."
+            )
+
     def _decide(self, action: str, uri: str) -> Verdict:
         verdict = _verdict(self._index.first(uri), action)
         verdicts = self._verdicts[action]
@@ -104,6 +116,11 @@ def _verdict(decisive: Permission | None, action: str) -> Verdict:
     if action not in decisive.disclose and decisive.trustlevel is None:
         return PLAIN
     return Verdict(allowed=True, disclose=action in decisive.disclose, trustlevel=decisive.trustlevel)
+
+
+def _beginning(permission: Permission) -> str:
+    """What everything begins with that the permission matches."""
+    return _literal(permission.uri) if permission.match == WILDCARD else permission.uri
 
 
 def _specificity(permission: Permission) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
 from wampha.routing.docket import Docket
+from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
 from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
@@ -55,7 +56,7 @@ class Realm:
         self.slow_clients: Final = rules.slow_clients
         self._roles: Final[Mapping[str, Permissions]] = rules.roles
         self._counters: Final = counters
-        uris = UriRules(
+        uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
         )
         self.broker: Final = Broker(
@@ -73,6 +74,7 @@ class Realm:
         self._offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
         )
+        self.procedures: Final = Procedures(calls=calls, counters=counters)
         self.dealer: Final = Dealer(
             realm=rules.name,
             uris=uris,
@@ -82,6 +84,7 @@ class Realm:
             ledger=ledger,
             offers=self._offers,
             calls=calls,
+            procedures=self.procedures,
             timeout_unit_s=rules.timeout_unit_s,
         )
         self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {

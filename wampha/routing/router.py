@@ -13,19 +13,29 @@ from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import Answer, CancelInvoke, Forward, Invoke, InvokeMore, Relayed, Reply
+from wampha.messages.relayed import (
+    Answer,
+    CancelInvoke,
+    Forward,
+    Invoke,
+    InvokeMore,
+    Query,
+    QueryReply,
+    Relayed,
+    Reply,
+)
 from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance
-from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
 from wampha.routing.dealer import not_delivered
 from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
+from wampha.routing.gather import Gather
+from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
-from wampha.routing.presence import Presence
 from wampha.routing.realm import Realm
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
@@ -77,8 +87,12 @@ class Router:
         clock: Clock,
         outbox: Outbox,
         agent: str,
+        status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        """`agent` names the software in WELCOME; `attach` must follow before anything else is called."""
+        """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
+
+        `attach` must follow before anything else is called.
+        """
         self.counters: Final = counters
         self._rules: Final = tuple(realms)
         self._limits: Final = limits
@@ -86,6 +100,7 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
+        self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
@@ -95,13 +110,16 @@ class Router:
         self._ledger: Ledger
         self._rows: Rows
         self._attendance: Attendance
-        self._presence: Final = Presence(broker=self._broker_of, clock=clock)
+        self.gather: Gather
+        self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
             Invoke: self._invoked,
             InvokeMore: self._invoked_more,
             Reply: self._replied,
             CancelInvoke: self._canceled,
+            Query: self._queried,
+            QueryReply: self._query_replied,
         }
 
     def attach(self, ledger: Ledger) -> None:
@@ -110,6 +128,9 @@ class Router:
         self._rows = Rows(ledger=ledger, counters=self.counters)
         self._attendance = Attendance(
             ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
+        )
+        self.gather = Gather(
+            limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
         self._realms = {
             rules.name: Realm(
@@ -126,6 +147,18 @@ class Router:
             )
             for rules in self._rules
         }
+        self._meta = MetaApis(
+            realms=self._realms,
+            ledger=ledger,
+            gather=self.gather,
+            attendance=self._attendance,
+            limits=self._limits,
+            counters=self.counters,
+            ids=self._ids,
+            clock=self._clock,
+            announce=self.announce,
+            status=self._status,
+        )
 
     # ---- clients
 
@@ -161,6 +194,7 @@ class Router:
             self._farewell.stop()
         self._rows.stop()
         self._attendance.stop()
+        self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
 
     def join(self, hello: Any, client: Client, anonymous_role: str | None) -> tuple[Realm, Session, Options]:
@@ -277,7 +311,11 @@ class Router:
     def node_lost(self, owner: Owner) -> None:
         """Frames from or to this incarnation are lost: the calls between it and this node end, outcome unknown."""
         self._calls.take_back(owner)
+        self._node_lost(owner)
+
+    def _node_lost(self, owner: Owner) -> None:
         self._calls.node_lost(owner)
+        self.gather.node_lost(owner)
 
     def _forwarded(self, source: Owner, forward: Forward) -> None:
         realm = self._realms.get(forward.realm)
@@ -306,23 +344,29 @@ class Router:
     def _canceled(self, source: Owner, cancel: CancelInvoke) -> None:
         self._calls.canceled_there(source, cancel)
 
+    def _queried(self, source: Owner, query: Query) -> None:
+        self.gather.asked(source, query)
+
+    def _query_replied(self, source: Owner, reply: QueryReply) -> None:
+        self.gather.answered(source, reply)
+
     # ---- the ledger
 
     def applied(self, changes: Sequence[Any]) -> None:
         """A batch of the log was applied."""
         for change in changes:
             if type(change) is NodeGone:
-                self._calls.node_lost(change.owner)
+                self._node_lost(change.owner)
         self._rows.applied(changes)
         self._attendance.applied(changes)
-        self._presence.applied(changes)
+        self._meta.applied(changes)
 
     def installed(self) -> None:
         """A snapshot replaced the tables; calls to incarnations that are not in it end."""
         up = self._ledger.tables.up
-        for owner in self._calls.nodes():
+        for owner in (*self._calls.nodes(), *self.gather.nodes()):
             if owner not in up:
-                self._calls.node_lost(owner)
+                self._node_lost(owner)
         self._rows.installed()
         self._attendance.installed()
 
@@ -343,8 +387,9 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._attendance.reset()
-        self._presence.reset()
+        self._meta.reset()
         self._calls.clear()
+        self.gather.clear()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
 
@@ -356,10 +401,6 @@ class Router:
             if session.conversation is not None
         ]
         self._tell_some(deque(words))
-
-    def _broker_of(self, realm: str) -> Broker | None:
-        standing = self._realms.get(realm)
-        return None if standing is None else standing.broker
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):

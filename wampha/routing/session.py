@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wampha.routing.conversation import Conversation
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
+    from wampha.state.roll import Load
 
 
 class Session:
@@ -38,6 +39,7 @@ class Session:
         "registrations",
         "removals",
         "subscriptions",
+        "testaments",
         "undecided",
         "unfinished",
     )
@@ -69,4 +71,5 @@ class Session:
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
+        self.testaments: Final[dict[str, Load]] = {}  # scope -> how much it leaves behind, asked for and not taken back
         self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first

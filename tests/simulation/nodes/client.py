@@ -111,13 +111,15 @@ class Client:
             self._end_session(h.LEFT)
             self._protocol.close()
 
-    def _end_session(self, cause: str, reason: str = "") -> None:
-        self.history.add(h.Ending(self.name, self.session, self.node, self._timeline.time, cause, reason))
+    def _end_session(self, cause: str, reason: str = "") -> h.Ending:
+        ending = h.Ending(self.name, self.session, self.node, self._timeline.time, cause, reason)
+        self.history.add(ending)
         self.session = 0
         self.subscriptions.clear()
         self.registrations.clear()
         self.unanswered.clear()
         self._pending.clear()
+        return ending
 
     def drop(self) -> None:
         """Close without a word."""
@@ -139,8 +141,12 @@ class Client:
         """From now on nothing is read, and the socket stays open."""
         if self._protocol is not None:
             if self.session:
-                self._end_session(h.VANISHED)
+                ending = self._end_session(h.VANISHED)
+                self._protocol.transport.peer.closed = lambda: self._given_up(ending)
             self._protocol.transport.pauseProducing()
+
+    def _given_up(self, ending: h.Ending) -> None:
+        ending.held_until = self._timeline.time
 
     def finish(self) -> None:
         """The test is over: the session ends, and there is no other."""

@@ -10,6 +10,7 @@ that is stopped, fills the window, and then the buffer.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import error
@@ -35,6 +36,7 @@ class Socket:
         self.here, self.port = here
         self.peer: Socket = self  # set by `pair`
         self.open = True  # in the kernel
+        self.closed: Callable[[], None] = _nothing  # called when it is so no longer
         self.last_arrival = 0.0  # of what this end has sent
         self.used = 0  # bytes of the window towards the peer
         self.connected, self.disconnecting, self.disconnected = True, False, False
@@ -91,6 +93,7 @@ class Socket:
     def vanish(self) -> None:
         """The machine lost its power."""
         self.open = False
+        self.closed()
         self.network.sockets.pop(self, None)
         self.network.drop_held(self)
 
@@ -102,6 +105,7 @@ class Socket:
         if not self.open:
             return
         self.open = False
+        self.closed()
         self.network.sockets.pop(self, None)
         if self._in_rst:
             return
@@ -303,7 +307,7 @@ class Socket:
 
 
 def _nothing() -> None:
-    """A turn in which nothing happens, but for the flush at its end."""
+    """Nothing happens, but for the flush at the end of the turn."""
 
 
 @implementer(IListeningPort)

@@ -404,6 +404,34 @@ def test_p6_a_callee_may_take_its_time_and_faults_too() -> None:
     assert story.found() == []
 
 
+def called_in_vain(held_until: float | None, returned: float, procedure: str = "p") -> list[str]:
+    """Alice stops to read at 2.0, and her node gives her up at `held_until`; a call of Bob's ends at `returned`."""
+    story = owned_by_alice()
+    story.ended(ALICE, 2.0, VANISHED)
+    story.history.endings[-1].held_until = held_until
+    call = story.call(BOB, 3.0, outcome=ERROR, error="wamp.error.canceled")
+    call.uri, call.returned = procedure, returned
+    return story.found()
+
+
+def test_p6_a_callee_that_does_not_read_keeps_its_callers_waiting_until_its_node_gives_it_up() -> None:
+    assert called_in_vain(12.5, 12.6) == []
+    assert called_in_vain(12.5, 13.1) == []  # no longer than the bound from then on
+    assert called_in_vain(12.5, 23.0) == ["P6"]
+    assert called_in_vain(None, 13.1) == ["P6"]
+    assert called_in_vain(14.0, 13.1) == ["P6"]  # it was not her end that ended the call
+    assert called_in_vain(12.5, 13.1, procedure="q") == ["P6"]
+
+
+def test_p6_a_callee_that_unregistered_keeps_nobody_waiting() -> None:
+    story = owned_by_alice()
+    story.op(ALICE, "unregister", 1.5, uri="p")
+    story.ended(ALICE, 2.0, VANISHED)
+    story.history.endings[-1].held_until = 12.5
+    story.call(BOB, 3.0, takes=10.1, outcome=ERROR, error="wamp.error.canceled")
+    assert story.found() == ["P6"]
+
+
 # ---- P7, P9, P10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.cluster.harness import VOTERS, Peer, settle
+from wampha.state.commands import Owner
 
 
 def test_of_two_voters_the_larger_name_dials_control_then_data(network):
@@ -50,3 +51,14 @@ def test_an_observer_that_is_gone_is_dialled_no_more(network):
     settle(network.clock, 3)
     assert dials >= 3
     assert network.dials.count("a:1") == dials
+
+
+def test_who_is_not_in_a_new_table_of_members_is_dialled_no_more_unless_it_is_a_voter(network):
+    second = Peer(network, "d").start()
+    second.links.node_address("a", "a:1")
+    second.links.node_address("c", "c:1")
+    settle(network.clock, 1)
+    second.links.members([Owner("c", 1)])
+    network.dials.clear()
+    settle(network.clock, 3)
+    assert set(network.dials) == {*VOTERS.values(), "c:1"}

@@ -8,6 +8,7 @@ from tests.unit.cluster.harness import VOTERS, Network, Peer, Puppet, Wire, data
 from wampha.cluster.frames import KEEP_ALIVE, Ack, Envelope, FrameError, FrameReader, append_envelope, framed, read_data
 from wampha.cluster.handshake import Channel
 from wampha.cluster.streams import GONE_MAX
+from wampha.cluster.window import WAIT_MAX_S
 from wampha.limits import Limits
 from wampha.messages.payload import NOTHING
 from wampha.messages.relayed import Answer, Reply
@@ -271,9 +272,9 @@ def test_a_link_that_does_not_come_back_in_time_is_a_gap_that_everyone_is_told(n
     settle(clock)
     for number in range(3):
         assert one.links.forward(two.owner, forward(number))
-    settle(clock, 2.4)
+    settle(clock, 2.6)
     assert one.of_kind("gap", "lost") == []
-    settle(clock, 1)
+    settle(clock, 0.5)
     assert one.of_kind("gap", "lost") == [("gap", "n1", "n2", 3), ("lost", two.owner)]
     assert two.of_kind("gap", "lost") == [("lost", one.owner)]  # nothing of it was on its way
     assert sum("3 frame(s) at most to n2 are lost" in line for line in logged) == 1
@@ -283,11 +284,52 @@ def test_a_link_that_does_not_come_back_in_time_is_a_gap_that_everyone_is_told(n
     settle(clock, 2)
     assert two.of_kind("gap", "lost") == [("gap", "n1", "n2", 4), ("lost", one.owner)]
     assert one.of_kind("gap", "lost") == [("lost", two.owner), ("gap", "n1", "n2", 1), ("lost", two.owner)]
-    assert (one.counters["link_gaps"], one.counters["link_frames_lost"]) == (2, 4)
+    assert (one.counters["link_gaps"], one.counters["link_frames_lost"]) == (1, 4)  # one cut is one gap
     assert (two.counters["link_gaps"], two.counters["link_frames_lost"]) == (1, 4)
     assert one.links.forward(two.owner, forward(4))
     settle(clock)
     assert [told[2].publication for told in two.of_kind("data")] == [4]
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 0.15, 0.3, 0.45])
+def test_a_link_is_waited_for_exactly_as_long_whenever_it_is_lost(network, clock, phase_s):
+    one, two = _pair(network)
+    settle(clock, phase_s)
+    network.down.add("one:1")
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock, WAIT_MAX_S - 0.1)
+    assert one.of_kind("lost") == two.of_kind("lost") == []
+    settle(clock, 0.2)
+    assert one.of_kind("lost") == [("lost", two.owner)]
+    assert two.of_kind("lost") == [("lost", one.owner)]
+
+
+def test_time_in_which_this_process_stood_still_is_not_waited(network, clock):
+    one, two = _pair(network)
+    network.down.add("one:1")
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock, 0.5)
+    clock.advance(30)
+    settle(clock, 0.5)
+    network.down.clear()
+    settle(clock, 1.1)
+    assert one.of_kind("lost") == two.of_kind("lost") == []
+
+
+def test_the_next_cut_is_another_gap(network, clock):
+    one, two = _pair(network)
+    for count in (1, 2):
+        network.down.add("one:1")
+        for near, _far in list(network.pipes):
+            near.abortConnection()
+        settle(clock)
+        one.links.forward(two.owner, forward(count))
+        settle(clock, 3)
+        network.down.clear()
+        settle(clock, 2)
+        assert one.counters["link_gaps"] == two.counters["link_gaps"] == count
 
 
 def test_what_is_for_a_member_waits_for_its_first_link(network, clock):
@@ -313,6 +355,7 @@ def test_that_a_member_without_a_link_gets_nothing_is_told_once(network, clock, 
     settle(clock, 1)
     assert one.of_kind("gap") == [("gap", "n1", "n2", None), ("gap", "n1", "n2", 3)]  # now it is known how many
     assert one.counters["link_frames_lost"] == 3
+    assert one.counters["link_gaps"] == 1
 
 
 def test_a_gap_is_told_before_anything_that_comes_behind_it(network, clock):
@@ -380,6 +423,35 @@ def test_a_dead_incarnation_that_comes_back_says_nothing_twice(network, clock):
         near.abortConnection()
     settle(clock, 1)
     assert [told[2].publication for told in one.of_kind("data")] == [1, 2]
+
+
+def test_a_death_that_a_snapshot_tells_is_no_gap(network, clock):
+    one, two = _pair(network)
+    three = Owner("n3", 7)
+    one.links.owner_up(two.owner)
+    one.links.owner_up(three)
+    network.down.add("one:1")
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock)
+    assert one.links.forward(two.owner, forward(1))
+    assert one.links.forward(three, forward(1))
+    one.links.members([three])
+    assert not one.links.forward(two.owner, forward(2))
+    assert one.links.forward(three, forward(2))
+    settle(clock, 4)
+    assert one.of_kind("gap") == [("gap", "n1", "n3", 2)]
+
+
+def test_a_peer_that_was_linked_before_the_ledger_named_it_is_not_dead_by_a_snapshot_without_it(network, clock):
+    one, two = _pair(network)
+    one.links.members([])
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock)
+    assert one.links.forward(two.owner, forward(1))
+    settle(clock, 1)
+    assert [told[2].publication for told in two.of_kind("data")] == [1]
 
 
 def _lose_many(peer: Peer, count: int) -> None:

@@ -1,0 +1,86 @@
+"""All that the router itself answers and publishes: which part of the meta API stands where."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from wampha.counters import Counters
+from wampha.limits import Limits
+from wampha.names.ids import Ids
+from wampha.routing.attendance import Attendance
+from wampha.routing.gather import Gather
+from wampha.routing.meta.cluster import Announce, ClusterApi
+from wampha.routing.meta.sessions import SessionApi
+from wampha.routing.meta.testaments import TestamentApi
+from wampha.routing.ports import Clock, Ledger
+from wampha.routing.realm import Realm
+from wampha.state.changes import NodeGone, NodeUp, SessionJoined, SessionLeft, TestamentsDue
+
+_TOLD_MAX: Final = 200  # changes that are told of in one turn: with a subscriber each, some 5 ms
+
+
+class MetaApis:
+    """The meta API of every realm of one node."""
+
+    def __init__(
+        self,
+        *,
+        realms: Mapping[str, Realm],
+        ledger: Ledger,
+        gather: Gather,
+        attendance: Attendance,
+        limits: Limits,
+        counters: Counters,
+        ids: Ids,
+        clock: Clock,
+        announce: Announce,
+        status: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        """`announce` is `Router.announce`, `status` what the node tells its operator."""
+        self._clock: Final = clock
+        self._cluster: Final = ClusterApi(ledger=ledger, gather=gather, announce=announce, status=status)
+        self._sessions: Final = SessionApi(realms=realms, attendance=attendance, limits=limits, counters=counters)
+        self._testaments: Final = TestamentApi(
+            realms=realms, attendance=attendance, ledger=ledger, limits=limits, counters=counters, ids=ids
+        )
+        for realm in realms.values():
+            self._cluster.offer(realm.procedures)
+            self._sessions.offer(realm)
+            self._testaments.offer(realm)
+        self._untold: Final[deque[Any]] = deque()  # changes, in the order of the log
+        self._going_on = False  # in a later turn
+        self._events: Final[Mapping[type, Callable[[Any], None]]] = {
+            NodeUp: self._cluster.node_up,
+            NodeGone: self._cluster.node_gone,
+            SessionJoined: self._sessions.joined,
+            SessionLeft: self._left,
+            TestamentsDue: self._testaments.due,
+        }
+
+    def applied(self, changes: Sequence[Any]) -> None:
+        """Tell this node's clients of what the log has changed, in its order; the other nodes tell theirs.
+
+        What is too much for one turn, as when a node with many sessions dies, follows in the next ones.
+        """
+        self._untold.extend(change for change in changes if type(change) in self._events)
+        if not self._going_on:
+            self._tell_some()
+
+    def reset(self) -> None:
+        """Nobody is left to be told."""
+        self._untold.clear()
+
+    def _tell_some(self) -> None:
+        for _ in range(min(_TOLD_MAX, len(self._untold))):
+            change = self._untold.popleft()
+            self._events[type(change)](change)
+        self._going_on = bool(self._untold)
+        if self._going_on:
+            self._clock.call_later(0, self._tell_some)
+
+    def _left(self, change: SessionLeft) -> None:
+        """A session's last words come first: what follows its on_leave is not of it any more."""
+        self._testaments.due(change)
+        self._sessions.left(change)

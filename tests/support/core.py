@@ -312,6 +312,13 @@ class Peer:
         """The connection ends without a word."""
         self.conversation.lost()
 
+    def goodbye(self) -> None:
+        self.receive(autobahn.Goodbye())
+
+    def second_hello(self) -> None:
+        """A violation, which ends the session by ABORT."""
+        self.receive(hello())
+
     def call_on(self, request: int, procedure: str, payload: Payload = NOTHING, **options: Any) -> None:
         """The next part of a progressive call."""
         self.receive(Call(request, options or NO_OPTIONS, procedure, payload))

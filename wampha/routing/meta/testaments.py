@@ -110,7 +110,7 @@ class TestamentApi:
         try:
             options = self._options.checked(stated)
         except (ProtocolViolation, Untranscodable, ValueError) as error:
-            raise InvalidArgument(f"{call.procedure}: publish_options: {error}") from None
+            raise InvalidArgument(f"{call.procedure}: {error}.") from None
         if "enc_algo" in options or (options.get("ppt_scheme") and not call.caller.features.publisher_passthru):
             raise FeatureNotSupported("A testament has args and kwargs; to say more of them, announce passthru mode.")
         check_lists(options, self._limits.publish_receivers_max)

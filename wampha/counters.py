@@ -33,6 +33,14 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "connections_refused_suspended": "connections closed at once because the node was not serving",
     "turns_long": "turns of the reactor that lasted longer than 100 ms",
     "connections_refused_full": "connections closed at once because only descriptors_reserved open files were left",
+    # sessions that can be resumed
+    "sessions_detached": "sessions that lost their connection and wait to be resumed",
+    "sessions_resumed": "sessions that went on with another connection",
+    "sessions_not_kept": "sessions that could have been resumed and ended, since too many waited",
+    "resumptions_refused": "HELLOs that wanted to resume a session, with a wrong or used token or too late",
+    "resumable_sessions_expired": "sessions that ended because nobody resumed them in time",
+    "resumable_sessions_overflowed": "sessions that ended because too much waited for them",
+    "resumable_events_dropped": "EVENTs that a session without a connection will not get (slow_clients: drop_...)",
     # routing
     "publications": "PUBLISH accepted",
     "events_delivered": "EVENTs queued to local subscribers",

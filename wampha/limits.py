@@ -36,6 +36,14 @@ class Limits(BaseModel):
         description="bytes that wait for all clients of a node that do not read; beyond it those with most are cut or "
         "lose events. Room for 32 that are full, in a process that is meant to fit 1 GiB",
     )
+    detached_sessions_max: int = Field(
+        10_000, ge=1, description="sessions of all realms that wait to be resumed; any further one ends"
+    )
+    detached_bytes_max: int = Field(
+        128 * MIB,
+        ge=1 * MIB,
+        description="bytes that wait for all sessions to be resumed; beyond it those with most lose events or end",
+    )
     descriptors_reserved: int = Field(
         128,
         ge=16,

@@ -26,8 +26,8 @@ from wampha.counters import Counters
 from wampha.departure import Departure
 from wampha.ledger.certificate import DeathCertificate
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import Options
 from wampha.ledger.local import LocalLedger
+from wampha.ledger.options import Options
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
@@ -153,6 +153,7 @@ class Node:
             **self.ledger.status(),
             **of_tables(self.ledger.tables),
             "sessions": self.router.sessions(),
+            "detached": self.router.waiting(),
             **of_process(),
             "turns": self.turns.status(),
             "counters": counters,

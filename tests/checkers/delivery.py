@@ -128,7 +128,7 @@ def due(history: History, excuses: Excuses) -> Iterator[tuple[Operation, float, 
             by_topic[publish.uri] = [each for each in everything if matches(each.match, each.topic, publish.uri)]
         for interest in by_topic[publish.uri]:
             excluded = publish.excludes_me and interest.session == publish.session
-            end = min(interest.end, excuses.end(interest.session))
+            end = min(interest.end, excuses.over(interest.session))
             if interest.begin <= publish.invoke and end > handled and not excluded:
                 yield publish, handled, interest
 
@@ -148,7 +148,7 @@ def _handled(history: History) -> Iterator[tuple[Operation, float]]:
 
 
 def _excused(publish: Operation, handled: float, interest: Interest, excuses: Excuses) -> bool:
-    end = min(interest.end, excuses.end(interest.session))
+    end = min(interest.end, excuses.over(interest.session))
     concerned = (publish.node, interest.node, interest.client)
     limit = excuses.settled(publish.invoke, excuses.touching(*concerned), handled - publish.invoke + 1.0)
     if end <= limit:

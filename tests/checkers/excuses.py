@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from tests.checkers.history import ENDED, LEFT, VANISHED, Ending, Fault, History
 
@@ -22,6 +22,7 @@ class Excuses:
         self._gaps_excuse = gaps_excuse
         self.faults = sorted(history.faults, key=lambda fault: fault.begin)
         self.endings = {ending.session: ending for ending in history.endings}
+        self._over = dict(self._deaths(history))
         self._gaps: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
         for gap in history.gaps:
             self._gaps[gap.source, gap.target].append((gap.begin, gap.end))
@@ -78,6 +79,20 @@ class Excuses:
         ending = self.endings.get(session)
         return math.inf if ending is None else ending.time
 
+    def over(self, session: int) -> float:
+        """When it was over: with its node's process at the latest, which a silent client hears of much later."""
+        return self._over.get(session, self.end(session))
+
+    def _deaths(self, history: History) -> Iterator[tuple[int, float]]:
+        deaths = [fault for fault in self.faults if fault.kind in ("kill", "power")]
+        for join in history.of("join"):
+            end = self.end(join.session)
+            joined = end if join.returned is None else join.returned
+            died = (fault.begin for fault in deaths if join.node in fault.nodes and joined < fault.begin < end)
+            first = next(died, None)
+            if first is not None:
+                yield join.session, first
+
     def held(self, session: int) -> float:
         """Until when the session's node may have kept it: longer than its client, if that only stopped to read."""
         ending = self.endings.get(session)
@@ -94,7 +109,7 @@ class Excuses:
         earliest = ending.time - (BLAME_S if self.involuntary(session) else RECOVERY_S)
         blamed = [fault.begin for fault in self.touching(node, client) if fault.end >= earliest]
         blamed += [fault.begin for fault in self.faults if fault.end >= earliest and _on_a_link_of(fault, node)]
-        return max(since, min([ending.time, *(begin for begin in blamed if begin <= ending.time)]))
+        return max(since, min([self.over(session), *(begin for begin in blamed if begin <= ending.time)]))
 
     def involuntary(self, session: int) -> Ending | None:
         """The ending, if it was neither the client's wish nor the test's."""

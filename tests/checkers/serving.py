@@ -34,7 +34,8 @@ def check_minority(history: History) -> Iterator[Violation]:
 def check_sessions(history: History, excuses: Excuses) -> Iterator[Violation]:
     """No session is interrupted while all is well."""
     for ending in history.endings:
-        if excuses.involuntary(ending.session) and not excuses.any_fault(ending.time - BLAME_S, ending.time):
+        over = excuses.over(ending.session)
+        if excuses.involuntary(ending.session) and not excuses.any_fault(over - BLAME_S, over):
             sentence = f"the session of {ending.client} at {ending.node} was interrupted ({ending.cause})"
             yield Violation(ending.time, "P7", f"{sentence} without any fault")
 

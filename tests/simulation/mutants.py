@@ -24,12 +24,13 @@ from wampha.ledger import lease as lease_module
 from wampha.ledger.certificate import DeathCertificate
 from wampha.ledger.constants import Timing
 from wampha.ledger.election import Election
-from wampha.ledger.engine import REPAIRS, Engine, Options
+from wampha.ledger.engine import Engine
 from wampha.ledger.founding import Founding
 from wampha.ledger.frames import Answer, Found, Ping, PreVote, PreVoted, Reply, RequestVote, Vote
 from wampha.ledger.lease import LeaseBook
 from wampha.ledger.member import Member
 from wampha.ledger.opening import Note, Openings
+from wampha.ledger.options import REPAIRS, Options
 from wampha.ledger.raft import RaftLedger
 from wampha.routing.dealer import Dealer
 from wampha.routing.rows import Rows

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.scenes import a_cluster, acknowledge, logged
 from tests.simulation.world import REALM, World
 from wampha.ledger.constants import RHO, K, Timing
-from wampha.ledger.engine import REPAIRS
+from wampha.ledger.options import REPAIRS
 from wampha.state.commands import Down, Outcome, Owner, Up
 
 TIMING = Timing.of()

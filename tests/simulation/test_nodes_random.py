@@ -39,6 +39,10 @@ def test_calls_to_a_callee_that_never_reads_wait_until_its_node_gives_it_up() ->
     run(10_171)
 
 
+def test_a_client_that_sends_nothing_hears_late_that_its_node_lost_its_power() -> None:
+    run(400_060, FIVE)
+
+
 def test_a_search_for_an_order_of_many_registrations_and_calls_that_hang_is_short() -> None:
     run(304)
 

@@ -7,8 +7,8 @@ import pytest
 from tests.simulation.scenes import a_cluster, acknowledge
 from tests.simulation.world import Host, World
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import REPAIRS
 from wampha.ledger.frames import Found, Go, Reply, decode
+from wampha.ledger.options import REPAIRS
 
 TIMING = Timing.of()
 F, P, G = TIMING.lease_s, TIMING.ping_s, TIMING.grace_s

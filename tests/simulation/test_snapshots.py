@@ -9,8 +9,8 @@ from tests.simulation.runs import LINKS, NODES
 from tests.simulation.scenes import a_cluster, acknowledge
 from tests.simulation.world import Host, World
 from wampha.ledger import transfer
-from wampha.ledger.engine import LOG_TIMES_MAX
 from wampha.ledger.frames import Piece, Raft, decode
+from wampha.ledger.snapshots import LOG_TIMES_MAX
 from wampha.state import snapshot
 
 LOG = 50
@@ -80,12 +80,12 @@ def test_several_join_at_once_and_one_in_their_middle() -> None:
     for name in ("w1", "w2"):
         world.network.slow[leader.name, name] = (0.02, 0.03)
         world.start(name)
-    assert world.run(2.0, lambda: leader.engine._sending.needed() is not None)
-    made = leader.engine._sending._snapshot
+    assert world.run(2.0, lambda: leader.engine._snapshots._sending.needed() is not None)
+    made = leader.engine._snapshots._sending._snapshot
     load(world, world.hosts["w0"], 10)
     world.start("w3")
-    assert world.run(2.0, lambda: "w3" in leader.engine._sending._to)
-    assert leader.engine._sending._to["w3"].snapshot is made
+    assert world.run(2.0, lambda: "w3" in leader.engine._snapshots._sending._to)
+    assert leader.engine._snapshots._sending._to["w3"].snapshot is made
     load(world, world.hosts["w0"], 150)
     healthy(world)
 
@@ -116,7 +116,7 @@ def test_a_deposed_leader_sends_no_more(seed: int) -> None:
     former.ledger.hand_over(lambda: None)
     assert world.run(1.0, lambda: not former.leads)
     world.run(0.1)
-    assert former.engine._sending.needed() is None
+    assert former.engine._snapshots._sending.needed() is None
     assert world.run(5.0, lambda: late.installs > 1)
     healthy(world)
 

@@ -126,7 +126,7 @@ def test_a_node_that_sees_an_invariant_broken_begins_anew(what: str, name: str) 
     if what == "applied":
         host.ledger._invariants._applied = host.engine.applied + 1
     elif what == "contradiction":
-        host.engine._contradicted("{peer} contradicts itself", peer="v1")
+        host.engine._follower._contradicted("{peer} contradicts itself", peer="v1")
     else:
         member.safe = host.engine.applied + 100
     world.run(0.06)

@@ -13,7 +13,7 @@ from tests.simulation.clock import SkewedClock, Timer, VirtualClock
 from tests.simulation.invariants import Invariants, Knowledge
 from tests.simulation.network import Network
 from wampha.counters import Counters
-from wampha.ledger.engine import Options
+from wampha.ledger.options import Options
 from wampha.ledger.raft import RaftLedger
 from wampha.routing.rows import REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.state.changes import NodeGone

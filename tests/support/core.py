@@ -28,6 +28,7 @@ from wampha.messages.model import (
 from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
 from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
@@ -190,6 +191,13 @@ class RecorderClient:
         self.sent: list[Any] = []
         self.finished = False
         self.slow = False
+        self.group: Any = self  # None: as a connection that is closing
+
+    def pass_on(self, frames: list[bytes]) -> None:
+        raise AssertionError("a recorder gets messages, not frames")
+
+    def failed(self) -> None:
+        raise AssertionError("nothing here can fail")
 
     def send(self, message: Any) -> None:
         assert not self.finished, f"{message} behind the end"
@@ -240,11 +248,14 @@ class Peer:
         realm: str = "realm1",
         role: str | None = "user",
         features: Mapping[str, Iterable[str]] = PASSTHRU,
+        after: int = 0,
+        **details: Any,
     ) -> None:
+        """`after`: the last request id that the session has used; `details` are those of HELLO."""
         self.client = RecorderClient()
         self.conversation = node.router.connected(self.client, role)
-        self._request = 0
-        self.receive(hello(realm, features))
+        self._request = after
+        self.receive(hello(realm, features, **details))
         self.opening = self.client.take()
         self.session = self.opening[0].session if self.conversation.established else 0
 
@@ -347,6 +358,7 @@ class Node:
         timeout_unit_s: float = 0.001,
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
+        resumption: ResumptionRules | None = None,
         up: bool = True,
         attends: bool = False,
     ) -> None:
@@ -364,6 +376,7 @@ class Node:
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
+                    resumption=resumption,
                 ),
                 _open_realm("realm2"),
             ],

@@ -26,6 +26,8 @@ STOP_S: Final = 10.0
 POLL_S: Final = 0.02  # where there is no event to wait for: a port that opens, a line in a log
 SECRET: Final = "loopback only, and long enough"
 REALM: Final = "realm1"
+RESUMABLE_REALM: Final = "resumable"  # its sessions may outlive their connections
+GRACE_S: Final = 3.0  # by so many seconds
 LENIENT_REALM: Final = "lenient"  # for clients that use what they do not announce
 
 # What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
@@ -84,6 +86,7 @@ def client_settings(port: int) -> dict[str, Any]:
         "realms": [
             {"name": REALM, "roles": [ALL_RIGHTS]},
             {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted"},
+            {"name": RESUMABLE_REALM, "roles": [ALL_RIGHTS], "resumable_sessions": {"grace_s": GRACE_S}},
         ],
         "listeners": [
             {"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": {"anonymous": {"role": ALL_RIGHTS["name"]}}}

@@ -14,6 +14,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import cbor2
@@ -324,16 +325,19 @@ class Session:
         realm: str = "realm1",
         *,
         roles: Mapping[str, Any] = ROLES,
+        details: Mapping[str, Any] = MappingProxyType({}),
+        after: int = 0,
     ) -> None:
         """Connect and join; every feature is announced unless `roles` says otherwise.
 
+        `details` are added to those of HELLO. `after`: the last request id that the session used, if it is resumed.
         Raises ConnectionEndedError if anything but WELCOME is the answer.
         """
         self.connection: Final = connect(port, transport, serializer)
         self.inbox: Final[deque[list[Any]]] = deque()
-        self._request = 0
+        self.requests = after  # the id of the last one
         try:
-            self.connection.send([HELLO, realm, {"roles": roles}])
+            self.connection.send([HELLO, realm, {"roles": roles, **details}])
             answer = self.connection.receive()
             if answer[0] != WELCOME:
                 raise ConnectionEndedError(None, f"no WELCOME but {answer}")
@@ -393,9 +397,9 @@ class Session:
 
     def start(self, code: int, *rest: Any) -> int:
         """Send a request without waiting; gives its request id, for `answer`."""
-        self._request += 1
-        self.connection.send([code, self._request, *rest])
-        return self._request
+        self.requests += 1
+        self.connection.send([code, self.requests, *rest])
+        return self.requests
 
     def answer(self, request: int, timeout_s: float = WAIT_S) -> list[Any]:
         """Wait for the answer to a request; raises AnsweredError if that is an ERROR."""

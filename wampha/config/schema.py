@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from wampha.config.places import check_address, check_endpoint
 from wampha.errors import InvalidUri
-from wampha.limits import Limits
+from wampha.limits import KIB, MIB, Limits
 from wampha.names.uri import EXACT, PREFIX, WILDCARD, UriRules
 
 SECRET_LENGTH_MIN: Final = 16  # characters; whoever records a handshake can try shorter ones one by one
@@ -187,6 +187,23 @@ class Role(Section):
     permissions: tuple[Permission, ...] = Field((), description="what the role may do; what is not granted is refused")
 
 
+class ResumableSessions(Section):
+    """Sessions that a client may take up again after its connection was lost, if it asks for that in HELLO."""
+
+    grace_s: float = Field(
+        30.0, gt=0, le=3600, description="seconds that a session waits for its client; its procedures stay registered"
+    )
+    buffer_bytes: int = Field(
+        1 * MIB,
+        ge=4 * KIB,
+        le=64 * MIB,
+        description="bytes that wait for one session before `slow_clients` applies: disconnect ends the session",
+    )
+    sessions: int = Field(
+        1000, ge=1, le=100_000, description="sessions that wait at one node; any further one ends with its connection"
+    )
+
+
 class Realm(Section):
     """A name space of topics and procedures; sessions of one realm never see another."""
 
@@ -204,6 +221,9 @@ class Realm(Section):
         "refused",
         description="whether a client may use features that it did not announce in HELLO; Autobahn|JS and wampy.js "
         "need accepted for some progressive calls",
+    )
+    resumable_sessions: ResumableSessions | None = Field(
+        None, description="whether, and how long, sessions outlive their connections; without it they never do"
     )
     call_timeout_unit: Literal["ms", "s"] = Field(
         "ms", description="what the `timeout` of a CALL counts; s for clients that were written for Crossbar"

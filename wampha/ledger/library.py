@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from pysyncobj.config import SyncObjConf
 from pysyncobj.syncobj import SyncObj
 from pysyncobj.version import VERSION
 
 from wampha.errors import StartError
+from wampha.ledger.constants import Timing
+from wampha.ledger.options import Options
 from wampha.ledger.transport import LinkTransport, Peer
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 LIBRARY_VERSION: Final = "0.3.17"
 SENDING_MAX_S: Final = 0.01  # to one peer that catches up; it gets the rest of the log in the next turns
 APPLIED_PER_TICK_MAX: Final = 2000  # entries; a node that catches up applies the rest in its next turns
+QUEUED_MAX: Final = 10_000  # commands that wait for a leader
+NEVER_S: Final = 1e9
 NOT_READY: Final = 1  # the library's serializer then takes a snapshot for not ready, and has nothing to send
 
 METHODS: Final = (
@@ -67,6 +72,28 @@ def check_library() -> None:
         )
 
 
+def settings(timing: Timing, options: Options) -> SyncObjConf:
+    """The settings of the library; nothing in them is for users."""
+    return SyncObjConf(
+        autoTick=False,
+        appendEntriesUseBatch=True,
+        appendEntriesPeriod=timing.append_s,
+        appendEntriesBatchSizeBytes=options.batch_bytes_max,
+        raftMinTimeout=timing.election_min_s,
+        raftMaxTimeout=timing.election_max_s,
+        leaderFallbackTimeout=NEVER_S,  # rule 17 instead
+        connectionTimeout=timing.election_max_s,
+        commandsQueueSize=QUEUED_MAX,
+        commandsWaitLeader=True,
+        logCompactionMinEntries=options.log_entries_max,
+        logCompactionMinTime=NEVER_S,
+        dynamicMembershipChange=False,
+        fullDumpFile=None,
+        journalFile=None,
+        password=None,
+    )
+
+
 class Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     """The library with those of its methods replaced that have to be; each asks the engine."""
 
@@ -74,9 +101,11 @@ class Library(SyncObj):  # type: ignore[misc]  # pysyncobj has no types
     _SyncObj__newAppendEntriesTime: float
     _SyncObj__connectedNodes: set[Peer]
 
-    def __init__(self, engine: Engine, me: Peer | None, others: Iterable[Peer], transport: LinkTransport) -> None:
+    def __init__(
+        self, engine: Engine, conf: SyncObjConf, me: Peer | None, others: Iterable[Peer], transport: LinkTransport
+    ) -> None:
         self._engine: Final = engine
-        super().__init__(me, others, engine.conf(), transport=transport)
+        super().__init__(me, others, conf, transport=transport)
         missing = [field for field in FIELDS if not hasattr(self, _mangled(field))]
         missing += [field for field in SERIALIZER_FIELDS if not hasattr(self._SyncObj__serializer, field)]
         assert not missing, f"pysyncobj lacks {missing}"

@@ -10,10 +10,12 @@ from typing import Final
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
 from wampha.ledger.election import Election
-from wampha.ledger.engine import SUCCESS, Engine, Options, Settled
+from wampha.ledger.engine import SUCCESS, Engine
 from wampha.ledger.frames import Ping, PreVote, PreVoted, RaftBody, Reply, TimeoutNow
 from wampha.ledger.handover import HandOver
 from wampha.ledger.lease import LeaseBook
+from wampha.ledger.options import Options
+from wampha.ledger.replica import Settled
 from wampha.state.codec import encode, version_of
 from wampha.state.commands import Command, Lead, Outcome, Owner
 from wampha.state.machine import Machine, Restoring

@@ -9,7 +9,8 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 from wampha.counters import Counters
-from wampha.ledger.engine import SUCCESS, Settled
+from wampha.ledger.engine import SUCCESS
+from wampha.ledger.replica import Settled
 from wampha.state.commands import Outcome
 
 

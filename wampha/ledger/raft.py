@@ -22,7 +22,6 @@ from twisted.logger import Logger
 
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import Options
 from wampha.ledger.founding import Founding
 from wampha.ledger.frames import (
     AnyFrame,
@@ -43,6 +42,7 @@ from wampha.ledger.invariants import Invariants
 from wampha.ledger.library import check_library
 from wampha.ledger.member import Member
 from wampha.ledger.membership import Membership
+from wampha.ledger.options import Options
 from wampha.ledger.proposals import Proposals
 from wampha.routing.ports import Cancellable, Clock, LedgerEvents
 from wampha.state.commands import Command, Outcome, Owner

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 ID_MAX: Final = 2**53  # the largest integer up to which every double is exact
 _BITS: Final = 53
+_SECRET_BITS: Final = 256
 
 
 def derived_publication(topic: str, number: int) -> int:
@@ -44,3 +45,7 @@ class Ids:
     def authid(self) -> str:
         """A name for a session that has none of its own, e.g. an anonymous one; 16 characters."""
         return f"{self._getrandbits(64):016x}"
+
+    def secret(self) -> str:
+        """What nobody can guess; 64 characters."""
+        return f"{self._getrandbits(_SECRET_BITS):064x}"

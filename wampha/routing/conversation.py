@@ -1,8 +1,11 @@
 """The conversation with one client: HELLO, then a session, then the end (basic profile, "Sessions").
 
     AWAITING_HELLO -- HELLO granted --> OPEN -- GOODBYE, ours or theirs --> CLOSED
-          `----------------- ABORT, violation, loss: from everywhere -------^
+          |                              ^                                     ^
+          `-- resuming --> RESUMED -- any message                              |
+          `----------------- ABORT, violation, loss: from everywhere ----------'
 
+A session that can be resumed outlives the loss of its connection, and that only (`resumption.py`).
 Once it is closed, whatever still arrives is ignored, as the specification asks of a peer that has said GOODBYE.
 """
 
@@ -33,6 +36,7 @@ class State(enum.Enum):
     """Where the conversation stands."""
 
     AWAITING_HELLO = "awaiting HELLO"
+    RESUMED = "resumed, and the client has not shown yet that it knows"
     OPEN = "open"
     CLOSED = "closed"
 
@@ -54,7 +58,7 @@ class Conversation:
     @property
     def established(self) -> bool:
         """Whether WELCOME was sent and neither side has ended the session."""
-        return self._state is State.OPEN
+        return self._state in (State.OPEN, State.RESUMED)
 
     @property
     def session(self) -> Session | None:
@@ -86,15 +90,21 @@ class Conversation:
 
     def undelivered(self, error: Any) -> None:
         """A progressive RESULT, or an INVOCATION, could not be sent; `error` ends the call in place of an answer."""
-        if self._state is State.OPEN:
+        if self.established:
             assert self._realm is not None and self._session is not None, "an open session has a realm"
             dealer = self._realm.dealer
             tell = dealer.undelivered if error.request_type == CALL else dealer.uninvoked
             tell(self._session, error)
 
     def lost(self) -> None:
-        """The connection is gone."""
-        self._end()
+        """The connection is gone; the session may outlive it."""
+        session = self._session
+        if session is None or session.resumption is None:
+            self._end()
+            return
+        proved = self._state is State.OPEN
+        self._close()
+        self._router.detached(self, session, session.resumption, proved)
 
     def slow_policy(self) -> SlowPolicy:
         """What the realm does if this client does not read; without a session everything is owed."""
@@ -121,20 +131,23 @@ class Conversation:
             return
         assert self._session is not None, "an open conversation has a session"
         self._router.caller_dismissed(self._session)
-        self.client.send(Goodbye({"message": sentence}, reason))
-        self._end()
-        self.client.finish()
+        self._part(Goodbye({"message": sentence}, reason))
 
     def expel(self, reason: str, sentence: str | None) -> Callable[[], None]:
         """End the session at once and without a word; what is returned says it, and closes."""
         if self._state is State.CLOSED:
             return _nothing
         details = NO_OPTIONS if sentence is None else {"message": sentence}
-        words = Goodbye(details, reason) if self._state is State.OPEN else Abort(details, reason)
+        words = Goodbye(details, reason) if self.established else Abort(details, reason)
         if self._session is not None:
             self._router.caller_dismissed(self._session)
         self._end()
         return partial(self._say, words)
+
+    def superseded(self, reason: str, sentence: str) -> None:
+        """The session goes on with another connection: this one is told so and closed."""
+        self._close()
+        self._say(Goodbye({"message": sentence}, reason))
 
     def _say(self, last_words: Goodbye | Abort) -> None:
         self.client.send(last_words)
@@ -143,19 +156,36 @@ class Conversation:
     # ---- steps
 
     def _hello(self, hello: Any) -> None:
+        resuming = hello.resume_session is not None
         try:
-            self._realm, self._session, details = self._router.join(hello, self.client, self._anonymous_role)
+            if resuming:
+                self._realm, self._session, details = self._router.resume(hello, self)
+            else:
+                self._realm, self._session, details = self._router.join(hello, self, self._anonymous_role)
         except SessionRefused as refused:
             self._router.counters.add("hello_refused")
             self._abort(refused.reason, str(refused))
             return
-        self._state = State.OPEN
-        self._session.conversation = self
+        self._state = State.RESUMED if resuming else State.OPEN
         self._forget_deadline()
         self.client.send(Welcome(self._session.id, details))
+        if resuming and self._session.resumption is not None:
+            self._session.resumption.line.attach(self.client)
+
+    def _proved(self, message: Any) -> None:
+        """No client sends anything before it has got WELCOME."""
+        assert self._session is not None and self._session.resumption is not None, "only such sessions are resumed"
+        self._session.resumption.proved()
+        self._state = State.OPEN
+        self.receive(message)
 
     def _goodbye(self, _: Any) -> None:
-        self.client.send(Goodbye(NO_OPTIONS, GOODBYE_AND_OUT))
+        self._part(Goodbye(NO_OPTIONS, GOODBYE_AND_OUT))
+
+    def _part(self, goodbye: Goodbye) -> None:
+        if self._session is not None and self._session.resumption is not None:
+            self._session.resumption.line.flush()  # what was delivered in this turn comes before
+        self.client.send(goodbye)
         self._end()
         self.client.finish()
 
@@ -190,13 +220,14 @@ class Conversation:
     def _end(self) -> None:
         if self._state is State.CLOSED:
             return
+        session = self._session
+        self._close()
+        self._router.ended(self, session)
+
+    def _close(self) -> None:
         self._state = State.CLOSED
         self._forget_deadline()
-        realm, session = self._realm, self._session
         self._realm = self._session = None
-        if session is not None:
-            session.conversation = None
-        self._router.ended(self, realm, session)
 
     def _forget_deadline(self) -> None:
         if self._deadline is not None:
@@ -218,10 +249,12 @@ _OPEN: Final[Mapping[type, _Step]] = {
 }
 _STEPS: Final[Mapping[State, Mapping[type, _Step]]] = {
     State.AWAITING_HELLO: {autobahn.Hello: Conversation._hello, autobahn.Abort: Conversation._aborted},
+    State.RESUMED: {},
     State.OPEN: _OPEN,
     State.CLOSED: {},
 }
 _OTHERWISE: Final[Mapping[State, _Step]] = {
     State.AWAITING_HELLO: Conversation._misplaced,
+    State.RESUMED: Conversation._proved,
     State.CLOSED: Conversation._ignore,
 }

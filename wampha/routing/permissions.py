@@ -15,6 +15,7 @@ from typing import Any, Final
 from wampha.errors import NotAuthorized
 from wampha.names.patterns import PatternIndex
 from wampha.names.uri import EXACT, PREFIX, WILDCARD
+from wampha.routing.resumption import ResumptionRules
 from wampha.routing.slow import SlowPolicy
 
 ACTIONS: Final = ("call", "register", "publish", "subscribe")
@@ -182,6 +183,7 @@ class RealmRules:
     slow_clients: SlowPolicy = SlowPolicy.DISCONNECT
     timeout_unit_s: float = 0.001
     lenient: bool = False  # features may be used that were not announced
+    resumption: ResumptionRules | None = None  # None: sessions end with their connection
 
     @classmethod
     def of(cls, realm: Any) -> RealmRules:
@@ -206,4 +208,5 @@ class RealmRules:
             slow_clients=SlowPolicy(realm.slow_clients),
             lenient=realm.undeclared_features == "accepted",
             timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,
+            resumption=ResumptionRules.of(realm.resumable_sessions),
         )

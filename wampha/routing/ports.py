@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 
 
 class Client(Protocol):
-    """One connected client."""
+    """One connected client, or a session that has none at the moment (`line.py`)."""
+
+    @property
+    def group(self) -> Any:
+        """For what `Outbox.deliver` frames events; None once nothing can be sent any more."""
+
+    def pass_on(self, frames: list[bytes]) -> None:
+        """Queue events that were framed for `group`, in order."""
+
+    def failed(self) -> None:
+        """An exception of ours while writing: what the client has got is no longer known."""
 
     def send(self, message: Any) -> None:
         """Queue one message of `messages.model`; messages leave in the order of these calls. Never raises.

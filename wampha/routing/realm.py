@@ -54,6 +54,8 @@ class Realm:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
         self.slow_clients: Final = rules.slow_clients
+        self.resumption: Final = rules.resumption
+        self._when_detached: Final[list[Callable[[Session], None]]] = []
         self._roles: Final[Mapping[str, Permissions]] = rules.roles
         self._counters: Final = counters
         uris = self.uris = UriRules(
@@ -117,6 +119,15 @@ class Realm:
         """Take the session's procedures off the table; whether nothing of it is in progress any more."""
         self._offers.retire(session)
         return not (session.removals or session.undecided or session.invocations or session.calls)
+
+    def when_detached(self, tell: Callable[[Session], None]) -> None:
+        """Call `tell` for each session that has lost its connection and waits to be resumed, at that moment."""
+        self._when_detached.append(tell)
+
+    def detached(self, session: Session) -> None:
+        """The session has lost its connection and waits to be resumed; all that it has stays."""
+        for tell in self._when_detached:
+            tell(session)
 
     def leave(self, session: Session) -> None:
         """The session has ended: nothing of it stays."""

@@ -37,6 +37,7 @@ from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
 from wampha.routing.realm import Realm
+from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
@@ -55,6 +56,7 @@ _BROKER_FEATURES: Final = (
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
+    "session_meta_api",
     "subscriber_blackwhite_listing",
 )
 _DEALER_FEATURES: Final = (
@@ -67,6 +69,8 @@ _DEALER_FEATURES: Final = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "session_meta_api",
+    "testament_meta_api",
 )
 _ROLES: Final[Options] = {
     "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
@@ -103,6 +107,9 @@ class Router:
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
+        self._resumptions: Final = Resumptions(
+            limits=limits, counters=counters, ids=ids, clock=clock, end=self.end_session
+        )
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
@@ -172,6 +179,10 @@ class Router:
         """How many sessions this node has."""
         return len(self._sessions)
 
+    def waiting(self) -> dict[str, int]:
+        """How many of them have no connection, and the bytes that wait to be sent when they come back."""
+        return self._resumptions.status()
+
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
 
@@ -196,8 +207,12 @@ class Router:
         self._attendance.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
+        for session in self._resumptions.detached():
+            self._over(session)
 
-    def join(self, hello: Any, client: Client, anonymous_role: str | None) -> tuple[Realm, Session, Options]:
+    def join(
+        self, hello: Any, conversation: Conversation, anonymous_role: str | None
+    ) -> tuple[Realm, Session, Options]:
         """Open a session for a HELLO; returns it with WELCOME.Details, or raises SessionRefused."""
         if self._farewell:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
@@ -214,18 +229,28 @@ class Router:
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
         grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
+        resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
         session = Session(
             session_id=self._session_id(),
             realm=realm.name,
             grant=grant,
             permissions=permissions,
-            client=client,
+            client=resumption.line if resumption else conversation.client,
             features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
+            resumption=resumption,
         )
         self._sessions[session.id] = session
-        self._attendance.joined(session, _join_of(session, grant))
+        session.conversation = conversation
+        self._attendance.joined(session, _join_of(session, conversation.client))
         self.counters.add("sessions_opened")
-        details = {
+        details = self._welcome(realm, grant)
+        if resumption:
+            resumption.session = session
+            details |= self._resumptions.token(resumption, self._ledger.owner.name)
+        return realm, session, details
+
+    def _welcome(self, realm: Realm, grant: Grant) -> dict[str, Any]:
+        details: dict[str, Any] = {
             "realm": realm.name,
             "authid": grant.authid,
             "authrole": grant.authrole,
@@ -234,21 +259,77 @@ class Router:
             "roles": _ROLES,
             "agent": self._agent,
         }
-        return realm, session, details
+        if realm.resumption:
+            details[OFFERED] = realm.resumption.grace_s
+        return details
+
+    # ---- sessions that outlive their connection
+
+    def resume(self, hello: Any, conversation: Conversation) -> tuple[Realm, Session, Options]:
+        """Let a session of this node go on with another connection; returns as `join` does, or raises SessionRefused.
+
+        If it still has one, that one is closed: the client knows better that it is dead.
+        """
+        if self._farewell:
+            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
+        if not self.serving():
+            raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
+        session = self._sessions.get(hello.resume_session)
+        resumption, used = self._resumptions.opened_by(session, hello)
+        before = resumption.conversation
+        if before is not None:
+            self._conversations.pop(before, None)
+            resumption.line.flush()
+            before.superseded(RESUMED, "The session was resumed by another connection.")
+        assert session is not None, "what is opened is there"
+        realm = self._realms[session.realm]
+        session.conversation = conversation
+        session.features = ClientFeatures.of(hello.roles, lenient=realm.lenient)
+        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name)
+        return realm, session, {**self._welcome(realm, session.grant), **resumed}
+
+    def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
+        """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
+        self._conversations.pop(conversation, None)
+        if proved:
+            resumption.proved()
+        if self._farewell or not self._resumptions.detach(resumption):
+            self._over(session)
+            return
+        session.conversation = None
+        self._realms[session.realm].detached(session)
+        self._attendance.detached(session)
+
+    def end_session(self, session: Session, reason: str, sentence: str) -> None:
+        """End a session for good, whether it has a connection or not; harmless if it has ended."""
+        if self._sessions.get(session.id) is not session:
+            return
+        if session.conversation is not None:
+            session.conversation.dismiss(reason, sentence)
+        else:
+            self._over(session)
+
+    def _over(self, session: Session) -> None:
+        session.open = False
+        del self._sessions[session.id]
+        self.counters.add("sessions_closed")
+        session.conversation = None
+        if session.resumption is not None:
+            self._resumptions.ended(session.resumption)
+        self._realms[session.realm].leave(session)
+        self._attendance.ended(session)
+
+    # ---- the end of sessions
 
     def caller_dismissed(self, session: Session) -> None:
         """Answer the calls of a session that is about to get GOODBYE."""
         self._calls.caller_dismissed(session)
 
-    def ended(self, conversation: Conversation, realm: Realm | None, session: Session | None) -> None:
+    def ended(self, conversation: Conversation, session: Session | None) -> None:
         """A conversation is over, and with it its session, if there was one."""
         self._conversations.pop(conversation, None)
-        if realm is not None and session is not None:
-            session.open = False
-            del self._sessions[session.id]
-            self.counters.add("sessions_closed")
-            realm.leave(session)
-            self._attendance.ended(session)
+        if session is not None:
+            self._over(session)
 
     def serving(self) -> bool:
         """Whether this node serves at this instant (rule 1)."""
@@ -392,15 +473,18 @@ class Router:
         self.gather.clear()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+        for session in self._resumptions.detached():
+            self._over(session)
 
     def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
         """Sessions were killed: all of them end at once, and are told so some at a time."""
-        words = [
-            session.conversation.expel(kill.reason, kill.message)
-            for session, kill in killed
-            if session.conversation is not None
-        ]
-        self._tell_some(deque(words))
+        words = deque[Callable[[], None]]()
+        for session, kill in killed:
+            if session.conversation is not None:
+                words.append(session.conversation.expel(kill.reason, kill.message))
+            else:  # it has no connection at the moment
+                self._over(session)
+        self._tell_some(words)
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):
@@ -415,8 +499,9 @@ class Router:
         self._docket.ticked()
 
 
-def _join_of(session: Session, grant: Grant) -> Join:
-    peer, kind, protocol, *_ = (*session.client.describe().split(" "), "", "")
+def _join_of(session: Session, client: Client) -> Join:
+    grant = session.grant
+    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
     return Join(
         session=session.id,
         realm=session.realm,

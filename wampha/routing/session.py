@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wampha.routing.conversation import Conversation
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
+    from wampha.routing.resumption import Resumption
     from wampha.state.roll import Load
 
 
@@ -29,6 +30,7 @@ class Session:
         "client",
         "conversation",
         "features",
+        "grant",
         "id",
         "invocations",
         "invoked",
@@ -38,6 +40,7 @@ class Session:
         "realm",
         "registrations",
         "removals",
+        "resumption",
         "subscriptions",
         "testaments",
         "undecided",
@@ -53,17 +56,20 @@ class Session:
         permissions: Permissions,
         client: Client,
         features: ClientFeatures = NO_FEATURES,
+        resumption: Resumption | None = None,
     ) -> None:
         self.id: Final = session_id
         self.realm: Final = realm
+        self.grant: Final = grant
         self.authid: Final = grant.authid
         self.authrole: Final = grant.authrole
         self.permissions: Final = permissions
         self.client: Final = client
-        self.features: Final = features
+        self.features = features
+        self.resumption: Final = resumption  # None: it ends with its connection
         self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
         self.open = True
-        self.conversation: Conversation | None = None  # that has it
+        self.conversation: Conversation | None = None  # None: it has no connection
         self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
         self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away

@@ -112,6 +112,14 @@ class ClientOutbox:
         else:
             self.write(frame)
 
+    def pass_on(self, frames: list[bytes]) -> None:
+        """Queue events that were framed for `group`; nothing happens once the connection is closing."""
+        if self.group is None:
+            return
+        if not self.queue:
+            self._flusher.mark(self)
+        self.queue.extend(frames)
+
     def finish(self) -> None:
         """Close the connection behind all that is queued, within goodbye_timeout_s at the latest."""
         self._connection.finish()

@@ -27,7 +27,7 @@ from tests.simulation.nodes.watch import Watch, WatchedMachine
 from tests.simulation.nodes.wire import SPEECHES
 from wampha.config.schema import Settings
 from wampha.ledger.constants import RHO
-from wampha.ledger.engine import Options
+from wampha.ledger.options import Options
 from wampha.node import Node
 
 _ALL_RIGHTS = {

@@ -265,6 +265,16 @@ def test_p2_a_fault_that_touches_the_subscriber_excuses_its_end(tell: Callable[[
     assert story.found() == []
 
 
+def test_p2_who_sends_nothing_hears_much_later_that_its_node_lost_its_power() -> None:
+    for node, kind, found in (("n1", "power", []), ("n3", "power", ["P2/P5", "P7"]), ("n1", "stop", ["P2/P5", "P7"])):
+        story = subscribed()
+        story.fault(kind, 3.0, 3.5, nodes=(node,))
+        story.publish(BOB, 3.2)
+        story.publish(BOB, 20.0)
+        story.ended(ALICE, 30.0, LOST)
+        assert story.found() == found
+
+
 def test_p2_a_fault_excuses_nobody_who_lives_on() -> None:
     story = subscribed()
     story.publish(BOB, 3.0)

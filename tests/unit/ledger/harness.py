@@ -8,8 +8,9 @@ from typing import Any
 
 from wampha.counters import Counters
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import COMMAND, REPAIRS, Engine, Options
+from wampha.ledger.engine import COMMAND, Engine
 from wampha.ledger.frames import Append, Piece, RaftBody, Vote
+from wampha.ledger.options import REPAIRS, Options
 
 VOTERS = ("a", "b", "c")
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tests.simulation.world import World
 from tests.unit.ledger.harness import Bench
-from wampha.ledger.engine import COMMAND, COMMAND_BYTES_MAX, QUEUED_MAX
+from wampha.ledger.engine import COMMAND, COMMAND_BYTES_MAX
 from wampha.ledger.frames import Forwarded
+from wampha.ledger.library import QUEUED_MAX
 from wampha.ledger.proposals import Proposals
 from wampha.ledger.raft import PREDECESSORS_MAX
 from wampha.state.codec import decode

@@ -15,11 +15,14 @@ from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.ledger import engine as engine_module
 from wampha.ledger import library as library_module
+from wampha.ledger import replica as replica_module
 from wampha.ledger import transfer
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import COMMAND, NO_OP, REPAIRS, SUCCESS, UNKNOWN_OUTCOME, Engine, Options
+from wampha.ledger.engine import COMMAND, NO_OP, SUCCESS, Engine
 from wampha.ledger.frames import Answer, Append, Forwarded, Piece, Placed, RequestVote, Taken, Vote
 from wampha.ledger.library import check_library
+from wampha.ledger.options import REPAIRS, Options
+from wampha.ledger.snapshots import LOG_TIMES_MAX, UNKNOWN_OUTCOME
 
 
 @pytest.fixture(params=[True, False], ids=["with", "without"])
@@ -45,7 +48,7 @@ class TestLibrary:
     def test_every_private_name_that_is_used_is_checked_at_start_and_in_two_files_only(self) -> None:
         package = Path(engine_module.__file__).parents[1]
         users = {path for path in package.rglob("*.py") if re.search(r"_SyncObj__|_Serializer__", path.read_text())}
-        assert users == {Path(engine_module.__file__), Path(library_module.__file__)}
+        assert users == {Path(replica_module.__file__), Path(library_module.__file__)}
         source = "".join(path.read_text() for path in users)
         used = set(re.findall(r"_SyncObj(__\w+)", source)) | set(re.findall(r"super\(\)\.(_[a-z]\w+)\(", source))
         used |= set(re.findall(r"_lib\.(_[a-z]\w+)\(", source))
@@ -415,8 +418,8 @@ class TestSentSnapshots:
         else:
             bench.engine.step_down()
         bench.engine.tick()
-        assert bench.engine._sending.needed() is None
-        assert bench.engine._sending._snapshot is None
+        assert bench.engine._snapshots._sending.needed() is None
+        assert bench.engine._snapshots._sending._snapshot is None
 
     def test_a_receiver_that_refuses_is_not_flooded(self) -> None:
         bench = self.a_leader()
@@ -444,7 +447,7 @@ class TestSentSnapshots:
             if not bench.counters["log_cuts_forced"]:
                 assert bench.log()[0][0] <= index
         assert bench.counters["log_cuts_forced"]
-        assert max(lengths) <= 10 * engine_module.LOG_TIMES_MAX + 3
+        assert max(lengths) <= 10 * LOG_TIMES_MAX + 3
         bench.sent.clear()
         bench.time += transfer.AGAIN_S
         bench.engine.tick()

@@ -17,8 +17,9 @@ from pysyncobj.node import Node
 from wampha.counters import Counters
 from wampha.ledger import without_pickle
 from wampha.ledger.constants import Timing
-from wampha.ledger.engine import Engine, Options
+from wampha.ledger.engine import Engine
 from wampha.ledger.frames import Append, Forwarded, Piece
+from wampha.ledger.options import Options
 from wampha.state.machine import Machine, Restoring
 
 MARK = "WAMPHA_TEST_EXECUTED"

@@ -1,0 +1,216 @@
+"""Sessions that outlive their connection, with real nodes and raw messages (docs/resumable-sessions.md)."""
+
+from __future__ import annotations
+
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.integration.conftest import Router
+from tests.integration.test_client_libraries import converse
+from tests.support.nodes import GRACE_S, RESUMABLE_REALM, NodeProcess, eventually
+from tests.support.wampclient import (
+    CALL,
+    EVENT,
+    GOODBYE,
+    INVOCATION,
+    PUBLISH,
+    SERIALIZERS,
+    TRANSPORTS,
+    YIELD,
+    AnsweredError,
+    ConnectionEndedError,
+    Session,
+)
+
+WAYS: Final = [(transport, serializer) for transport in TRANSPORTS for serializer in SERIALIZERS]
+EVENTS: Final = 300
+
+
+def fresh(kind: str) -> str:
+    """A URI that no other test uses."""
+    return f"test.{kind}.n{uuid.uuid4().hex}"
+
+
+def joined(port: int, transport: str = "websocket", serializer: str = "json") -> Session:
+    """A session that can be resumed."""
+    return Session(port, transport, serializer, RESUMABLE_REALM, details={"resumable": True})
+
+
+def back(port: int, session: Session, transport: str = "websocket", serializer: str = "json") -> Session:
+    """The same session over a new connection."""
+    details = {"resumable": True, "resume-session": session.id, "resume-token": session.welcome["resume_token"]}
+    resumed = Session(port, transport, serializer, RESUMABLE_REALM, details=details, after=session.requests)
+    assert (resumed.id, resumed.welcome["resumed"]) == (session.id, True)
+    return resumed
+
+
+def plain(port: int) -> Session:
+    """A session in the same realm that cannot be resumed."""
+    return Session(port, "rawsocket", "msgpack", RESUMABLE_REALM)
+
+
+def publish_many(publisher: Session, topic: str, first: int, count: int) -> None:
+    """Publish numbers, the last one acknowledged."""
+    publisher.connection.send_many([PUBLISH, 1, {}, topic, [number]] for number in range(first, first + count - 1))
+    publisher.publish(topic, [first + count - 1])
+
+
+def events(session: Session, count: int) -> list[int]:
+    """The numbers of the next events."""
+    return [session.next(EVENT)[4][0] for _ in range(count)]
+
+
+@pytest.mark.parametrize(("transport", "serializer"), WAYS)
+def test_resumed_on_one_node_with_nothing_lost_twice_or_out_of_order(
+    router: Router, transport: str, serializer: str
+) -> None:
+    topic = fresh("topic")
+    with joined(router.port, transport, serializer) as session, plain(router.port) as publisher:
+        subscription = session.subscribe(topic)
+        publish_many(publisher, topic, 0, EVENTS)
+        assert events(session, EVENTS) == list(range(EVENTS))
+        session.close()
+        publish_many(publisher, topic, EVENTS, EVENTS)  # some may go to the connection that is gone
+        publisher.synchronize()
+        publish_many(publisher, topic, 2 * EVENTS, EVENTS)
+        with back(router.port, session, transport, serializer) as again:
+            publish_many(publisher, topic, 3 * EVENTS, EVENTS)
+            gap = again.welcome["x_gap"]
+            got = events(again, gap["replayed"] + EVENTS)
+            assert got == list(range(4 * EVENTS))[-len(got) :]
+            # SUBSCRIBED, and whatever the router sent to the old connection
+            assert gap["sent"] == 1 + 4 * EVENTS - len(got)
+            assert gap["dropped"] == 0
+            again.unsubscribe(subscription)
+
+
+@pytest.mark.parametrize("way", WAYS[:1] + WAYS[-1:], ids=str)
+def test_resumed_on_one_node_over_another_transport(router: Router, way: tuple[str, str]) -> None:
+    topic = fresh("topic")
+    others = [each for each in WAYS if each != way]
+    with plain(router.port) as publisher:
+        session = joined(router.port, *way)
+        session.subscribe(topic)
+        for number, (transport, serializer) in enumerate(others):
+            session.close()
+            publisher.publish(topic, [number, "text", 1.5, None], {"key": [number]})
+            session = back(router.port, session, transport, serializer)
+            if session.welcome["x_gap"]["replayed"]:
+                assert session.next(EVENT)[4:] == [[number, "text", 1.5, None], {"key": [number]}]
+        session.leave()
+
+
+def test_calls_and_registrations_go_on_on_one_node(router: Router) -> None:
+    procedure = fresh("procedure")
+    with joined(router.port) as callee, joined(router.port) as caller:
+        callee.register(procedure)
+        first = caller.start(CALL, {}, procedure, [1])
+        invocation = callee.next(INVOCATION)
+        callee.close()
+        caller.synchronize()
+        with back(router.port, callee) as callee:  # noqa: PLW2901
+            assert callee.welcome["x_gap"]["invocations"] == [invocation[1]]
+            caller.close()
+            callee.connection.send([YIELD, invocation[1], {}, [10]])
+            callee.synchronize()
+            with back(router.port, caller) as caller:  # noqa: PLW2901
+                seen = caller.welcome["x_gap"]
+                if seen["replayed"]:  # else the result went to the connection that was gone
+                    assert caller.answer(first)[3:] == [[10]]
+                second = caller.start(CALL, {}, procedure, [2])
+                assert callee.answer_invocation()[4] == [2]
+                assert caller.answer(second)[3:] == [[2]]
+
+
+def test_the_old_connection_is_closed_when_its_session_is_resumed_on_one_node(router: Router) -> None:
+    topic = fresh("topic")
+    with joined(router.port) as session, plain(router.port) as publisher:
+        session.subscribe(topic)
+        with back(router.port, session) as again:
+            assert session.next(GOODBYE)[2] == "wampha.close.resumed"
+            with pytest.raises(ConnectionEndedError):
+                session.connection.receive()
+            publisher.publish(topic, [1])
+            assert events(again, 1) == [1]
+
+
+def test_tokens_are_refused_on_one_node_when_wrong_used_or_late(router: Router) -> None:
+    with joined(router.port) as session:
+        session.close()
+        with back(router.port, session) as again:
+            refused(router.port, session.id, session.welcome["resume_token"])
+            again.synchronize()
+        refused(router.port, session.id, "wrong")
+        refused(router.port, 1, again.welcome["resume_token"])
+        time.sleep(GRACE_S + 0.2)
+        refused(router.port, session.id, again.welcome["resume_token"])
+
+
+def refused(port: int, session: int, token: str) -> None:
+    """The router sends ABORT."""
+    details = {"resume-session": session, "resume-token": token}
+    with pytest.raises(ConnectionEndedError, match=r"wamp\.error\.no_such_session"):
+        Session(port, "websocket", "json", RESUMABLE_REALM, details=details)
+
+
+AUTOBAHN: Final = (sys.executable, str(Path(__file__).parent / "clients" / "autobahn_python_resuming.py"))
+SEEN: Final = {
+    "heard": [1, 2, 3],
+    "called": 42,
+    "waited": "in the end",
+    "resumed": True,
+    "same": True,
+    "new_token": True,
+    "gap": ["calls", "dropped", "invocations", "replayed", "sent"],
+    "call": 2,
+}
+
+
+@pytest.mark.parametrize(("transport", "serializer"), WAYS)
+def test_autobahn_resumes_on_one_node(router: Router, transport: str, serializer: str) -> None:
+    assert converse(AUTOBAHN, transport, serializer, router.port, router.port) == SEEN
+
+
+@pytest.mark.parametrize("details", [{"resume-session": "1", "resume-token": ""}, {"resume-session": 1}], ids=str)
+def test_malformed_fields_are_a_violation(router: Router, details: dict[str, Any]) -> None:
+    with pytest.raises(ConnectionEndedError, match=r"wamp\.error\.protocol_violation"):
+        Session(router.port, "websocket", "json", RESUMABLE_REALM, details=details)
+
+
+def test_a_procedure_is_free_when_its_callee_does_not_come_back(router: Router) -> None:
+    procedure = fresh("procedure")
+    with joined(router.port) as callee, plain(router.port) as other:
+        callee.register(procedure)
+        callee.close()
+        with pytest.raises(AnsweredError, match="procedure_already_exists"):
+            other.register(procedure)
+        time.sleep(GRACE_S + 0.2)
+        other.register(procedure)
+
+
+def test_goodbye_ends_a_session_for_good(router: Router) -> None:
+    with joined(router.port) as session:
+        session.leave()
+        refused(router.port, session.id, session.welcome["resume_token"])
+
+
+def test_a_node_with_sessions_that_wait_stops_in_time_and_says_nothing_of_tokens(
+    fresh_node: Callable[..., NodeProcess],
+) -> None:
+    node = fresh_node(log={"level": "debug"})
+    node.launch().wait_until_serving()
+    session = joined(node.port)
+    session.close()
+    again = back(node.port, session)
+    refused(node.port, session.id, session.welcome["resume_token"])
+    again.close()
+    eventually(lambda: node.status()["detached"] == {"sessions": 1, "bytes": 0}, 5.0, "the session waits")
+    node.stop()
+    for each in (session, again):
+        assert each.welcome["resume_token"].partition(":")[2] not in node.log()

@@ -32,6 +32,7 @@ BROKER_FEATURES = (
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
+    "session_meta_api",
     "subscriber_blackwhite_listing",
 )
 DEALER_FEATURES = (
@@ -44,6 +45,8 @@ DEALER_FEATURES = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "session_meta_api",
+    "testament_meta_api",
 )
 
 

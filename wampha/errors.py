@@ -9,6 +9,7 @@
     |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
     |-- Untranscodable        a payload that another serializer cannot express (messages/values.py)
     |-- TooLarge              a message beyond what its receiver accepts (transport/frames.py)
+    |-- NodeBehind            a message for a node that does not keep up: its sender waits
     |-- LinkRefused           a peer that must not become a member: one log line, then the close
     |-- ConfigError           a configuration that cannot be used: every problem of the file at once
     `-- StartError            the node cannot start (a port in use, ...): one sentence, exit status 1
@@ -125,6 +126,15 @@ class SessionRefused(WamphaError):
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)
         self.reason: Final = reason
+
+
+class NodeBehind(WamphaError):
+    """The message is for a node for which much waits already. Nothing was done: it is to be handed in again later."""
+
+    def __init__(self, node: Any) -> None:
+        super().__init__("A node that this message is for does not keep up with what it is sent.")
+        self.node: Final = node
+        """Its incarnation (`state.commands.Owner`)."""
 
 
 class LinkRefused(WamphaError):

@@ -42,10 +42,6 @@ class Ids:
         """A publication id, uniform in 1..2^53."""
         return self._getrandbits(_BITS) + 1
 
-    def authid(self) -> str:
-        """A name for a session that has none of its own, e.g. an anonymous one; 16 characters."""
-        return f"{self._getrandbits(64):016x}"
-
     def secret(self) -> str:
         """What nobody can guess; 64 characters."""
         return f"{self._getrandbits(_SECRET_BITS):064x}"

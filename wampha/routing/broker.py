@@ -6,7 +6,7 @@ Which nodes have subscribers for a topic stands in the replicated routes; here a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from wampha.counters import Counters
@@ -123,6 +123,13 @@ class Broker:
                 self._outbox.forward(owner, forward)
         if options.get("acknowledge") is True:
             publisher.client.send(Published(publish.request, publication))
+
+    def destinations(self, _: Session, publish: Publish) -> Iterator[Owner]:
+        """The nodes that have subscribers for this publication, some perhaps several times."""
+        self._uris.check(publish.topic)
+        routes = self._ledger.tables.routes.get(self._realm)
+        for route in routes.match(publish.topic) if routes is not None else ():
+            yield from route.owners
 
     def announce(self, topic: str, payload: Payload, everywhere: bool) -> None:
         """Send an event of the router's own to the subscribers of this node, and of all nodes if `everywhere`."""

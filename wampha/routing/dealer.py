@@ -5,6 +5,7 @@ Who offers a procedure stands in the replicated registrations; see `offers.py` f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from wampha.counters import Counters
@@ -104,6 +105,19 @@ class Dealer:
         if timeout:
             self._calls.limit(pending, timeout * self._timeout_unit_s)
         self._choose(pending)
+
+    def callee_nodes(self, caller: Session, call: Call) -> Iterable[Owner]:
+        """The node that the call would go to, or that its next part goes to."""
+        pending = caller.calls.get(call.request)
+        if pending is None:
+            self._uris.check(call.procedure)
+        target = self._target(call.procedure) if pending is None else pending.target
+        return () if target is None else (target.owner,)
+
+    def caller_nodes(self, callee: Session, answer: Yield | Error) -> Iterable[Owner]:
+        """The node that the callee's answer goes to, if it is another one."""
+        work = callee.invocations.get(answer.request)
+        return (work.source,) if isinstance(work, Served) else ()
 
     def _continue(self, caller: Session, call: Call) -> None:
         """The next part of a progressive call, or of one that has ended meanwhile; all options but one are frozen."""
@@ -205,6 +219,8 @@ class Dealer:
             self._calls.refuse(pending, canceled_by_caller())
         elif not self._ledger.serving():
             self._calls.refuse(pending, Unavailable("This node does not serve at the moment; nothing was called."))
+        elif target is not None and target.owner in self._outbox.behind:
+            self._calls.refuse(pending, Unavailable("The callee's node does not keep up now; nothing was sent to it."))
         elif target != pending.target and pending.attempts < _ATTEMPTS_MAX and pending.parts == 1:
             self._choose(pending)
         elif why == Unavailable.uri:

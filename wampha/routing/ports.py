@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wampha.messages.relayed import Relayed
@@ -54,6 +54,10 @@ class Outbox(Protocol):
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
         """Queue for another node's incarnation; False if no link to it is up (nothing was queued)."""
 
+    @property
+    def behind(self) -> Collection[Owner]:
+        """The incarnations for which so much waits that clients should not add to it; always the same object."""
+
 
 class Cancellable(Protocol):
     def cancel(self) -> None:
@@ -67,6 +71,16 @@ class Clock(Protocol):
         """Seconds since some fixed instant."""
 
     def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Cancellable: ...
+
+
+class Workers(Protocol):
+    """Threads for calculations that would stop the reactor."""
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> bool:
+        """Calculate elsewhere, and call `done` with the result, here and later; False if too many wait already.
+
+        `work` must not raise. After the node has stopped `done` is not called any more.
+        """
 
 
 class Ledger(Protocol):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from wampha.counters import Counters
-from wampha.errors import ProtocolViolation, WampError
+from wampha.errors import NodeBehind, ProtocolViolation, WampError
 from wampha.limits import Limits
 from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscribe, Unregister, Unsubscribe, Yield
 from wampha.names.ids import Ids
@@ -22,6 +22,7 @@ from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.state.commands import Owner
 
 # Requests that ERROR may answer; a CANCEL, YIELD or ERROR is never refused.
 _CODES: Final[Mapping[type, int]] = {
@@ -100,20 +101,36 @@ class Realm:
             Unregister: self._offers.unregister,
             Cancel: self.dealer.cancel,
         }
+        self._behind: Final[Collection[Owner]] = outbox.behind
+        # The nodes that a message with a payload would be sent to; the others are small.
+        self._destinations: Final[Mapping[type, Callable[[Session, Any], Iterable[Owner]]]] = {
+            Publish: self.broker.destinations,
+            Call: self.dealer.callee_nodes,
+            Yield: self.dealer.caller_nodes,
+            Error: self.dealer.caller_nodes,
+        }
 
     def permissions_of(self, role: str) -> Permissions | None:
         """What a role may do here; None if the realm has no such role."""
         return self._roles.get(role)
 
     def receive(self, session: Session, message: Any) -> None:
-        """Handle one message of an open session; raises ProtocolViolation and nothing else."""
+        """Handle one message of an open session; raises ProtocolViolation or NodeBehind and nothing else."""
         handler = self._handlers.get(type(message))
         if handler is None:
             raise ProtocolViolation(f"A client may not send {type(message).__name__.upper()} in an open session.")
         try:
+            if self._behind:
+                self._check_destinations(session, message)
             handler(session, message)
         except WampError as error:
             self._refuse(session, message, error)
+
+    def _check_destinations(self, session: Session, message: Any) -> None:
+        destinations = self._destinations.get(type(message))
+        for owner in destinations(session, message) if destinations else ():
+            if owner in self._behind:
+                raise NodeBehind(owner)
 
     def settled(self, session: Session) -> bool:
         """Take the session's procedures off the table; whether nothing of it is in progress any more."""

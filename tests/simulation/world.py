@@ -233,7 +233,7 @@ class Host:
 
     @property
     def cluster(self) -> int | None:
-        return self.ledger._cluster
+        return self.ledger._affiliation.cluster
 
     @property
     def leads(self) -> bool:

@@ -178,6 +178,7 @@ class Conversation:
         self._admission = Admission(
             steps=steps,
             workers=self._router.workers,
+            ask=self._router.ask,
             challenge=lambda step: self.client.send(Challenge(step.method, step.extra)),
             granted=partial(self._granted, hello, claim),
             refused=self._refused,

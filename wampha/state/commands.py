@@ -61,6 +61,8 @@ class AddRoute(Command, frozen=True, gc=False, tag=5):
     realm: str
     match: str
     topic: str
+    session: int = 0  # that asked for it
+    created: int = 0  # when, by the proposer's wall clock: milliseconds since 1970, a fact on which nothing depends
 
 
 class RemoveRoute(Command, frozen=True, gc=False, tag=6):
@@ -71,6 +73,7 @@ class RemoveRoute(Command, frozen=True, gc=False, tag=6):
     realm: str
     match: str
     topic: str
+    session: int = 0  # the last one
 
 
 class AddRegistration(Command, frozen=True, gc=False, tag=7):
@@ -83,6 +86,7 @@ class AddRegistration(Command, frozen=True, gc=False, tag=7):
     procedure: str
     policy: str
     session: int
+    created: int = 0  # as in `AddRoute`
 
 
 class RemoveRegistration(Command, frozen=True, gc=False, tag=8):

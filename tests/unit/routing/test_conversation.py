@@ -34,6 +34,7 @@ BROKER_FEATURES = (
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_revocation",
 )
 DEALER_FEATURES = (
     "call_canceling",
@@ -45,6 +46,8 @@ DEALER_FEATURES = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_meta_api",
+    "registration_revocation",
     "session_meta_api",
     "testament_meta_api",
 )

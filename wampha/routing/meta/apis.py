@@ -12,11 +12,23 @@ from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance
 from wampha.routing.gather import Gather
 from wampha.routing.meta.cluster import Announce, ClusterApi
+from wampha.routing.meta.registrations import RegistrationApi
 from wampha.routing.meta.sessions import SessionApi
+from wampha.routing.meta.subscriptions import SubscriptionApi
 from wampha.routing.meta.testaments import TestamentApi
 from wampha.routing.ports import Clock, Ledger
 from wampha.routing.realm import Realm
-from wampha.state.changes import NodeGone, NodeUp, SessionJoined, SessionLeft, TestamentsDue
+from wampha.state.changes import (
+    NodeGone,
+    NodeUp,
+    RegistrationAdded,
+    RegistrationRemoved,
+    RouteAdded,
+    RouteRemoved,
+    SessionJoined,
+    SessionLeft,
+    TestamentsDue,
+)
 
 _TOLD_MAX: Final = 200  # changes that are told of in one turn: with a subscriber each, some 5 ms
 
@@ -41,12 +53,16 @@ class MetaApis:
         """`announce` is `Router.announce`, `status` what the node tells its operator."""
         self._clock: Final = clock
         self._cluster: Final = ClusterApi(ledger=ledger, gather=gather, announce=announce, status=status)
+        self._subscriptions: Final = SubscriptionApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
+        self._registrations: Final = RegistrationApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
         self._sessions: Final = SessionApi(realms=realms, attendance=attendance, limits=limits, counters=counters)
         self._testaments: Final = TestamentApi(
             realms=realms, attendance=attendance, ledger=ledger, limits=limits, counters=counters, ids=ids
         )
         for realm in realms.values():
             self._cluster.offer(realm.procedures)
+            self._subscriptions.offer(realm)
+            self._registrations.offer(realm)
             self._sessions.offer(realm)
             self._testaments.offer(realm)
         self._untold: Final[deque[Any]] = deque()  # changes, in the order of the log
@@ -57,6 +73,10 @@ class MetaApis:
             SessionJoined: self._sessions.joined,
             SessionLeft: self._left,
             TestamentsDue: self._testaments.due,
+            RouteAdded: self._subscriptions.route_added,
+            RouteRemoved: self._subscriptions.route_removed,
+            RegistrationAdded: self._registrations.registered,
+            RegistrationRemoved: self._registrations.unregistered,
         }
 
     def applied(self, changes: Sequence[Any]) -> None:

@@ -14,11 +14,11 @@ from typing import Final
 from wampha.counters import Counters
 from wampha.errors import InvalidArgument, InvalidUri, NoSuchSession, Unavailable, WampError
 from wampha.limits import Limits
-from wampha.messages.payload import Payload, Untranscodable
+from wampha.messages.payload import Untranscodable
 from wampha.messages.values import Family, dump, load
-from wampha.names.ids import derived_publication
 from wampha.routing.attendance import Attendance
 from wampha.routing.meta.procedures import MetaCall
+from wampha.routing.meta.publishing import publish_here
 from wampha.routing.realm import Realm
 from wampha.state.changes import SessionJoined, SessionLeft
 from wampha.state.facts import AUTHID, AUTHROLE, EVERYBODY, SESSION, Kill, Modify
@@ -130,18 +130,17 @@ class SessionApi:
 
     def joined(self, change: SessionJoined) -> None:
         """Tell the realm's subscribers."""
-        realm, member = self._realms.get(change.member.realm), change.member
+        member = change.member
+        realm = self._realms.get(member.realm)
         if realm is not None and realm.broker.hears(ON_JOIN):
-            publication = derived_publication(ON_JOIN, member.id)
-            realm.broker.publish_here(ON_JOIN, publication, Payload.of([member.details()]))
+            publish_here(realm, ON_JOIN, member.id, [member.details()])
 
     def left(self, change: SessionLeft) -> None:
         """Likewise."""
-        realm, member = self._realms.get(change.member.realm), change.member
-        if realm is not None and not is_silent(change) and realm.broker.hears(ON_LEAVE):
-            publication = derived_publication(ON_LEAVE, member.id)
+        member = change.member
+        if not is_silent(change):
             args = [member.id, member.authid, member.authrole]
-            realm.broker.publish_here(ON_LEAVE, publication, Payload.of(args))
+            publish_here(self._realms.get(member.realm), ON_LEAVE, member.id, args)
 
 
 def is_silent(change: SessionLeft) -> bool:

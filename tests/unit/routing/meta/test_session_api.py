@@ -9,7 +9,7 @@ import pytest
 from tests.support.core import ALL, MEANT, Cluster, Peer
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Error, Event, Goodbye, Invocation, Result
-from wampha.routing.meta import sessions
+from wampha.routing.meta import publishing
 from wampha.routing.permissions import Permissions
 from wampha.state.commands import Down, Lead
 
@@ -388,6 +388,6 @@ def test_nothing_is_made_if_nobody_subscribes(monkeypatch: pytest.MonkeyPatch) -
     def never(*_: object) -> None:
         raise AssertionError("nobody would get it")
 
-    monkeypatch.setattr(sessions, "derived_publication", never)
+    monkeypatch.setattr(publishing, "derived_publication", never)
     place.join().client_leaves()
     place.cluster.attend()

@@ -27,10 +27,12 @@ _CODES: Final[Mapping[type, int]] = {
     model.Published: 17,
     model.Subscribed: 33,
     model.Unsubscribed: 35,
+    model.SubscriptionRevoked: 35,
     model.Event: 36,
     model.Result: 50,
     model.Registered: 65,
     model.Unregistered: 67,
+    model.Revoked: 67,
     model.Invocation: 68,
     model.Interrupt: 69,
 }

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from wampha.auth import anonymous
+from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
+from wampha.auth.steps import Ask, Asked, Chance, Claim, Steps
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import Options
+from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
     Answer,
@@ -32,9 +33,10 @@ from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
+from wampha.routing.insider import Insiders
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
-from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
+from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
 from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
 from wampha.routing.rows import Rows
@@ -55,6 +57,7 @@ _BROKER_FEATURES: Final = (
     "publisher_exclusion",
     "publisher_identification",
     "subscriber_blackwhite_listing",
+    "subscription_revocation",
 )
 _DEALER_FEATURES: Final = (
     "call_canceling",
@@ -66,6 +69,8 @@ _DEALER_FEATURES: Final = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_meta_api",
+    "registration_revocation",
 )
 _ROLES: Final[Options] = {
     "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
@@ -85,20 +90,27 @@ class Router:
         ids: Ids,
         clock: Clock,
         outbox: Outbox,
+        workers: Workers,
+        chance: Chance,
         agent: str,
+        wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
+        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things.
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
+        self.workers: Final = workers
+        self._chance: Final = chance
         self._rules: Final = tuple(realms)
         self._limits: Final = limits
         self._ids: Final = ids
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
+        self._wall_ms: Final = wall_ms
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
@@ -111,6 +123,7 @@ class Router:
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self._insiders: Insiders
         self.gather: Gather
         self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
@@ -126,7 +139,7 @@ class Router:
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
-        self._rows = Rows(ledger=ledger, counters=self.counters)
+        self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -145,19 +158,24 @@ class Router:
             )
             for rules in self._rules
         }
+        self._insiders = Insiders(
+            realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
+        )
         self._meta = MetaApis(
-            realms=self._realms.values(),
+            realms=self._realms,
             ledger=ledger,
             gather=self.gather,
+            limits=self._limits,
+            clock=self._clock,
             announce=self.announce,
             status=self._status,
         )
 
     # ---- clients
 
-    def connected(self, client: Client, anonymous_role: str | None) -> Conversation:
-        """A client's transport is open; `anonymous_role` is what its listener gives to those who prove nothing."""
-        conversation = Conversation(router=self, client=client, anonymous_role=anonymous_role)
+    def connected(self, client: Client, doorway: Doorway) -> Conversation:
+        """A client's transport is open; `doorway`: how its listener lets clients in."""
+        conversation = Conversation(router=self, client=client, doorway=doorway)
         self._conversations[conversation] = None
         return conversation
 
@@ -195,28 +213,38 @@ class Router:
         for session in self._resumptions.detached():
             self._over(session)
 
+    def claim(self, hello: Any, client: Client) -> Claim:
+        """What a HELLO says of the client; raises SessionRefused if no session can be opened whoever it is."""
+        self._room(hello.realm)
+        return Claim(
+            realm=hello.realm,
+            authid=hello.authid,
+            extra=hello.authextra or NO_OPTIONS,
+            session=self._session_id(),
+            peer=client.describe(),
+        )
+
+    def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
+        """The steps by which the client is let in; raises SessionRefused if no method fits."""
+        return doorway.choose(authmethods).steps(claim, self._chance)
+
+    def ask(self, ask: Ask, told: Callable[[Asked], None]) -> None:
+        """Call a procedure of the user's for an authentication; `told` is called once, perhaps at once."""
+        self._insiders.ask(ask, told)
+
     def join(
-        self, hello: Any, conversation: Conversation, anonymous_role: str | None
+        self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
     ) -> tuple[Realm, Session, Options]:
-        """Open a session for a HELLO; returns it with WELCOME.Details, or raises SessionRefused."""
-        if self._farewell:
-            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
-        realm = self._realms.get(hello.realm)
-        if realm is None:
-            raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {hello.realm!r} here.")
-        if anonymous_role is None or not anonymous.offered(hello.authmethods):
-            raise SessionRefused(
-                "wamp.error.no_matching_auth_method", "None of the authentication methods offered is accepted here."
-            )
-        permissions = realm.permissions_of(anonymous_role)
+        """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
+        realm = self._room(claim.realm)
+        permissions = realm.permissions_of(grant.authrole)
         if permissions is None:
-            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {anonymous_role!r}.")
-        if not self.serving():
-            raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
-        grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
+            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        if claim.session in self._sessions:
+            raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
         resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
         session = Session(
-            session_id=self._session_id(),
+            session_id=claim.session,
             realm=realm.name,
             grant=grant,
             permissions=permissions,
@@ -227,6 +255,8 @@ class Router:
         self._sessions[session.id] = session
         self.counters.add("sessions_opened")
         details = self._welcome(realm, grant)
+        if grant.authextra:
+            details["authextra"] = grant.authextra
         if resumption:
             resumption.session = session
             details |= self._resumptions.token(resumption, self._ledger.owner.name)
@@ -299,6 +329,17 @@ class Router:
         self._realms[session.realm].leave(session)
 
     # ---- the end of sessions
+
+    def _room(self, name: str) -> Realm:
+        """The realm, if sessions can be opened in it at present; raises SessionRefused."""
+        if self._farewell:
+            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
+        realm = self._realms.get(name)
+        if realm is None:
+            raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {name!r} here.")
+        if not self.serving():
+            raise SessionRefused(Unavailable.uri, "This node does not serve at the moment; try again.")
+        return realm
 
     def caller_dismissed(self, session: Session) -> None:
         """Answer the calls of a session that is about to get GOODBYE."""
@@ -441,8 +482,10 @@ class Router:
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
+        self._insiders.reset()
         self._calls.clear()
         self.gather.clear()
+        self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
         for session in self._resumptions.detached():

@@ -87,8 +87,10 @@ class Limits(BaseModel):
         17 * MIB, ge=1 * MIB, le=256 * MIB, description="largest frame between nodes; a message and its header must fit"
     )
     link_queue_bytes_max: int = Field(
-        64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset; from a quarter "
-        "on clients that feed it wait, so that it holds two frames at least"
+        64 * MIB,
+        ge=1 * MIB,
+        description="bytes that wait for one peer before its link is reset; from a quarter "
+        "on clients that feed it wait, so that it holds two frames at least",
     )
     link_ring_bytes_max: int = Field(
         16 * MIB,

@@ -359,6 +359,7 @@ class Node:
         self.clock = FakeClock()
         self.outbox = RecorderOutbox()
         self.limits = limits or Limits()
+        self.wall_ms = 1_000_000_000_000
         self.router = Router(
             realms=[
                 RealmRules(
@@ -380,6 +381,7 @@ class Node:
             workers=AtOnce(),
             chance=Chance(random.Random(name).randbytes, lambda: "2026-01-01T00:00:00.000+00:00"),
             agent="wampha-test",
+            wall_ms=lambda: self.wall_ms,
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()

@@ -48,6 +48,7 @@ class _RouteRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     topic: str
     id: int
     owners: list[tuple[int, int]]  # (position in members, index)
+    created: int
 
 
 class RoutesPiece(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -61,14 +62,14 @@ class _RouteSection:
         return [(realm, list(routes)) for realm, routes in tables.routes.items()]
 
     def pack(self, realm: str, route: Route, beginning: Beginning) -> tuple[object, ...]:
-        return (realm, route.match, route.topic, route.id, beginning.owners_of(route))
+        return (realm, route.match, route.topic, route.id, beginning.owners_of(route), route.created)
 
     def take(self, rows: Sequence[_RouteRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
-            route = Route(row.id, row.match, row.topic)
+            route = Route(row.id, row.match, row.topic, row.created)
             for position, index in row.owners:
                 route.owners[owners[position]] = index
-            tables.routes_in(row.realm).add(row.match, row.topic, route)
+            tables.add_route(row.realm, route)
 
 
 class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -80,6 +81,7 @@ class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     member: int  # position in members
     session: int
     index: int
+    created: int
 
 
 class RegistrationsPiece(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -94,14 +96,14 @@ class _RegistrationSection:
 
     def pack(self, realm: str, row: Registration, beginning: Beginning) -> tuple[object, ...]:
         member = beginning.position[row.owner]
-        return (realm, row.match, row.procedure, row.policy, row.id, member, row.session, row.index)
+        return (realm, row.match, row.procedure, row.policy, row.id, member, row.session, row.index, row.created)
 
     def take(self, rows: Sequence[_RegistrationRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
             registration = Registration(
-                row.id, row.match, row.procedure, row.policy, owners[row.member], row.session, row.index
+                row.id, row.match, row.procedure, row.policy, owners[row.member], row.session, row.index, row.created
             )
-            tables.registrations_in(row.realm).add(row.match, row.procedure, registration)
+            tables.add_registration(row.realm, registration)
 
 
 Piece = RoutesPiece | RegistrationsPiece

@@ -66,10 +66,13 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "gathers_late": "answers of other nodes to questions that were over",
     "gathers_unanswerable": "questions of other nodes that this one does not know, or too much to answer then",
     "rows_doubted": "rows that are proposed again because it is not known whether they were applied",
-    "wants_timed_out": "SUBSCRIBE, REGISTER or UNREGISTER that the cluster did not decide in time",
+    "wants_timed_out": "SUBSCRIBE, REGISTER, UNREGISTER or meta procedures that the cluster did not decide in time",
+    "reports_repeated": "reports of this node's sessions that are proposed again: it is not known what became of them",
+    "testaments_refused": "testaments refused because a bound of the testament, session or realm was reached",
     "session_bounds_reached": "requests refused because a bound of the session was reached",
     # ledger
     "proposals": "routes and registrations proposed to the ledger, to be added or removed",
+    "reports": "reports of joined and ended sessions proposed to the ledger",
     "proposals_unknown": "proposals whose outcome is not known",
     "commands_stale": "commands refused by apply: a later one of the same incarnation was applied before",
     "commands_dead": "commands refused by apply: their incarnation is not up",
@@ -105,15 +108,15 @@ class Counters:
     """Monotonic counts since the start of the process."""
 
     def __init__(self) -> None:
-        self._values: Final = dict.fromkeys(CATALOGUE, 0)
+        self.values: Final = dict.fromkeys(CATALOGUE, 0)  # for the hot path, which adds 1 without a call
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count `amount` more of `name`; a name outside the catalogue is a KeyError."""
-        self._values[name] += amount
+        self.values[name] += amount
 
     def __getitem__(self, name: str) -> int:
-        return self._values[name]
+        return self.values[name]
 
     def snapshot(self) -> dict[str, int]:
         """All counts by name, as a copy."""
-        return dict(self._values)
+        return dict(self.values)

@@ -92,6 +92,7 @@ class Broker:
         self._uris: Final = uris
         self._limits: Final = limits
         self._counters: Final = counters
+        self._counts: Final = counters.values
         self._ids: Final = ids
         self._outbox: Final = outbox
         self._ledger: Final = ledger
@@ -116,7 +117,7 @@ class Broker:
             details = event_details(options, verdict, publisher.originator)
             audience = Audience.of(options)
         publication = self._ids.publication()
-        self._counters.add("publications")
+        self._counts["publications"] += 1
         excluded = None if options.get("exclude_me") is False else publisher
         owners = self._deliver(topic, publication, details, publish.payload, excluded, audience=audience)
         if owners:
@@ -199,7 +200,7 @@ class Broker:
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
                 shown = details if route.match == EXACT else {**details, "topic": topic}
                 if receivers:
-                    self._counters.add("events_delivered", len(receivers))
+                    self._counts["events_delivered"] += len(receivers)
                     self._outbox.deliver(receivers, Event(route.id, publication, shown, payload))
             for owner in route.owners:
                 if owner != own:

@@ -11,7 +11,10 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from wampha.state.commands import Owner
+from wampha.state.kept import Handled, Kept, weight
 from wampha.state.tables import Registration, Route, Tables
+
+_USUAL_BYTES: Final = 4096  # so much of kept events counts as one more row
 
 
 class Beginning(Protocol):
@@ -38,6 +41,9 @@ class Section(Protocol):
     def pack(self, realm: str, row: Any, beginning: Beginning) -> tuple[object, ...]:
         """One of `rows`, as a tuple in the order of the piece's struct: there are many."""
 
+    def weigh(self, row: Any) -> int:
+        """One of `rows`, in rows of usual size: a piece takes a bounded number of those."""
+
     def take(self, rows: Sequence[Any], tables: Tables, owners: Sequence[Owner]) -> None:
         """Add the rows of a piece to new tables; LookupError or AssertionError if they do not fit."""
 
@@ -62,6 +68,9 @@ class _RouteSection:
 
     def pack(self, realm: str, route: Route, beginning: Beginning) -> tuple[object, ...]:
         return (realm, route.match, route.topic, route.id, beginning.owners_of(route))
+
+    def weigh(self, row: Route) -> int:
+        return 1
 
     def take(self, rows: Sequence[_RouteRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
@@ -96,6 +105,9 @@ class _RegistrationSection:
         member = beginning.position[row.owner]
         return (realm, row.match, row.procedure, row.policy, row.id, member, row.session, row.index)
 
+    def weigh(self, row: Registration) -> int:
+        return 1
+
     def take(self, rows: Sequence[_RegistrationRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
             registration = Registration(
@@ -104,5 +116,102 @@ class _RegistrationSection:
             tables.registrations_in(row.realm).add(row.match, row.procedure, registration)
 
 
-Piece = RoutesPiece | RegistrationsPiece
-SECTIONS: Final[tuple[Section, ...]] = (_RouteSection(), _RegistrationSection())
+class _RetainedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    realm: str
+    kept: Kept
+
+
+class RetainedPiece(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    rows: list[_RetainedRow]
+
+
+class _RetainedSection:
+    piece = RetainedPiece
+
+    def rows(self, tables: Tables) -> list[tuple[str, list[Kept]]]:
+        return [
+            (realm, [kept for events in archive.retained.values() for kept in events])
+            for realm, archive in tables.kept.archives.items()
+        ]
+
+    def pack(self, realm: str, kept: Kept, beginning: Beginning) -> tuple[object, ...]:
+        return (realm, kept)
+
+    def weigh(self, row: Kept) -> int:
+        return 1 + weight(row.event) // _USUAL_BYTES
+
+    def take(self, rows: Sequence[_RetainedRow], tables: Tables, owners: Sequence[Owner]) -> None:
+        for row in rows:
+            tables.kept.in_realm(row.realm).restore(row.kept)
+
+
+class _HistoryRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    realm: str
+    match: str
+    topic: str
+    kept: Kept
+
+
+class HistoriesPiece(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    rows: list[_HistoryRow]
+
+
+class _HistorySection:
+    """An event that is retained as well, or stands in several histories, is written as often."""
+
+    piece = HistoriesPiece
+
+    def rows(self, tables: Tables) -> list[tuple[str, list[tuple[str, str, Kept]]]]:
+        return [
+            (realm, [(*pattern, kept) for pattern, history in archive.histories.items() for kept in history.events])
+            for realm, archive in tables.kept.archives.items()
+        ]
+
+    def pack(self, realm: str, row: tuple[str, str, Kept], beginning: Beginning) -> tuple[object, ...]:
+        return (realm, *row)
+
+    def weigh(self, row: tuple[str, str, Kept]) -> int:
+        return 1 + weight(row[2].event) // _USUAL_BYTES
+
+    def take(self, rows: Sequence[_HistoryRow], tables: Tables, owners: Sequence[Owner]) -> None:
+        for row in rows:
+            tables.kept.in_realm(row.realm).history(row.match, row.topic).restore(row.kept)
+
+
+class _HandledRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    member: int  # position in members
+    handled: Handled
+
+
+class HandledPiece(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    rows: list[_HandledRow]
+
+
+class _HandledSection:
+    """These rows belong to no realm."""
+
+    piece = HandledPiece
+
+    def rows(self, tables: Tables) -> list[tuple[str, list[tuple[Owner, Handled]]]]:
+        return [("", list(tables.kept.handled.items()))]
+
+    def pack(self, realm: str, row: tuple[Owner, Handled], beginning: Beginning) -> tuple[object, ...]:
+        owner, handled = row
+        return (beginning.position[owner], handled)
+
+    def weigh(self, row: tuple[Owner, Handled]) -> int:
+        return 1
+
+    def take(self, rows: Sequence[_HandledRow], tables: Tables, owners: Sequence[Owner]) -> None:
+        for row in rows:
+            tables.kept.handled[owners[row.member]] = row.handled
+
+
+Piece = RoutesPiece | RegistrationsPiece | RetainedPiece | HistoriesPiece | HandledPiece
+SECTIONS: Final[tuple[Section, ...]] = (
+    _RouteSection(),
+    _RegistrationSection(),
+    _RetainedSection(),
+    _HistorySection(),
+    _HandledSection(),
+)

@@ -13,6 +13,7 @@ import msgspec
 
 from wampha.names.patterns import PatternIndex
 from wampha.state.commands import Owner
+from wampha.state.kept import KeptEvents
 
 _Row = TypeVar("_Row")
 
@@ -56,6 +57,7 @@ class Tables:
 
     __slots__ = (
         "dead",
+        "kept",
         "leader",
         "newest",
         "nodes",
@@ -78,6 +80,7 @@ class Tables:
         self.dead: dict[int, None] = {}  # the last DEAD_MAX dead incarnations, oldest first
         self.routes: dict[str, PatternIndex[Route]] = {}  # by realm; a realm without routes has no entry
         self.registrations: dict[str, PatternIndex[Registration]] = {}  # by realm, likewise
+        self.kept = KeptEvents()
 
     def readable(self) -> int:
         """The newest version of commands that every node can read which is up; nothing newer is proposed or applied."""

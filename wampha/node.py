@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from wampha import __version__
 from wampha.auth.configured import doorway
 from wampha.auth.steps import Chance
-from wampha.clock import ReactorClock
+from wampha.clock import ReactorClock, wall_ms
 from wampha.cluster.links import Links, configuration_hash, configuration_terms
 from wampha.cluster.streams import Gap
 from wampha.config.schema import ClusterSettings, Settings
@@ -69,11 +69,12 @@ class Node:
         chance: random.Random | None = None,
         machine: Callable[[Counters], Machine] = Machine,
         options: Options | None = None,
+        wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source).
 
         `reactor` provides Twisted's IReactorTime, IReactorTCP and IReactorPluggableNameResolver, and has been made
-        `steady`: the node reads no other clock. `machine` and `options` are for tests.
+        `steady`: the node reads no other clock. `machine`, `options` and `wall_ms` are for tests.
         """
         self.settings: Final = settings
         self.counters: Final = Counters()
@@ -107,6 +108,7 @@ class Node:
             workers=self._threads,
             chance=Chance(partial(_bytes, self._chance), _utc),
             agent=AGENT,
+            wall_ms=wall_ms,
             status=self.status,
         )
         self.ledger: Final = self._make_ledger(settings.cluster)

@@ -35,7 +35,7 @@ from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
-from wampha.state.commands import Command, Lead, Outcome, Owner, Up
+from wampha.state.commands import Command, Lead, Outcome, Owner, Ring, Up
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
 
@@ -229,6 +229,7 @@ class RecorderOutbox:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
         self.behind: dict[Owner, None] = {}
+        self.reliefs: list[Owner] = []
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
@@ -241,6 +242,9 @@ class RecorderOutbox:
         if self.linked:
             self.forwarded.append((owner, relayed))
         return self.linked
+
+    def relieved(self, owner: Owner) -> None:
+        self.reliefs.append(owner)
 
     def take(self) -> list[tuple[Owner, Any]]:
         forwarded, self.forwarded = self.forwarded, []
@@ -352,11 +356,13 @@ class Node:
         timeout_unit_s: float = 0.001,
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
+        histories: Iterable[Ring] = (),
         resumption: ResumptionRules | None = None,
         up: bool = True,
     ) -> None:
         self.counters = Counters()
         self.clock = FakeClock()
+        self.wall_ms = 1_000_000_000_000
         self.outbox = RecorderOutbox()
         self.limits = limits or Limits()
         self.router = Router(
@@ -368,6 +374,7 @@ class Node:
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
+                    histories=tuple(histories),
                     resumption=resumption,
                 ),
                 _open_realm("realm2"),
@@ -380,6 +387,7 @@ class Node:
             workers=AtOnce(),
             chance=Chance(random.Random(name).randbytes, lambda: "2026-01-01T00:00:00.000+00:00"),
             agent="wampha-test",
+            wall_ms=lambda: self.wall_ms,
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()

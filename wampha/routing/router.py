@@ -33,6 +33,7 @@ from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
+from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
@@ -49,6 +50,8 @@ STOPPING: Final = "This node is being stopped; connect to another one."
 
 # WELCOME.Details.roles: only what a test proves is announced.
 _BROKER_FEATURES: Final = (
+    "event_history",
+    "event_retention",
     "pattern_based_subscription",
     "payload_passthru_mode",
     "payload_transparency",
@@ -89,10 +92,12 @@ class Router:
         workers: Workers,
         chance: Chance,
         agent: str,
+        wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
+        `wall_ms` gives the time of day, in milliseconds since 1970, and nothing depends on it (P11).
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
@@ -104,6 +109,7 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
+        self._wall_ms: Final = wall_ms
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
@@ -116,6 +122,7 @@ class Router:
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self._keeper: Keeper
         self.gather: Gather
         self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
@@ -132,6 +139,7 @@ class Router:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters)
+        self._keeper = Keeper(ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -146,7 +154,9 @@ class Router:
                 rows=self._rows,
                 docket=self._docket,
                 calls=self._calls,
+                keeper=self._keeper,
                 clock=self._clock,
+                wall_ms=self._wall_ms,
             )
             for rules in self._rules
         }
@@ -154,6 +164,8 @@ class Router:
             realms=self._realms.values(),
             ledger=ledger,
             gather=self.gather,
+            limits=self._limits,
+            counters=self.counters,
             announce=self.announce,
             status=self._status,
         )
@@ -195,6 +207,7 @@ class Router:
         if self._farewell:
             self._farewell.stop()
         self._rows.stop()
+        self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
         for session in self._resumptions.detached():
@@ -454,17 +467,20 @@ class Router:
     def safe_moved(self) -> None:
         """Every node that may serve has applied more: acknowledgements may be due (rule 22)."""
         self._rows.claim()
+        self._keeper.claim()
 
     def serving_changed(self, serving: bool) -> None:
         """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
+            self._keeper.claim()
         else:
             self.refuse_newcomers(Unavailable.uri, "This node does not serve at the moment; connect to another one.")
 
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
+        self._keeper.reset()
         self._calls.clear()
         self.gather.clear()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
@@ -481,4 +497,5 @@ class Router:
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""
         self._rows.ticked()
+        self._keeper.ticked()
         self._docket.ticked()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wampha.routing.calls import PendingCall, Served
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
+    from wampha.routing.outgoing import Outgoing
     from wampha.routing.resumption import Resumption
 
 
@@ -33,6 +34,7 @@ class Session:
         "invoked",
         "open",
         "originator",
+        "outgoing",
         "permissions",
         "realm",
         "registrations",
@@ -72,4 +74,5 @@ class Session:
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
+        self.outgoing: Outgoing | None = None  # of its publications, while one of them is being kept
         self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first

@@ -2,7 +2,7 @@
 
     WamphaError
     |-- WampError             a client asked for something it cannot have: an ERROR message answers it
-    |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration,
+    |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration, NoSuchSession,
     |   |   NoSuchProcedure, ProcedureAlreadyExists, Unavailable, Canceled, TimedOut, InvalidArgument,
     |   |   PayloadSizeExceeded, FeatureNotSupported, HistoryUnavailable
     |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
@@ -66,6 +66,12 @@ class NoSuchRegistration(WampError):
     uri = "wamp.error.no_such_registration"
 
 
+class NoSuchSession(WampError):
+    """No session with this id, or none that it could be about."""
+
+    uri = "wamp.error.no_such_session"
+
+
 class NoSuchProcedure(WampError):
     """CALL of a procedure that nobody has registered."""
 
@@ -123,9 +129,11 @@ class ProtocolViolation(WamphaError):
 class SessionRefused(WamphaError):
     """The HELLO cannot be granted; answered by ABORT with `reason`, then the connection is closed."""
 
-    def __init__(self, reason: str, sentence: str) -> None:
+    def __init__(self, reason: str, sentence: str, cause: str = "") -> None:
+        """`cause`: what the log says of it, and the client is not told."""
         super().__init__(sentence)
         self.reason: Final = reason
+        self.cause: Final = cause
 
 
 class NodeBehind(WamphaError):

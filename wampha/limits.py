@@ -57,6 +57,9 @@ class Limits(BaseModel):
         5.0, gt=0, le=300, description="seconds to complete the opening handshake of WebSocket or RawSocket"
     )
     hello_timeout_s: float = Field(10.0, gt=0, le=300, description="seconds from the open transport to a session")
+    authenticator_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="seconds for an authenticator to answer; then the client is not let in"
+    )
     goodbye_timeout_s: float = Field(5.0, gt=0, le=300, description="seconds for a client to answer our close")
     ping_interval_s: float = Field(10.0, gt=0, le=3600, description="seconds between our pings to a silent client")
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
@@ -93,6 +96,11 @@ class Limits(BaseModel):
     )
     history_bytes_answered_max: int = Field(
         1 * MIB, ge=1 * KIB, description="bytes of payload in such an answer; one event is in it in any case"
+    )
+    meta_list_max: int = Field(
+        100_000,
+        ge=1,
+        description="ids in one list of subscriptions or registrations; other clients wait while it is made",
     )
     gathers_max: int = Field(
         1000, ge=1, description="questions to other nodes that wait for their answers, of one node; each is a call's"

@@ -121,7 +121,7 @@ class Host:
             incarnated=lambda incarnation: world.incarnations.setdefault(name, []).append(incarnation),
             options=Options(**options),
         )
-        self.rows = Rows(ledger=self.ledger, counters=self.counters)
+        self.rows = Rows(ledger=self.ledger, counters=self.counters, wall_ms=lambda: 0)
 
     # ---- the process
 

@@ -362,9 +362,9 @@ class Node:
     ) -> None:
         self.counters = Counters()
         self.clock = FakeClock()
-        self.wall_ms = 1_000_000_000_000
         self.outbox = RecorderOutbox()
         self.limits = limits or Limits()
+        self.wall_ms = 1_000_000_000_000
         self.router = Router(
             realms=[
                 RealmRules(

@@ -6,7 +6,7 @@ Which nodes have subscribers for a topic stands in the replicated routes; here a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from typing import Final
 
@@ -21,6 +21,7 @@ from wampha.messages.model import (
     Published,
     Subscribe,
     Subscribed,
+    SubscriptionRevoked,
     Unsubscribe,
     Unsubscribed,
 )
@@ -36,6 +37,7 @@ from wampha.routing.keeper import Keeper
 from wampha.routing.outgoing import Outgoing, Publication
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Clock, Ledger, Outbox
+from wampha.routing.replies import revocation
 from wampha.routing.retention import Retention
 from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.routing.session import Session
@@ -83,7 +85,7 @@ class Subscription:
     def withdraw(self, undecided: Undecided) -> None:
         """One that waited waits no longer."""
         self.waiting = [wish for wish in self.waiting if wish is not undecided]
-        self._broker.drop_if_unused(self)
+        self._broker.drop_if_unused(self, undecided.session.id)
 
 
 class Broker:
@@ -109,6 +111,7 @@ class Broker:
         self._uris: Final = uris
         self._limits: Final = limits
         self._counters: Final = counters
+        self._counts: Final = counters.values
         self._ids: Final = ids
         self._outbox: Final = outbox
         self._ledger: Final = ledger
@@ -140,7 +143,7 @@ class Broker:
         if retain or self._keeps_some or publisher.outgoing is not None:
             self._line_up(publication)
         else:
-            self._counters.add("publications")
+            self._counts["publications"] += 1
             self._send_out(publication)
 
     def _send_out(self, publication: Publication) -> None:
@@ -216,6 +219,25 @@ class Broker:
             for owner in owners:
                 self._outbox.forward(owner, forward)
 
+    def hears(self, topic: str) -> bool:
+        """Whether a subscriber of this node would get an event on this topic."""
+        routes = self._ledger.tables.routes.get(self._realm)
+        if routes is None:
+            return False
+        standing = (self._by_id.get(route.id) for route in routes.match(topic))
+        return any(subscription is not None and subscription.members for subscription in standing)
+
+    def publish_here(
+        self,
+        topic: str,
+        publication: int,
+        payload: Payload,
+        details: Options = NO_OPTIONS,
+        options: Options = NO_OPTIONS,
+    ) -> None:
+        """Deliver an event that every node publishes to its own subscribers; only the lists in `options` count."""
+        self._deliver(topic, publication, details, payload, audience=Audience.of(options) if options else None)
+
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
         topic, publication, payload = forward.topic, forward.publication, forward.payload
@@ -269,7 +291,7 @@ class Broker:
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
                 shown = details if route.match == EXACT else {**details, "topic": topic}
                 if receivers:
-                    self._counters.add("events_delivered", len(receivers))
+                    self._counts["events_delivered"] += len(receivers)
                     self._outbox.deliver(receivers, Event(route.id, publication, shown, payload))
             for owner in route.owners:
                 if owner != own:
@@ -296,7 +318,7 @@ class Broker:
             return
         wish = Wish(session, subscribe.request, subscription, retained=retained)
         subscription.waiting.append(wish)
-        self._rows.want(subscription.key, SUBSCRIBERS, subscription)
+        self._rows.want(subscription.key, SUBSCRIBERS, subscription, session=session.id)
         self._docket.enter(wish)
 
     def acknowledge(self, subscription: Subscription, row_id: int) -> None:
@@ -319,6 +341,24 @@ class Broker:
         self._remove(session, subscription)
         session.client.send(Unsubscribed(unsubscribe.request))
 
+    def subscribers(self, subscription: int) -> Collection[Session]:
+        """The sessions of this node that have the subscription, oldest first."""
+        standing = self._by_id.get(subscription)
+        return () if standing is None else standing.members
+
+    def revoke(self, subscription: int, session_id: int, reason: str) -> bool:
+        """Take a subscription from a session of this node; whether it had it."""
+        standing = self._by_id.get(subscription)
+        session = next((each for each in standing.members if each.id == session_id), None) if standing else None
+        if standing is None or session is None:
+            return False
+        del session.subscriptions[subscription]
+        self._remove(session, standing)
+        self._counters.add("subscriptions_revoked")
+        if session.features.subscriber_revocable:
+            session.client.send(SubscriptionRevoked(0, revocation("subscription", subscription, reason)))
+        return True
+
     def leave(self, session: Session) -> None:
         """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions."""
         left = deque(session.subscriptions.values())
@@ -327,13 +367,13 @@ class Broker:
             subscription.members.pop(session, None)
             subscription.points.pop(session, None)
             subscription.receivers = None
-        self._drop_some(left)
+        self._drop_some(left, session.id)
 
-    def _drop_some(self, left: deque[Subscription]) -> None:
+    def _drop_some(self, left: deque[Subscription], session_id: int) -> None:
         for _ in range(min(_DROPPED_MAX, len(left))):
-            self.drop_if_unused(left.popleft())
+            self.drop_if_unused(left.popleft(), session_id)
         if left:
-            self._clock.call_later(0, self._drop_some, left)
+            self._clock.call_later(0, self._drop_some, left, session_id)
 
     def _check_bound(self, session: Session) -> None:
         if len(session.subscriptions) + len(session.undecided) >= self._limits.session_subscriptions_max:
@@ -356,16 +396,19 @@ class Broker:
         subscription.members.pop(session, None)
         subscription.points.pop(session, None)
         subscription.receivers = None
-        self.drop_if_unused(subscription)
+        self.drop_if_unused(subscription, session.id)
 
-    def drop_if_unused(self, subscription: Subscription) -> None:
-        """Forget a subscription that nobody has and nobody waits for; nothing happens if it is forgotten already."""
+    def drop_if_unused(self, subscription: Subscription, session_id: int) -> None:
+        """Forget a subscription that nobody has and nobody waits for; nothing happens if it is forgotten already.
+
+        That session was the last.
+        """
         where = (subscription.key.match, subscription.key.uri)
         if subscription.members or subscription.waiting or self._subscriptions.get(where) is not subscription:
             return
         self._by_id.pop(subscription.id, None)
         del self._subscriptions[where]
-        self._rows.withdraw(subscription.key)
+        self._rows.withdraw(subscription.key, session=session_id)
 
 
 def _check_passthru(publisher: Session, options: Options) -> None:

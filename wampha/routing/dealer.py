@@ -69,7 +69,7 @@ class Dealer:
         """
         self._realm: Final = realm
         self._uris: Final = uris
-        self._limits: Final = limits
+        self._calls_max: Final = limits.session_calls_max
         self._counters: Final = counters
         self._outbox: Final = outbox
         self._ledger: Final = ledger
@@ -88,21 +88,20 @@ class Dealer:
 
     def call(self, caller: Session, call: Call) -> None:
         """Send an INVOCATION to the procedure's owner, at this node or another."""
-        if call.request in caller.calls or call.request in caller.unfinished:
+        request, calls = call.request, caller.calls
+        if request in calls or request in caller.unfinished:
             self._continue(caller, call)
             return
-        procedure, options = call.procedure, call.options
+        procedure, options, details = call.procedure, call.options, NO_OPTIONS
         self._uris.check(procedure)
         verdict = caller.permissions.require("call", procedure)
-        details, timeout = NO_OPTIONS, 0
         if options or verdict is not PLAIN:
             details = call_details(caller, options, verdict)
-            timeout = options.get("timeout", 0)
-        if len(caller.calls) >= self._limits.session_calls_max:
+        if len(calls) >= self._calls_max:
             self._counters.add("session_bounds_reached")
-            raise Unavailable(f"A session may have {self._limits.session_calls_max} calls that wait for their end.")
+            raise Unavailable(f"A session may have {self._calls_max} calls that wait for their end.")
         pending = self._calls.open(caller, call, details)
-        if timeout:
+        if options and (timeout := options.get("timeout", 0)):
             self._calls.limit(pending, timeout * self._timeout_unit_s)
         self._choose(pending)
 
@@ -160,12 +159,13 @@ class Dealer:
         if target is None:
             self._procedures.take(pending)
             return
-        if not self._calls.hand(pending, target.session):
+        here = target.owner == self._ledger.owner
+        if (not here or pending.caller.asked is not None) and not self._calls.hand(pending, target.session):
             self._calls.refuse(pending, Unavailable("Later calls have overtaken this one; nothing was called."))
             return
         pending.target = target
         pending.attempts += 1
-        if target.owner == self._ledger.owner:
+        if here:
             self._invoke_here(pending, target)
         else:
             self._invoke_there(pending, target)

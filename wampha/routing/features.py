@@ -18,14 +18,17 @@ class ClientFeatures:
     callee_progresses: bool = False  # progressive_call_results, which by the specification needs call_canceling
     callee_streams: bool = False  # progressive_call_invocations, likewise
     callee_passthru: bool = False
+    callee_revocable: bool = False  # registration_revocation
     publisher_passthru: bool = False
+    subscriber_revocable: bool = False  # subscription_revocation
 
     @classmethod
     def of(cls, roles: Mapping[str, Any], *, lenient: bool = False) -> ClientFeatures:
         """From the roles of a HELLO: role -> an object with an attribute per feature.
 
         `lenient`: whoever uses a feature is taken to have announced it. What would make the router send something that
-        the client may not understand (INTERRUPT, INVOCATIONs in parts) must be announced all the same.
+        the client may not understand (INTERRUPT, INVOCATIONs in parts, UNREGISTERED that it did not ask for) must be
+        announced all the same.
         """
 
         def has(role: str, *names: str) -> bool:
@@ -41,7 +44,9 @@ class ClientFeatures:
             lenient or (cancels and has("callee", "progressive_call_results")),
             (lenient or cancels) and has("callee", "progressive_call_invocations"),
             lenient or has("callee", "payload_passthru_mode"),
+            has("callee", "registration_revocation"),
             lenient or has("publisher", "payload_passthru_mode"),
+            has("subscriber", "subscription_revocation"),
         )
 
 

@@ -12,10 +12,11 @@ from typing import Final
 from wampha.counters import Counters
 from wampha.errors import InvalidArgument, NoSuchRegistration, ProcedureAlreadyExists, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import Options, Register, Registered, Unregister, Unregistered
+from wampha.messages.model import Options, Register, Registered, Revoked, Unregister, Unregistered
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
 from wampha.routing.docket import Docket, Undecided
+from wampha.routing.replies import revocation
 from wampha.routing.rows import REGISTRATIONS, RowKey, Rows
 from wampha.routing.session import Session
 from wampha.state.registrations import SINGLE
@@ -113,6 +114,20 @@ class Offers:
         undecided = Undecided(session, replies.UNREGISTER, unregister.request, lambda _: None)
         self._rows.withdraw(offer.key, lambda: undecided.answer(Unregistered(undecided.request)))
         self._docket.enter(undecided)
+
+    def remove(self, registration: int, session_id: int, reason: str) -> bool:
+        """Take a registration from a session of this node; whether it had it. No call is delivered from here on."""
+        offer = self.by_id.get(registration)
+        if offer is None or offer.session.id != session_id:
+            return False
+        session = offer.session
+        del session.registrations[registration]
+        self._forget(offer)
+        self._rows.withdraw(offer.key)
+        self._counters.add("registrations_revoked")
+        if session.features.callee_revocable:
+            session.client.send(Revoked(0, revocation("registration", registration, reason)))
+        return True
 
     def retire(self, session: Session) -> None:
         """The session will be sent away: no call is delivered to it from here on, and its procedures become free."""

@@ -58,6 +58,7 @@ class Realm:
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
+        self.timeout_unit_s: Final = rules.timeout_unit_s
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
         self._when_detached: Final[list[Callable[[Session], None]]] = []
@@ -88,7 +89,7 @@ class Realm:
             retention=self.retention,
             clock=clock,
         )
-        self._offers: Final = Offers(
+        self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
         )
         self.procedures: Final = Procedures(calls=calls, counters=counters)
@@ -99,7 +100,7 @@ class Realm:
             counters=counters,
             outbox=outbox,
             ledger=ledger,
-            offers=self._offers,
+            offers=self.offers,
             calls=calls,
             procedures=self.procedures,
             timeout_unit_s=rules.timeout_unit_s,
@@ -111,8 +112,8 @@ class Realm:
             Call: self.dealer.call,
             Yield: self.dealer.yielded,
             Error: self.dealer.failed,
-            Register: self._offers.register,
-            Unregister: self._offers.unregister,
+            Register: self.offers.register,
+            Unregister: self.offers.unregister,
             Cancel: self.dealer.cancel,
         }
         self._behind: Final[Collection[Owner]] = outbox.behind
@@ -148,7 +149,7 @@ class Realm:
 
     def settled(self, session: Session) -> bool:
         """Take the session's procedures off the table; whether nothing of it is in progress any more."""
-        self._offers.retire(session)
+        self.offers.retire(session)
         return not (session.removals or session.undecided or session.invocations or session.calls or session.outgoing)
 
     def when_detached(self, tell: Callable[[Session], None]) -> None:
@@ -165,7 +166,7 @@ class Realm:
         for undecided in list(session.undecided):
             undecided.withdraw()
         self.broker.leave(session)
-        self._offers.leave(session)
+        self.offers.leave(session)
         self.dealer.leave(session)
 
     def _refuse(self, session: Session, message: Any, error: WampError) -> None:

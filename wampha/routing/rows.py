@@ -80,12 +80,12 @@ class _Routes:
         return Standing(SUBSCRIBERS, route.id, route.owners[owner])
 
     @staticmethod
-    def add(owner: Owner, number: int, key: RowKey, _: int) -> Command:
-        return AddRoute(owner, number, key.realm, key.match, key.uri)
+    def add(owner: Owner, number: int, key: RowKey, _: int, session: int, created: int) -> Command:
+        return AddRoute(owner, number, key.realm, key.match, key.uri, session, created)
 
     @staticmethod
-    def remove(owner: Owner, number: int, key: RowKey) -> Command:
-        return RemoveRoute(owner, number, key.realm, key.match, key.uri)
+    def remove(owner: Owner, number: int, key: RowKey, session: int) -> Command:
+        return RemoveRoute(owner, number, key.realm, key.match, key.uri, session)
 
 
 class _Registrations:
@@ -99,11 +99,11 @@ class _Registrations:
         return Standing(registration.session, registration.id, registration.index)
 
     @staticmethod
-    def add(owner: Owner, number: int, key: RowKey, session: int) -> Command:
-        return AddRegistration(owner, number, key.realm, key.match, key.uri, SINGLE, session)
+    def add(owner: Owner, number: int, key: RowKey, want: int, _: int, created: int) -> Command:
+        return AddRegistration(owner, number, key.realm, key.match, key.uri, SINGLE, want, created)
 
     @staticmethod
-    def remove(owner: Owner, number: int, key: RowKey) -> Command:
+    def remove(owner: Owner, number: int, key: RowKey, _: int) -> Command:
         return RemoveRegistration(owner, number, key.realm, key.match, key.uri)
 
 
@@ -122,12 +122,13 @@ _OWN_CHANGES: Final[dict[type, Callable[[Any], RowKey]]] = {
 class _Row:
     """What is wanted under one key, and what is known of it."""
 
-    __slots__ = ("farewells", "flight", "key", "queued", "sure", "want", "watcher")
+    __slots__ = ("farewells", "flight", "key", "queued", "session", "sure", "want", "watcher")
 
     def __init__(self, key: RowKey, sure: int) -> None:
         self.key: Final = key
         self.sure = sure  # in which tables nothing is in doubt about it; see `Rows._tables`
         self.want = NOTHING
+        self.session = 0  # of a route: who asked for it, or was the last to have it
         self.watcher: Watcher | None = None
         self.flight = 0  # number of the proposal in flight; 0: none (rule 31)
         self.queued = False  # stands in the queue for the claim
@@ -137,8 +138,10 @@ class _Row:
 class Rows:
     """All rows of this incarnation that are wanted, standing, in flight or in doubt."""
 
-    def __init__(self, *, ledger: Ledger, counters: Counters) -> None:
+    def __init__(self, *, ledger: Ledger, counters: Counters, wall_ms: Callable[[], int]) -> None:
+        """`wall_ms` gives milliseconds since 1970: rows say when they were made."""
         self._ledger: Final = ledger
+        self._wall_ms: Final = wall_ms
         self._counters: Final = counters
         self._rows: dict[RowKey, _Row] = {}
         self._due: dict[RowKey, None] = {}  # to be looked at in the next tick, oldest first
@@ -152,24 +155,32 @@ class Rows:
 
     # ---- what broker and dealer ask
 
-    def want(self, key: RowKey, value: int, watcher: Watcher) -> None:
-        """Local truth: `value` under `key`. `watcher.stands` follows, perhaps before this returns."""
+    def want(self, key: RowKey, value: int, watcher: Watcher, session: int = 0) -> None:
+        """Local truth: `value` under `key`, of a route for `session`.
+
+        `watcher.stands` follows, perhaps before this returns.
+        """
         row = self._rows.get(key)
         known = row is not None
         if row is None:
             row = self._rows[key] = _Row(key, self._tables)
         row.want = value
+        row.session = session
         row.watcher = watcher
         if known:
             self._look(row)
         else:  # every own row that stands is known
             self._propose(row, NOTHING)
 
-    def withdraw(self, key: RowKey, farewell: Callable[[], None] | None = None) -> None:
-        """Local truth: nothing under `key`; `farewell` is called once the removal has been applied."""
+    def withdraw(self, key: RowKey, farewell: Callable[[], None] | None = None, session: int = 0) -> None:
+        """Local truth: nothing under `key`, of a route since `session`, the last one, does without.
+
+        `farewell` is called once the removal has been applied.
+        """
         row = self._rows.get(key)
         if row is None:
             return
+        row.session = session
         if farewell is not None:
             row.farewells += ((row.want, farewell),)
         row.want = NOTHING
@@ -307,7 +318,9 @@ class Rows:
         # A change of owner is remove, then add: `apply` takes an add only for a free row or the same session.
         adding = row.want != NOTHING and have in (NOTHING, row.want)
         command = (
-            table.add(owner, row.flight, row.key, row.want) if adding else table.remove(owner, row.flight, row.key)
+            table.add(owner, row.flight, row.key, row.want, row.session, self._wall_ms())
+            if adding
+            else table.remove(owner, row.flight, row.key, row.session)
         )
         self._counters.add("proposals")
         self._ledger.propose(command, partial(self._decided, row, row.flight, row.want if adding else NOTHING))

@@ -23,6 +23,7 @@ class Session:
     """What the router knows of one session; small, since there are many."""
 
     __slots__ = (
+        "asked",
         "authid",
         "authrole",
         "calls",
@@ -71,6 +72,7 @@ class Session:
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
         self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away
         self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
+        self.asked: dict[int, int] | None = None  # callee's session -> order of the last call there (`Calls.hand`)
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")

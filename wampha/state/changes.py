@@ -28,19 +28,28 @@ class NodeGone(Change, frozen=True, gc=False):
 
 
 class RouteAdded(Change, frozen=True, gc=False):
+    """A node more has subscribers."""
+
     owner: Owner
     realm: str
     match: str
     topic: str
     subscription: int
+    session: int  # that asked for it
+    created: int | None  # when, if the subscription did not exist before
 
 
 class RouteRemoved(Change, frozen=True, gc=False):
+    """A node has no subscribers any more."""
+
     owner: Owner
     realm: str
     match: str
     topic: str
     subscription: int
+    session: int  # the last one; 0: the node is dead, and nobody knows
+    last: bool  # the subscription does not exist any more
+    added: int  # index of the entry that added the row: no other row has the same
 
 
 class RegistrationAdded(Change, frozen=True, gc=False):
@@ -50,6 +59,9 @@ class RegistrationAdded(Change, frozen=True, gc=False):
     procedure: str
     registration: int
     session: int
+    policy: str
+    created: int | None  # as in `RouteAdded`
+    added: int  # index of this entry
 
 
 class RegistrationRemoved(Change, frozen=True, gc=False):
@@ -59,3 +71,5 @@ class RegistrationRemoved(Change, frozen=True, gc=False):
     procedure: str
     registration: int
     session: int
+    last: bool  # as in `RouteRemoved`
+    added: int

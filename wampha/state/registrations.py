@@ -29,12 +29,8 @@ class Registrations:
         ground = self._ground
         for realm, rows in list(ground.tables.registrations.items()):
             gone = [row for row in rows if row.owner == owner]
-            ground.changes += [
-                RegistrationRemoved(owner, realm, row.match, row.procedure, row.id, row.session) for row in gone
-            ]
-            rows.remove_all((row.match, row.procedure) for row in gone)
-            if not rows:
-                del ground.tables.registrations[realm]
+            ground.changes += [_removed(realm, row) for row in gone]
+            ground.tables.drop_registrations(realm, gone)
 
     def _add(self, index: int, add: AddRegistration) -> Outcome:
         """Rule 34: free, or owned by the same session; else taken."""
@@ -47,10 +43,22 @@ class Registrations:
         if standing is not None:
             same = standing.owner == add.owner and standing.session == add.session
             return Outcome.OK if same else Outcome.TAKEN
-        registration = Registration(index, add.match, add.procedure, add.policy, add.owner, add.session, index)
-        ground.tables.registrations_in(add.realm).add(add.match, add.procedure, registration)
+        registration = Registration(
+            index, add.match, add.procedure, add.policy, add.owner, add.session, index, add.created
+        )
+        ground.tables.add_registration(add.realm, registration)
         ground.changes.append(
-            RegistrationAdded(add.owner, add.realm, add.match, add.procedure, registration.id, add.session)
+            RegistrationAdded(
+                add.owner,
+                add.realm,
+                add.match,
+                add.procedure,
+                registration.id,
+                add.session,
+                add.policy,
+                add.created,
+                index,
+            )
         )
         return Outcome.OK
 
@@ -66,7 +74,11 @@ class Registrations:
         return Outcome.OK
 
     def _drop(self, realm: str, row: Registration) -> None:
-        self._ground.tables.drop_registration(realm, row)
-        self._ground.changes.append(
-            RegistrationRemoved(row.owner, realm, row.match, row.procedure, row.id, row.session)
-        )
+        self._ground.tables.drop_registrations(realm, [row])
+        self._ground.changes.append(_removed(realm, row))
+
+
+def _removed(realm: str, row: Registration) -> RegistrationRemoved:
+    return RegistrationRemoved(
+        row.owner, realm, row.match, row.procedure, row.id, row.session, last=True, added=row.index
+    )

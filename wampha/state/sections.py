@@ -54,6 +54,7 @@ class _RouteRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     topic: str
     id: int
     owners: list[tuple[int, int]]  # (position in members, index)
+    created: int
 
 
 class RoutesPiece(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -67,17 +68,17 @@ class _RouteSection:
         return [(realm, list(routes)) for realm, routes in tables.routes.items()]
 
     def pack(self, realm: str, route: Route, beginning: Beginning) -> tuple[object, ...]:
-        return (realm, route.match, route.topic, route.id, beginning.owners_of(route))
+        return (realm, route.match, route.topic, route.id, beginning.owners_of(route), route.created)
 
     def weigh(self, row: Route) -> int:
         return 1
 
     def take(self, rows: Sequence[_RouteRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
-            route = Route(row.id, row.match, row.topic)
+            route = Route(row.id, row.match, row.topic, row.created)
             for position, index in row.owners:
                 route.owners[owners[position]] = index
-            tables.routes_in(row.realm).add(row.match, row.topic, route)
+            tables.add_route(row.realm, route)
 
 
 class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -89,6 +90,7 @@ class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     member: int  # position in members
     session: int
     index: int
+    created: int
 
 
 class RegistrationsPiece(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -103,7 +105,7 @@ class _RegistrationSection:
 
     def pack(self, realm: str, row: Registration, beginning: Beginning) -> tuple[object, ...]:
         member = beginning.position[row.owner]
-        return (realm, row.match, row.procedure, row.policy, row.id, member, row.session, row.index)
+        return (realm, row.match, row.procedure, row.policy, row.id, member, row.session, row.index, row.created)
 
     def weigh(self, row: Registration) -> int:
         return 1
@@ -111,9 +113,9 @@ class _RegistrationSection:
     def take(self, rows: Sequence[_RegistrationRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
             registration = Registration(
-                row.id, row.match, row.procedure, row.policy, owners[row.member], row.session, row.index
+                row.id, row.match, row.procedure, row.policy, owners[row.member], row.session, row.index, row.created
             )
-            tables.registrations_in(row.realm).add(row.match, row.procedure, registration)
+            tables.add_registration(row.realm, registration)
 
 
 class _RetainedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):

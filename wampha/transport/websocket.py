@@ -18,7 +18,7 @@ from websockets.speedups import apply_mask
 from wampha.errors import ProtocolViolation
 from wampha.transport import batches
 from wampha.transport.batches import Batching, subprotocols
-from wampha.transport.connection import ClientConnection, Phase, Service
+from wampha.transport.connection import OPEN, OPENING, ClientConnection, Phase, Service
 from wampha.transport.frames import (
     WEBSOCKET_BINARY,
     WEBSOCKET_TEXT,
@@ -163,9 +163,9 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
                 return
             data = whole
         at = 0
-        if self.phase is Phase.OPENING:
+        if self.phase is OPENING:
             self._bound_request(data)
-        elif self.phase is Phase.OPEN and self.current_frame is None and not self.inside_message and not self.data:
+        elif self.phase is OPEN and self.current_frame is None and not self.inside_message and not self.data:
             at = self._route_frames(data)
         if at < len(data) or (self.data and not data):
             self.data += data[at:] if at else data

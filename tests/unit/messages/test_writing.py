@@ -54,6 +54,11 @@ OUTBOUND: list[tuple[Any, type, dict[str, Any]]] = [
     (model.Subscribed(7, 70_000), autobahn_message.Subscribed, {"request": 7, "subscription": 70_000}),
     (model.Unsubscribed(7), autobahn_message.Unsubscribed, {"request": 7}),
     (
+        model.SubscriptionRevoked(0, {"subscription": 7, "reason": "why"}),
+        autobahn_message.Unsubscribed,
+        {"request": 0, "subscription": 7, "reason": "why"},
+    ),
+    (
         model.Event(300, 2**40, {"topic": "a.b", "publisher": 5}, BOTH),
         autobahn_message.Event,
         {"subscription": 300, "publication": 2**40, "topic": "a.b", "publisher": 5, "args": ARGS, "kwargs": KWARGS},
@@ -66,6 +71,11 @@ OUTBOUND: list[tuple[Any, type, dict[str, Any]]] = [
     ),
     (model.Registered(256, 65_535), autobahn_message.Registered, {"request": 256, "registration": 65_535}),
     (model.Unregistered(65_536), autobahn_message.Unregistered, {"request": 65_536}),
+    (
+        model.Revoked(0, {"registration": 7, "reason": "why"}),
+        autobahn_message.Unregistered,
+        {"request": 0, "registration": 7, "reason": "why"},
+    ),
     (
         model.Invocation(2**32 - 1, 2**32, {"procedure": "a.b", "timeout": 9}, BOTH),
         autobahn_message.Invocation,

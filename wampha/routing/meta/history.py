@@ -76,10 +76,10 @@ class HistoryApi:
         call.answer(*described)
 
     def _route(self, subscription: int) -> Route:
-        for route in self._ledger.tables.routes.get(self._realm, ()):
-            if route.id == subscription:
-                return route
-        raise NoSuchSubscription(f"There is no subscription {subscription} in this realm.")
+        route = self._ledger.tables.subscription(self._realm, subscription)
+        if route is None:
+            raise NoSuchSubscription(f"There is no subscription {subscription} in this realm.")
+        return route
 
     def _events(self, route: Route) -> list[Kept]:
         """All that is kept of what the subscription matches, in the order of the log, each once."""

@@ -14,6 +14,7 @@ import msgspec
 from wampha.names.patterns import PatternIndex
 from wampha.state.commands import Owner
 from wampha.state.kept import KeptEvents
+from wampha.state.roll import Roll
 
 _Row = TypeVar("_Row")
 
@@ -67,6 +68,7 @@ class Tables:
         "number",
         "previous_leader",
         "registrations",
+        "roll",
         "routes",
         "term",
         "up",
@@ -81,6 +83,7 @@ class Tables:
         self.nodes: dict[Owner, Node] = {}  # one for each of `up`
         self.number: dict[Owner, int] = {}  # of `up` -> number of its last applied command (rule 30)
         self.dead: dict[int, None] = {}  # the last DEAD_MAX dead incarnations, oldest first
+        self.roll = Roll()  # of sessions
         self.routes: dict[str, PatternIndex[Route]] = {}  # by realm; a realm without routes has no entry
         self.registrations: dict[str, PatternIndex[Registration]] = {}  # by realm, likewise
         self.kept = KeptEvents()

@@ -34,6 +34,7 @@ BROKER_FEATURES = (
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
+    "session_meta_api",
     "subscriber_blackwhite_listing",
     "subscription_revocation",
 )
@@ -49,6 +50,8 @@ DEALER_FEATURES = (
     "progressive_call_results",
     "registration_meta_api",
     "registration_revocation",
+    "session_meta_api",
+    "testament_meta_api",
 )
 
 

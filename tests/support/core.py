@@ -35,7 +35,7 @@ from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
-from wampha.state.commands import Command, Lead, Outcome, Owner, Report, Up
+from wampha.state.commands import Command, Lead, Outcome, Owner, Report, Ring, Up
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
 
@@ -237,15 +237,12 @@ class RecorderOutbox:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
         self.behind: dict[Owner, None] = {}
-        self.relieved_of: list[Any] = []
+        self.reliefs: list[Any] = []
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
         for session in receivers:
             session.client.send(event)
-
-    def relieved(self, awaited: Any) -> None:
-        self.relieved_of.append(awaited)
 
     def forward(self, owner: Owner, relayed: Any) -> bool:
         if self.network is not None:
@@ -253,6 +250,9 @@ class RecorderOutbox:
         if self.linked:
             self.forwarded.append((owner, relayed))
         return self.linked
+
+    def relieved(self, awaited: Any) -> None:
+        self.reliefs.append(awaited)
 
     def take(self) -> list[tuple[Owner, Any]]:
         forwarded, self.forwarded = self.forwarded, []
@@ -379,6 +379,7 @@ class Node:
         timeout_unit_s: float = 0.001,
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
+        histories: Iterable[Ring] = (),
         resumption: ResumptionRules | None = None,
         roles: Mapping[str, Authorizer] | None = None,
         up: bool = True,
@@ -399,6 +400,7 @@ class Node:
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
+                    histories=tuple(histories),
                     resumption=resumption,
                 ),
                 _open_realm("realm2"),

@@ -104,6 +104,10 @@ class Ledger(Protocol):
     def safe(self) -> int:
         """Every possible holder of a lease has applied the log up to this index (rule 21)."""
 
+    @property
+    def applied(self) -> int:
+        """Index up to which `tables` show the log."""
+
     def serving(self) -> bool:
         """Whether this incarnation is up and holds a lease at this instant; reads the clock (rule 1)."""
 

@@ -76,7 +76,7 @@ def test_yes_holds_for_the_message_that_waited_and_for_no_other(answer: Any) -> 
     bench = Bench()
     awaited = bench.awaits()
     bench.answer(answer)
-    assert bench.outbox.relieved_of == [awaited]
+    assert bench.outbox.reliefs == [awaited]
     assert bench.authorization.require("call", "a.b") is PLAIN
     bench.awaits()
 
@@ -179,7 +179,7 @@ def test_a_message_is_handled_when_it_is_handed_in_again(
     peer = node.join(role="asked")
     held(peer, lambda: act(peer))
     authorizer.result(authorizer.one().request, Payload.of([True]))
-    assert len(node.outbox.relieved_of) == 1
+    assert len(node.outbox.reliefs) == 1
     act(peer)
     assert isinstance(peer.one(), kind)
 

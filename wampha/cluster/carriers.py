@@ -97,6 +97,8 @@ class DataCarrier:
 
     def take(self, bytes_max: int) -> bytes:
         stream = self._stream
+        if not stream.waiting and not self._aside and not stream.ack_due:  # it is asked again behind each write
+            return b""
         if not stream.offset:
             if self._aside:
                 aside, self._aside = self._aside, b""

@@ -74,8 +74,28 @@ class Limits(BaseModel):
         description="entries of all black and white lists of one publication; each node looks at them",
     )
     session_calls_max: int = Field(10_000, ge=1, description="calls of one session that wait for their result")
+    session_details_bytes_max: int = Field(
+        8 * KIB,
+        ge=64,
+        le=64 * KIB,
+        description="bytes of details that are added to a session; every node has them",
+    )
+    testament_bytes_max: int = Field(
+        16 * KIB,
+        ge=64,
+        le=128 * KIB,
+        description="bytes of a testament: it goes through the log, and every node holds it",
+    )
+    session_testaments_max: int = Field(100, ge=1, description="testaments of one session")
+    session_testaments_bytes_max: int = Field(64 * KIB, ge=64, description="bytes of all testaments of one session")
+    realm_testaments_max: int = Field(100_000, ge=1, description="testaments of a realm, on all nodes")
+    realm_testaments_bytes_max: int = Field(
+        64 * MIB,
+        ge=64,
+        description="bytes of all testaments of a realm; what is under way on other nodes is not counted",
+    )
     decide_timeout_s: float = Field(
-        10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"
+        10.0, gt=0, le=300, description="seconds for the cluster to decide a request that changes what it holds"
     )
     meta_list_max: int = Field(
         100_000,
@@ -95,8 +115,10 @@ class Limits(BaseModel):
         17 * MIB, ge=1 * MIB, le=256 * MIB, description="largest frame between nodes; a message and its header must fit"
     )
     link_queue_bytes_max: int = Field(
-        64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset; from a quarter "
-        "on clients that feed it wait, so that it holds two frames at least"
+        64 * MIB,
+        ge=1 * MIB,
+        description="bytes that wait for one peer before its link is reset; from a quarter "
+        "on clients that feed it wait, so that it holds two frames at least",
     )
     link_ring_bytes_max: int = Field(
         16 * MIB,

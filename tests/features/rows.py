@@ -15,6 +15,8 @@ WIRE: Final = "tests/integration/test_call_and_publish_options.py"
 LIBRARIES: Final = "tests/integration/test_client_libraries.py"
 CLUSTER: Final = "tests/unit/routing/test_cluster.py"
 BATCHES: Final = "tests/integration/test_batches.py"
+SESSIONS: Final = "tests/unit/routing/meta/test_session_api.py"
+TESTAMENTS: Final = "tests/unit/routing/meta/test_testaments.py"
 READING: Final = "tests/unit/messages/test_reading.py"
 
 META: Final = "tests/integration/test_meta_api.py"
@@ -48,14 +50,11 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
 _MISSING: Final = (
     ("broker", "event_history"),
     ("broker", "event_retention"),
-    ("broker", "session_meta_api"),
     ("broker", "sharded_subscription"),
     ("broker", "subscription_meta_api"),
     ("dealer", "call_reroute"),
-    ("dealer", "session_meta_api"),
     ("dealer", "sharded_registration"),
     ("dealer", "shared_registration"),
-    ("dealer", "testament_meta_api"),
 )
 
 FEATURES: Final[tuple[Feature, ...]] = (
@@ -210,6 +209,37 @@ FEATURES: Final[tuple[Feature, ...]] = (
             *_of(WIRE, "pattern_based_registration"),
         ),
         _of(CLUSTER, "the_procedures_of_a_dead_node_are_free_again"),
+    ),
+    *(
+        Feature(
+            "session_meta_api",
+            role,
+            (
+                *_of(SESSIONS, "sessions_are_counted_and_listed_by_role"),
+                *_of(SESSIONS, "a_session_is_told_of_with_the_details_of_the_specification"),
+                *_of(SESSIONS, "an_unknown_session_and_one_of_another_realm_are_no_such_session"),
+                *_of(SESSIONS, "a_killed_session_is_told_why_and_everybody_that_it_left", "nobody_kills_himself"),
+                *_of(SESSIONS, "sessions_are_killed_by_authid", "sessions_are_killed_by_role_on_every_node"),
+                *_of(SESSIONS, "kill_all_spares_the_caller_and_other_realms_and_tells_nobody"),
+                *_of(SESSIONS, "a_killed_session_answers_nobody_and_gets_nothing_from_then_on"),
+                *_of(SESSIONS, "on_join_and_on_leave_are_told_once_on_every_node_with_equal_publication_ids"),
+            ),
+            _of(SESSIONS, "the_death_of_a_node_is_on_leave_for_each_of_its_sessions_once"),
+            remark="see [meta.md](meta.md)",
+        )
+        for role in ("broker", "dealer")
+    ),
+    Feature(
+        "testament_meta_api",
+        "dealer",
+        (
+            *_of(TESTAMENTS, "a_testament_is_published_when_the_session_is_gone_however_it_went"),
+            *_of(TESTAMENTS, "the_event_is_the_same_on_every_node_and_comes_once"),
+            *_of(TESTAMENTS, "they_come_by_scope_and_in_order_before_on_leave", "testaments_are_flushed_by_scope"),
+            *_of(TESTAMENTS, "publish_options_say_who_gets_it", "lists_of_sessions_are_respected"),
+        ),
+        _of(TESTAMENTS, "it_survives_the_death_of_its_home_node"),
+        remark="bounded by `limits.testament_bytes_max` and others; see [guarantees.md](guarantees.md)",
     ),
     Feature(
         "registration_meta_api",

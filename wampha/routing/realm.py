@@ -60,7 +60,7 @@ class Realm:
         self._when_detached: Final[list[Callable[[Session], None]]] = []
         self._roles: Final[Mapping[str, Permissions]] = rules.roles
         self._counters: Final = counters
-        uris = UriRules(
+        uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
         )
         self.broker: Final = Broker(

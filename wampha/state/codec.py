@@ -15,6 +15,7 @@ from wampha.state.commands import (
     Leave,
     RemoveRegistration,
     RemoveRoute,
+    Report,
     Up,
 )
 
@@ -23,7 +24,7 @@ SINCE: Final[dict[type[Command], int]] = {}  # commands that came with a later v
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(
-    Lead | Up | Down | Leave | AddRoute | RemoveRoute | AddRegistration | RemoveRegistration
+    Lead | Up | Down | Leave | AddRoute | RemoveRoute | AddRegistration | RemoveRegistration | Report
 )
 
 

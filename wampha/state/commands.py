@@ -9,6 +9,8 @@ import enum
 
 import msgspec
 
+from wampha.state.facts import AnyFact
+
 
 class Owner(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """One incarnation of a node: the owner of rows (protocol section 1)."""
@@ -95,6 +97,14 @@ class RemoveRegistration(Command, frozen=True, gc=False, tag=8):
     realm: str
     match: str
     procedure: str
+
+
+class Report(Command, frozen=True, gc=False, tag=9):
+    """What became of the owner's sessions since its report before this one; numbered from 1 (see `sessions.py`)."""
+
+    owner: Owner
+    number: int
+    facts: tuple[AnyFact, ...]
 
 
 class Outcome(enum.Enum):

@@ -32,6 +32,7 @@ BROKER_FEATURES = (
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
+    "session_meta_api",
     "subscriber_blackwhite_listing",
     "subscription_revocation",
 )
@@ -47,6 +48,8 @@ DEALER_FEATURES = (
     "progressive_call_results",
     "registration_meta_api",
     "registration_revocation",
+    "session_meta_api",
+    "testament_meta_api",
 )
 
 

@@ -119,7 +119,8 @@ class DataCarrier:
     def receive(self, body: bytes) -> None:
         frame = read_data(body)
         if isinstance(frame, Envelope):
-            missing = self._stream.accept(frame.sequence, len(body))
+            stream = self._stream
+            missing = stream.accept(frame.sequence, len(body))
             if missing is not None:
                 self._on_missing(missing)
             if frame.target != self._incarnation:
@@ -128,7 +129,7 @@ class DataCarrier:
             if not self._delivered:
                 self._on_chunk()
             self._delivered += 1
-            self._on_data(self._stream.peer, frame.relayed)
+            self._on_data(stream.peer, frame.relayed)
         elif isinstance(frame, Ack):
             self._stream.acknowledged(frame.received)
         else:

@@ -15,7 +15,7 @@ from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
-    Answer,
+    PROGRESS,
     CancelInvoke,
     Forward,
     Invoke,
@@ -481,7 +481,7 @@ class Router:
             self._realms[served.callee.realm].dealer.invoke_more(served, part)
 
     def _replied(self, source: Owner, reply: Reply) -> None:
-        find = self._calls.awaited if reply.answer is Answer.PROGRESS else self._calls.replied
+        find = self._calls.awaited if reply.answer is PROGRESS else self._calls.replied
         pending = find(source, reply.call)
         if pending is not None:
             self._realms[pending.caller.realm].dealer.replied(pending, reply)

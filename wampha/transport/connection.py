@@ -228,22 +228,25 @@ class ClientConnection:
         except ProtocolViolation as violation:
             self._conversation.violated(violation)
         else:
-            self._hand_in(message)
+            try:
+                self._conversation.receive(message)
+            except Later as later:
+                self._keep_message(message, later)
 
-    def _hand_in(self, message: Any) -> None:
-        assert self._conversation is not None
-        try:
-            self._conversation.receive(message)
-        except Later as later:
-            self._kept = message
-            self.service.pressure.wait(self, later.awaited)
+    def _keep_message(self, message: Any, later: Later) -> None:
+        self._kept = message
+        self.service.pressure.wait(self, later.awaited)
 
     def _hand_in_again(self) -> bool:
         """Try what was kept; whether what stands behind it may be handled now."""
         message, self._kept = self._kept, None
         if self.phase is Phase.OPEN:
-            self._hand_in(message)
-            if self._kept is None:
+            assert self._conversation is not None
+            try:
+                self._conversation.receive(message)
+            except Later as later:
+                self._keep_message(message, later)
+            else:
                 self.service.pressure.leave(self)
         return self.flowing or self.phase is not Phase.OPEN
 

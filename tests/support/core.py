@@ -208,6 +208,7 @@ class RecorderClient:
         self.finished = False
         self.slow = False
         self.group: Any = self  # None: as a connection that is closing
+        self.shown: Any = None  # its certificate
 
     def pass_on(self, frames: list[bytes]) -> None:
         raise AssertionError("a recorder gets messages, not frames")
@@ -221,6 +222,9 @@ class RecorderClient:
 
     def finish(self) -> None:
         self.finished = True
+
+    def certificate(self) -> Any:
+        return self.shown
 
     def describe(self) -> str:
         return "tcp4:192.0.2.1:50000 websocket json"

@@ -333,9 +333,7 @@ class Dealer:
             self._counters.add("progress_unwanted")
         elif isinstance(work, PendingCall):
             self._progress(work, result.options, result.payload)
-        elif not self._outbox.forward(
-            work.source, Reply(work.number, PROGRESS, "", result.options, result.payload)
-        ):
+        elif not self._outbox.forward(work.source, Reply(work.number, PROGRESS, "", result.options, result.payload)):
             error = _too_large_between_nodes()
             self._calls.stop_serving(work, KILLNOWAIT, error.uri)
             self._calls.reply_error(work.source, work.number, error)

@@ -146,6 +146,7 @@ class Node:
             doors=self.doors,
             ledger=self.ledger,
             emptied=lambda: self._move(Event.EMPTIED),
+            confirm_links=self.links.confirm if self.links else lambda done: done(),
             stop_links=self.links.stop if self.links else lambda: defer.succeed(None),
             clock=self._clock,
         )

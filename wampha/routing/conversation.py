@@ -142,11 +142,11 @@ class Conversation:
         self._router.caller_dismissed(self._session)
         self._part(Goodbye({"message": sentence}, reason))
 
-    def expel(self, reason: str, sentence: str) -> Callable[[], None]:
+    def expel(self, reason: str, sentence: str | None) -> Callable[[], None]:
         """End the session at once and without a word; what is returned says it, and closes."""
         if self._state is State.CLOSED:
             return _nothing
-        details = {"message": sentence}
+        details = NO_OPTIONS if sentence is None else {"message": sentence}
         words = Goodbye(details, reason) if self.established else Abort(details, reason)
         if self._session is not None:
             self._router.caller_dismissed(self._session)

@@ -13,9 +13,12 @@ from wampha.routing.ports import Client
 if TYPE_CHECKING:
     from wampha.routing.broker import Subscription
     from wampha.routing.calls import PendingCall, Served
+    from wampha.routing.conversation import Conversation
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
+    from wampha.routing.outgoing import Outgoing
     from wampha.routing.resumption import Resumption
+    from wampha.state.roll import Load
 
 
 class Session:
@@ -27,6 +30,7 @@ class Session:
         "authrole",
         "calls",
         "client",
+        "conversation",
         "features",
         "grant",
         "id",
@@ -34,12 +38,14 @@ class Session:
         "invoked",
         "open",
         "originator",
+        "outgoing",
         "permissions",
         "realm",
         "registrations",
         "removals",
         "resumption",
         "subscriptions",
+        "testaments",
         "undecided",
         "unfinished",
     )
@@ -66,6 +72,7 @@ class Session:
         self.resumption: Final = resumption  # None: it ends with its connection
         self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
         self.open = True
+        self.conversation: Conversation | None = None  # None: it has no connection
         self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
         self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away
@@ -74,4 +81,6 @@ class Session:
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
+        self.testaments: Final[dict[str, Load]] = {}  # scope -> how much it leaves behind, asked for and not taken back
+        self.outgoing: Outgoing | None = None  # of its publications, while one of them is being kept
         self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first

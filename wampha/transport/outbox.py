@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from wampha.errors import WamphaError
 from wampha.routing.slow import ON_EVENTS_DROPPED, ON_SLOW, SlowPolicy
-from wampha.transport.backlog import FRAME_OVERHEAD_BYTES, Backlog
+from wampha.transport.backlog import BACKLOGS, Backlog
 from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroup
 from wampha.transport.slow import SlowClients
@@ -83,7 +83,7 @@ class ClientOutbox:
     ) -> None:
         """`slow` bounds what waits, for this client and for all."""
         self.group: FrameGroup | None = None  # None: no messages, either not yet or no more
-        self.queue: Final[list[bytes]] = []
+        self.queue: list[bytes] | Backlog = []  # while the client does not read: its backlog, which takes only events
         self.join: Callable[[Sequence[bytes]], bytes] = _JOIN
         self._connection: Final = connection
         self._transport: Final = transport
@@ -133,7 +133,8 @@ class ClientOutbox:
     def write(self, data: bytes) -> None:
         """Queue bytes that are framed already, in the order of the calls."""
         if self._backlog is not None:
-            self._owe(data)
+            if self._open:
+                self._backlog.owe(data)
             return
         if not self.queue:
             self._flusher.mark(self)
@@ -144,8 +145,7 @@ class ClientOutbox:
         queue = self.queue
         if not queue:
             return
-        if self._backlog is not None:
-            self._hold(self._backlog)
+        if self._backlog is not None:  # what is in it waits for `resumeProducing`
             return
         data = queue[0] if len(queue) == 1 else self.join(queue)
         queue.clear()
@@ -165,16 +165,17 @@ class ClientOutbox:
 
     def waiting(self) -> int:
         """Bytes that the operating system has not taken yet; with TLS those that the transport has not taken."""
-        return self._unsent() + (self._backlog.frame_bytes if self._backlog is not None else 0)
+        return self.unsent() + (self._backlog.frame_bytes if self._backlog is not None else 0)
 
-    def _unsent(self) -> int:
+    def unsent(self) -> int:
+        """Bytes that the transport has; with TLS that is not known."""
         if not self._direct:
             return 0
         transport = self._transport
         unsent: int = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
         return unsent
 
-    # ---- a client that does not read (`slow.SlowClient`). Meanwhile the queue has events and nothing else.
+    # ---- a client that does not read (`slow.SlowClient`, `backlog.Waiting`)
 
     @property
     def slow(self) -> bool:
@@ -184,64 +185,14 @@ class ClientOutbox:
     @property
     def held_bytes(self) -> int:
         """The memory that waits."""
-        backlog = self._backlog
-        return 0 if backlog is None else backlog.held_bytes + backlog.in_transport
+        return 0 if self._backlog is None else self._backlog.all_bytes
 
-    def _hold(self, backlog: Backlog) -> None:
-        """Put this turn's events behind what waits, as far as the policy allows."""
-        events, dropped = self.queue, 0
-        room = self._slow.bytes_max - self._unsent() - backlog.held_bytes
-        if backlog.policy is SlowPolicy.DISCONNECT:
-            if room < 0:
-                self._cut_slow(backlog)
-                return
-            backlog.add(events)
-        elif backlog.policy is SlowPolicy.DROP_NEWEST:
-            fitting = 0
-            for frame in events:
-                room -= len(frame) + FRAME_OVERHEAD_BYTES
-                if room < 0:
-                    break
-                fitting += 1
-            backlog.add(events[:fitting])
-            dropped = len(events) - fitting
-        else:
-            backlog.add(events)
-            dropped = backlog.drop(backlog.held_bytes + self._unsent() - self._slow.bytes_max)
-        events.clear()
-        self._held(backlog, dropped)
-
-    def _owe(self, data: bytes) -> None:
-        """Put what must not be dropped behind what waits; events make room for it, as far as the policy allows."""
-        self.flush()
-        backlog, bytes_max = self._backlog, self._slow.bytes_max
-        if backlog is None or not self._open:
-            return
-        keeps_all = backlog.policy is SlowPolicy.DISCONNECT
-        if (backlog.held_bytes if keeps_all else backlog.owed_held_bytes) + self._unsent() > bytes_max:
-            self._cut_slow(backlog)
-            return
-        backlog.owe(data)
-        excess = 0 if keeps_all else backlog.held_bytes + self._unsent() - bytes_max
-        # By eighths: what is owed and stands behind dropped events is put in order each time.
-        self._held(backlog, backlog.drop(max(excess, bytes_max // 8)) if excess > 0 else 0)
-
-    def _held(self, backlog: Backlog, dropped: int = 0) -> None:
-        """The backlog has changed."""
-        if dropped:
-            self._slow.dropped(self, backlog.policy, dropped)
-        more = backlog.held_bytes + backlog.in_transport - backlog.accounted
-        backlog.accounted += more
-        self._slow.changed(more)
-
-    def _cut_slow(self, backlog: Backlog) -> None:
-        waiting = backlog.held_bytes + self._unsent()
-        self._slow.counters.add("clients_cut_slow")
+    def passed(self, waiting: int) -> None:
+        """So much waits, more than may: hold nothing any more, and cut the client."""
         _log.warn(
             "cut {client}: it does not read, and {waiting} bytes wait for it", client=self.describe(), waiting=waiting
         )
-        self._tell_cut(waiting, "client_queue_bytes_max")
-        self._connection.cut()
+        self._give_up("clients_cut_slow", waiting, "client_queue_bytes_max")
 
     def moved(self) -> bool:
         """Whether a slow client's system has taken bytes since this was last asked, or since the client became slow.
@@ -255,7 +206,7 @@ class ClientOutbox:
         return backlog.untaken < before
 
     def _untaken(self) -> int:
-        return self._unsent() + (unacknowledged(self._transport.socket) if self._direct else 0)
+        return self.unsent() + (unacknowledged(self._transport.socket) if self._direct else 0)
 
     def relieve(self) -> None:
         """Hold much less, for the node's sake: half of the events go if the policy allows it, else the client."""
@@ -263,19 +214,20 @@ class ClientOutbox:
         if backlog is None:
             return
         events_bytes = backlog.held_bytes - backlog.owed_held_bytes
-        if backlog.policy is not SlowPolicy.DISCONNECT and events_bytes:
-            self._held(backlog, backlog.drop(events_bytes // 2 + 1))
+        if backlog.COUNTER and events_bytes:
+            backlog.drop(events_bytes // 2 + 1)
+            backlog.settle()
             return
-        self._slow.counters.add("clients_cut_crowded")
-        self._tell_cut(backlog.held_bytes + self._unsent(), "clients_queue_bytes_max")
-        self.drop()
-        self._slow.later(self._connection.cut)
+        self._give_up("clients_cut_crowded", backlog.held_bytes + self.unsent(), "clients_queue_bytes_max")
 
-    def _tell_cut(self, waiting: int, limit: str) -> None:
+    def _give_up(self, counter: str, waiting: int, limit: str) -> None:
+        """The client loses all that waits, and its connection in a later turn: the core may be busy with an event."""
+        self._slow.counters.add(counter)
         tell = self._connection.slow_teller()
         if tell is not None:
-            # In a later turn: the core may be in the middle of something.
             self._slow.later(partial(tell, ON_SLOW, {"waiting": waiting, "limit": limit}))
+        self.drop()
+        self._slow.later(self._connection.cut)
 
     def tell_dropped(self, count: int) -> None:
         """Announce so many dropped events."""
@@ -287,8 +239,9 @@ class ClientOutbox:
         """Nothing waits, or nothing is to be written any more."""
         backlog, self._backlog = self._backlog, None
         if backlog is not None:
+            self.queue = []
             self._slow.leave(self)
-            self._slow.changed(-backlog.accounted)
+            backlog.leave()
 
     # ---- the end
 
@@ -301,7 +254,7 @@ class ClientOutbox:
         """End the stream behind what is queued; the peer's end follows, or the connection's deadline."""
         self.group = None
         self.flush()
-        if self._backlog:
+        if self._backlog is not None and not self._backlog.empty:
             self._shut_when_empty = True
         else:
             self._shut()
@@ -322,8 +275,8 @@ class ClientOutbox:
         """Forget everything; nothing is written any more."""
         self.group = None
         self._open = False
-        self.queue.clear()
         self._caught_up()
+        self.queue.clear()
 
     # ---- IPushProducer: the transport says when it is full
 
@@ -332,15 +285,14 @@ class ClientOutbox:
         self._paused = True
         if not self._open:
             return
-        if self._backlog is None:
-            self._backlog = Backlog(self._connection.slow_policy())
+        backlog = self._backlog
+        if backlog is None:
+            queued = b"".join(self.queue)  # events and others, perhaps
+            backlog = BACKLOGS[self._connection.slow_policy()](self, self._slow, queued)
+            self._backlog = self.queue = backlog
             self._slow.enter(self)
-            if self.queue:  # of both kinds, perhaps
-                self._backlog.owe(b"".join(self.queue))
-                self.queue.clear()
-        self._backlog.in_transport = self._unsent()
-        self._backlog.untaken = self._untaken()
-        self._held(self._backlog)
+        backlog.untaken = self._untaken()
+        backlog.in_transport(self.unsent())
 
     def resumeProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The transport is empty: give it what was held, until it is full again."""
@@ -349,7 +301,7 @@ class ClientOutbox:
         if backlog is None:
             return
         self._connection.moved()
-        while backlog and not self._paused:
+        while not self._paused and not backlog.empty:
             self._transport.write(backlog.take())
         if self._paused:
             return

@@ -11,17 +11,12 @@ from twisted.logger import Logger
 
 from wampha.counters import Counters
 from wampha.limits import Limits
-from wampha.routing.slow import SlowPolicy
 from wampha.transport.gate import Reactor
 
 _TELL_S: Final = 1.0  # at most one event a second tells of a client's losses
 _LOG_TICKS: Final = 10  # of _TELL_S: at most one line in that time of those of all
 _CUTS_MAX: Final = 100  # connections that are ended per reactor turn, so that no turn lasts long
-_TOLD_MAX: Final = 100  # clients whose losses are announced per reactor turn
-_COUNTERS: Final = {
-    SlowPolicy.DROP_NEWEST: "events_dropped_newest",
-    SlowPolicy.DROP_OLDEST: "events_dropped_oldest",
-}
+_TOLD_MAX: Final = 10  # clients whose losses are announced per reactor turn: about 0.1 ms, so that nobody feels it
 
 
 class SlowClient(Protocol):
@@ -38,6 +33,15 @@ class SlowClient(Protocol):
         """Announce so many dropped events."""
 
 
+class Losing(Protocol):
+    """What waits for a client that loses events (`backlog.Backlog`)."""
+
+    untold: int  # events dropped that nobody was told of
+
+    @property
+    def client(self) -> SlowClient: ...
+
+
 class SlowClients:
     """Only a client whose transport is full is known here: one that reads costs nothing."""
 
@@ -50,11 +54,11 @@ class SlowClients:
         self._total_bytes_max: Final = limits.clients_queue_bytes_max
         self._reactor: Final = reactor
         self._clients: Final[dict[SlowClient, None]] = {}
-        self._untold: dict[SlowClient, int] = {}  # client -> events dropped since it was last told
+        self._losing: list[Losing] = []  # since they were last told
         self._timer: Any = None
         self._cuts: Final[deque[Callable[[], None]]] = deque()
         self._quiet_ticks = 0  # until the next line may be written
-        self._unlogged = 0  # events dropped since the last line
+        self._unlogged = 0  # events dropped and told since the last line
 
     def __len__(self) -> int:
         return len(self._clients)
@@ -73,11 +77,9 @@ class SlowClients:
         if self.total_bytes > self._total_bytes_max and bytes_more > 0:
             self._relieve()
 
-    def dropped(self, client: SlowClient, policy: SlowPolicy, count: int) -> None:
-        """Count events that a client will not get; within a second the realm's subscribers hear of it."""
-        self.counters.add(_COUNTERS[policy], count)
-        self._untold[client] = self._untold.get(client, 0) + count
-        self._unlogged += count
+    def losing(self, backlog: Losing) -> None:
+        """The client has lost an event, for the first time since it was told; within a second it is told how many."""
+        self._losing.append(backlog)
         self._start()
 
     def later(self, cut: Callable[[], None]) -> None:
@@ -123,13 +125,23 @@ class SlowClients:
 
     def _tick(self) -> None:
         self._quiet_ticks = max(0, self._quiet_ticks - 1)
+        telling = self._untold()
+        self._unlogged += sum(telling.values())
         if self._unlogged and not self._quiet_ticks:
             self._log.warn("dropped {count} events of clients that do not read", count=self._unlogged)
             self._unlogged = 0
             self._quiet_ticks = _LOG_TICKS
-        telling, self._untold = self._untold, {}
         self._timer = self._reactor.callLater(_TELL_S, self._tick) if telling or self._quiet_ticks else None
         self._tell(iter(telling.items()))
+
+    def _untold(self) -> dict[SlowClient, int]:
+        """Each client that has lost events since the last tick, and how many."""
+        losing, self._losing = self._losing, []
+        untold: dict[SlowClient, int] = {}
+        for backlog in losing:
+            untold[backlog.client] = untold.get(backlog.client, 0) + backlog.untold
+            backlog.untold = 0
+        return untold
 
     def _tell(self, telling: Iterator[tuple[SlowClient, int]]) -> None:
         told = 0

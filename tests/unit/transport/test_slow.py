@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -114,6 +115,69 @@ def test_what_was_queued_when_the_transport_became_full_is_not_dropped() -> None
     assert heard(transport)[0] == ["reply"]
 
 
+@pytest.mark.parametrize("policy", DROPPING)
+def test_an_event_costs_a_client_over_its_bound_a_few_calls_and_no_write(policy: SlowPolicy) -> None:
+    bench = open_bench(policy, client_queue_bytes_max=64 * KIB)
+    bench.open_rawsocket()
+    publish(bench, *range(100))
+
+    def calls_for_an_event() -> int:
+        calls = 0
+
+        def count(_frame: Any, what: str, _argument: Any) -> None:
+            nonlocal calls
+            calls += what == "call"
+
+        sys.setprofile(count)
+        publish(bench, 100)
+        sys.setprofile(None)
+        return calls
+
+    quick = calls_for_an_event()
+    slow = crowd(bench, 100)
+    publish(bench, *range(200))
+    # One makes the subscriber, one adds the event and at most three count the loss: none queues or flushes.
+    assert (calls_for_an_event() - quick) // 100 <= 5
+    assert not any(transport.writes for transport in slow)
+
+
+def test_a_full_client_that_is_sent_a_smaller_event_still_gets_it_where_it_belongs() -> None:
+    bench = open_bench(SlowPolicy.DROP_NEWEST, client_queue_bytes_max=64 * KIB)
+    transport = bench.open_rawsocket()
+    transport.full()
+    publish(bench, 1, bytes_each=50 * KIB)
+    publish(bench, 2, bytes_each=20 * KIB)
+    publish(bench, 3, bytes_each=5 * KIB)
+    transport.drained()
+    assert heard(transport) == [1, 3]
+
+
+def test_one_event_may_pass_the_bound_where_all_is_owed_and_none_comes_behind_it() -> None:
+    bench = open_bench(SlowPolicy.DISCONNECT, client_queue_bytes_max=64 * KIB)
+    transports = crowd(bench, 2)
+    publish(bench, 1, bytes_each=80 * KIB)
+    bench.clock.advance(0)
+    transports[0].drained()
+    assert heard(transports[0]) == [1]
+    publish(bench, 2)
+    bench.clock.advance(0)
+    assert [transport.aborted for transport in transports] == [False, True]
+    assert heard(transports[0]) == [2]
+
+
+def test_many_that_pass_their_bound_at_once_end_over_several_turns_and_hold_nothing_meanwhile() -> None:
+    bench = open_bench(SlowPolicy.DISCONNECT, client_queue_bytes_max=64 * KIB)
+    transports = crowd(bench, 250)
+    publish(bench, 1, 2, bytes_each=80 * KIB)
+    assert (bench.counted["clients_cut_slow"], bench.slow.total_bytes) == (250, 0)
+    ended = [0]
+    while ended[-1] < 250:
+        bench.turn()
+        ended.append(sum(transport.aborted for transport in transports))
+        assert len(ended) < 10
+    assert all(later - earlier <= 100 for earlier, later in pairwise(ended))
+
+
 # ---- the bound of all
 
 
@@ -209,6 +273,18 @@ def test_dropped_events_are_told_once_a_second_with_their_number() -> None:
     assert conversation.told == [(ON_EVENTS_DROPPED, {"count": dropped}), (ON_EVENTS_DROPPED, {"count": 20})]
 
 
+def test_what_a_client_loses_before_and_after_it_has_caught_up_is_told_at_once() -> None:
+    bench = open_bench(SlowPolicy.DROP_NEWEST, client_queue_bytes_max=64 * KIB)
+    transport = bench.open_rawsocket()
+    for _ in range(2):
+        transport.full()
+        publish(bench, *range(100))
+        transport.drained()
+    bench.pass_time(1.1)
+    dropped = bench.counted["events_dropped_newest"]
+    assert bench.router.conversations[0].told == [(ON_EVENTS_DROPPED, {"count": dropped})]
+
+
 def test_a_client_that_is_cut_is_told_with_the_bound_that_it_reached() -> None:
     bench = open_bench(SlowPolicy.DISCONNECT, client_queue_bytes_max=64 * KIB)
     bench.open_rawsocket().full()
@@ -222,14 +298,40 @@ def test_a_client_that_is_cut_is_told_with_the_bound_that_it_reached() -> None:
 
 def test_the_losses_of_many_are_announced_over_several_turns() -> None:
     bench = open_bench(SlowPolicy.DROP_OLDEST, client_queue_bytes_max=64 * KIB)
-    crowd(bench, 250)
+    crowd(bench, 25)
     publish(bench, 1, 2, 3, bytes_each=40 * KIB)
     bench.clock.rightNow += 1.0  # no turn yet
     told = []
     for _ in range(3):
         bench.turn()
         told.append(sum(len(conversation.told) for conversation in bench.router.conversations))
-    assert told == [100, 200, 250]
+    assert told == [10, 20, 25]
+
+
+# ---- what the transport has counts, too
+
+
+@pytest.mark.parametrize("policy", DROPPING)
+def test_room_that_a_transport_has_given_back_is_used_before_an_event_is_lost(policy: SlowPolicy) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        bench = open_bench(policy, client_queue_bytes_max=MIB)
+        connection = bench.open_rawsocket().protocol
+        transport = SocketTransport(ours)
+        outbox = ClientOutbox(
+            connection=connection, transport=transport, flusher=bench.delivery.flusher, slow=bench.slow
+        )
+        transport.dataBuffer = b"x" * MIB
+        outbox.pauseProducing()
+        outbox.queue.append(b"e" * KIB)
+        assert outbox.waiting() == MIB
+        transport.offset = 512 * KIB
+        for _ in range(1000):
+            outbox.queue.append(b"e" * KIB)
+        assert 1020 * KIB > outbox.waiting() > 980 * KIB
+        assert bench.slow.total_bytes <= MIB + KIB
+        outbox.drop()
+        assert bench.slow.total_bytes == 0
 
 
 # ---- whether a slow client reads on

@@ -121,6 +121,8 @@ def _whoever_offers_it_is_called(original: Any, self: Callees, source: Any, invo
 @_wrapped("3-registered", Callees, "invoke")
 def _called_before_registered(original: Any, self: Callees, source: Any, invoke: Any) -> None:
     offers = [offer for offer in self._offers if offer.session.id == invoke.callee]
+    for offer in offers:
+        offer.id = invoke.registration
     with patch.dict(self._standing, {(invoke.registration, invoke.callee): offers[0]} if offers else {}):
         original(self, source, invoke)
 

@@ -216,8 +216,8 @@ class Rows:
         if row.flight:
             return
         standing = self._have(row)
-        if row.told and (standing is None or standing.id != row.told):
-            self._revoke(row)
+        if row.told and (standing is None or standing.id != row.told) and self._ledger.owner in self._ledger.tables.up:
+            self._revoke(row)  # else all rows of this incarnation are gone: it is dead, and will be told
         have = NOTHING if standing is None else standing.value
         dirty = row.sure != self._tables
         if row.farewells and not dirty:

@@ -5,6 +5,7 @@ A call comes from this node's dealer or from another node (protocol rule 3); its
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from wampha.counters import Counters
@@ -199,6 +200,11 @@ class Callees:
             self._calls.result(work, NO_OPTIONS, result.payload)
         if callee.places:
             callee.leave_place(result.request)
+
+    def caller_nodes(self, callee: Session, answer: Yield | Error) -> Iterable[Owner]:
+        """The node that the callee's answer goes to, if it is another one."""
+        work = callee.invocations.get(answer.request)
+        return (work.source,) if isinstance(work, Served) else ()
 
     def _progressed(self, callee: Session, result: Yield) -> None:
         work = self._calls.working(callee, result.request)

@@ -24,6 +24,7 @@ from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
 from wampha.routing.docket import Docket, Undecided
 from wampha.routing.places import Places
+from wampha.routing.replies import revocation
 from wampha.routing.rowkinds import REGISTRATIONS, RowKey, Terms
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
@@ -146,8 +147,17 @@ class Offers:
         del session.registrations[offer.id]
         self._counters.add("registrations_revoked")
         if session.features.callee_revocable:
-            session.client.send(Revoked(0, {"registration": offer.id, "reason": reason}))
+            session.client.send(Revoked(0, revocation("registration", offer.id, reason)))
         self._forget(offer)
+
+    def remove(self, registration: int, session_id: int, reason: str) -> bool:
+        """Take a registration from a session of this node; whether it had it. No call is delivered from here on."""
+        offer = self.standing.get((registration, session_id))
+        if offer is None:
+            return False
+        self.revoke(offer, reason)
+        self._rows.withdraw(offer.key)
+        return True
 
     def withdraw(self, offer: Offer) -> None:
         """Nobody waits for this offer any longer."""

@@ -43,7 +43,7 @@ class Bench:
         self.log.append(Up(OWNER, (), "", ""))
         self.ledger = FakeLedger(self.log, OWNER, None, self.counters)
         self.ledger.apply()
-        self.rows = Rows(ledger=self.ledger, counters=self.counters)
+        self.rows = Rows(ledger=self.ledger, counters=self.counters, wall_ms=lambda: 0)
         self.ledger.events = Events(self.rows)
         self.ledger.hold = True
         self.watcher = Watcher()

@@ -387,7 +387,7 @@ class Node:
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()
-        self.owner = Owner(name, sum(name.encode()))
+        self.owner = Owner(name, int.from_bytes(name.encode()[:7]))
         self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters)
         self.router.attach(self.ledger)
         if up:

@@ -26,6 +26,7 @@ from wampha.messages.relayed import (
     Reply,
 )
 from wampha.names.ids import Ids
+from wampha.routing.attendance import Attendance
 from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
@@ -34,6 +35,7 @@ from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
 from wampha.routing.insider import Insiders
+from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
@@ -44,6 +46,7 @@ from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
+from wampha.state.facts import Join, Kill, Transport
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
@@ -51,12 +54,15 @@ STOPPING: Final = "This node is being stopped; connect to another one."
 
 # WELCOME.Details.roles: only what a test proves is announced.
 _BROKER_FEATURES: Final = (
+    "event_history",
+    "event_retention",
     "pattern_based_subscription",
     "payload_passthru_mode",
     "payload_transparency",
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
+    "session_meta_api",
     "subscriber_blackwhite_listing",
     "subscription_revocation",
 )
@@ -73,7 +79,9 @@ _DEALER_FEATURES: Final = (
     "progressive_call_results",
     "registration_meta_api",
     "registration_revocation",
+    "session_meta_api",
     "shared_registration",
+    "testament_meta_api",
 )
 _ROLES: Final[Options] = {
     "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
@@ -101,7 +109,7 @@ class Router:
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
-        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things.
+        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things (P11).
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
@@ -126,6 +134,8 @@ class Router:
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self._attendance: Attendance
+        self._keeper: Keeper
         self._insiders: Insiders
         self.gather: Gather
         self._meta: MetaApis
@@ -143,6 +153,10 @@ class Router:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
+        self._attendance = Attendance(
+            ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
+        )
+        self._keeper = Keeper(ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -157,7 +171,9 @@ class Router:
                 rows=self._rows,
                 docket=self._docket,
                 calls=self._calls,
+                keeper=self._keeper,
                 clock=self._clock,
+                wall_ms=self._wall_ms,
             )
             for rules in self._rules
         }
@@ -168,7 +184,10 @@ class Router:
             realms=self._realms,
             ledger=ledger,
             gather=self.gather,
+            attendance=self._attendance,
             limits=self._limits,
+            counters=self.counters,
+            ids=self._ids,
             clock=self._clock,
             announce=self.announce,
             status=self._status,
@@ -211,6 +230,8 @@ class Router:
         if self._farewell:
             self._farewell.stop()
         self._rows.stop()
+        self._attendance.stop()
+        self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
         for session in self._resumptions.detached():
@@ -256,6 +277,8 @@ class Router:
             resumption=resumption,
         )
         self._sessions[session.id] = session
+        session.conversation = conversation
+        self._attendance.joined(session, _join_of(session, conversation.client))
         self.counters.add("sessions_opened")
         details = self._welcome(realm, grant)
         if grant.authextra:
@@ -299,6 +322,7 @@ class Router:
             before.superseded(RESUMED, "The session was resumed by another connection.")
         assert session is not None, "what is opened is there"
         realm = self._realms[session.realm]
+        session.conversation = conversation
         session.features = ClientFeatures.of(hello.roles, lenient=realm.lenient)
         resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name)
         return realm, session, {**self._welcome(realm, session.grant), **resumed}
@@ -311,15 +335,16 @@ class Router:
         if self._farewell or not self._resumptions.detach(resumption):
             self._over(session)
             return
+        session.conversation = None
         self._realms[session.realm].detached(session)
+        self._attendance.detached(session)
 
     def end_session(self, session: Session, reason: str, sentence: str) -> None:
         """End a session for good, whether it has a connection or not; harmless if it has ended."""
         if self._sessions.get(session.id) is not session:
             return
-        conversation = session.resumption.conversation if session.resumption else None
-        if conversation is not None:
-            conversation.dismiss(reason, sentence)
+        if session.conversation is not None:
+            session.conversation.dismiss(reason, sentence)
         else:
             self._over(session)
 
@@ -327,9 +352,11 @@ class Router:
         session.open = False
         del self._sessions[session.id]
         self.counters.add("sessions_closed")
+        session.conversation = None
         if session.resumption is not None:
             self._resumptions.ended(session.resumption)
         self._realms[session.realm].leave(session)
+        self._attendance.ended(session)
 
     # ---- the end of sessions
 
@@ -387,7 +414,8 @@ class Router:
         self.announce(topic, [session], details, realm=realm, everywhere=True)
 
     def _session_id(self) -> int:
-        while (drawn := self._ids.session()) in self._sessions:
+        roll = self._ledger.tables.roll
+        while (drawn := self._ids.session()) in self._sessions or roll.has(drawn):
             pass
         return drawn
 
@@ -462,6 +490,7 @@ class Router:
             if type(change) is NodeGone:
                 self._node_lost(change.owner)
         self._rows.applied(changes)
+        self._attendance.applied(changes)
         self._meta.applied(changes)
 
     def installed(self) -> None:
@@ -471,15 +500,20 @@ class Router:
             if owner not in up:
                 self._node_lost(owner)
         self._rows.installed()
+        self._attendance.installed()
 
     def safe_moved(self) -> None:
         """Every node that may serve has applied more: acknowledgements may be due (rule 22)."""
         self._rows.claim()
+        self._attendance.claim()
+        self._keeper.claim()
 
     def serving_changed(self, serving: bool) -> None:
         """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
+            self._attendance.claim()
+            self._keeper.claim()
             for realm in self._realms.values():
                 realm.dealer.callees.resume()
         else:
@@ -488,6 +522,8 @@ class Router:
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
+        self._attendance.reset()
+        self._keeper.reset()
         self._insiders.reset()
         self._calls.clear()
         self.gather.clear()
@@ -496,6 +532,16 @@ class Router:
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
         for session in self._resumptions.detached():
             self._over(session)
+
+    def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
+        """Sessions were killed: all of them end at once, and are told so some at a time."""
+        words = deque[Callable[[], None]]()
+        for session, kill in killed:
+            if session.conversation is not None:
+                words.append(session.conversation.expel(kill.reason, kill.message))
+            else:  # it has no connection at the moment
+                self._over(session)
+        self._tell_some(words)
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):
@@ -506,4 +552,20 @@ class Router:
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""
         self._rows.ticked()
+        self._attendance.ticked()
+        self._keeper.ticked()
         self._docket.ticked()
+
+
+def _join_of(session: Session, client: Client) -> Join:
+    grant = session.grant
+    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
+    return Join(
+        session=session.id,
+        realm=session.realm,
+        authid=grant.authid,
+        authrole=grant.authrole,
+        authmethod=grant.authmethod,
+        authprovider=grant.authprovider,
+        transport=Transport(kind, protocol, peer),
+    )

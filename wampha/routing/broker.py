@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
@@ -38,6 +39,7 @@ from wampha.routing.replies import revocation
 from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
 from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
+from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
 _DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
@@ -46,7 +48,7 @@ _DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor 
 class Subscription:
     """The subscribers that this node has for one (match, topic)."""
 
-    __slots__ = ("_broker", "id", "key", "members", "receivers", "waiting")
+    __slots__ = ("_broker", "id", "key", "leaving", "members", "receivers", "waiting")
 
     def __init__(self, broker: Broker, key: RowKey) -> None:
         self._broker: Final = broker
@@ -54,6 +56,7 @@ class Subscription:
         self.id = 0  # unknown until the route first stood
         self.members: Final[dict[Session, None]] = {}  # sessions whose SUBSCRIBED was queued, oldest first
         self.receivers: tuple[Session, ...] | None = None  # the same, made when needed: members may change meanwhile
+        self.leaving = 0  # former members whose leaving has not been told
         self.waiting: list[Undecided] = []
 
     def waits(self) -> bool:
@@ -87,6 +90,7 @@ class Broker:
         rows: Rows,
         docket: Docket,
         clock: Clock,
+        turnover: Turnover,
     ) -> None:
         self._realm: Final = realm
         self._uris: Final = uris
@@ -99,6 +103,7 @@ class Broker:
         self._rows: Final = rows
         self._docket: Final = docket
         self._clock: Final = clock
+        self._turnover: Final = turnover
         self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
         self._by_id: Final[dict[int, Subscription]] = {}  # subscription id -> those that stood
 
@@ -274,11 +279,19 @@ class Broker:
         for subscription in left:
             subscription.members.pop(session, None)
             subscription.receivers = None
+            subscription.leaving += 1
         self._drop_some(left, session.id)
+
+    def reset(self) -> None:
+        """The incarnation is dead: nothing is told any more of the subscriptions that died with it (rule 4)."""
+        self._subscriptions.clear()
+        self._by_id.clear()
 
     def _drop_some(self, left: deque[Subscription], session_id: int) -> None:
         for _ in range(min(_DROPPED_MAX, len(left))):
-            self.drop_if_unused(left.popleft(), session_id)
+            subscription = left.popleft()
+            subscription.leaving -= 1
+            self._left(subscription, session_id)
         if left:
             self._clock.call_later(0, self._drop_some, left, session_id)
 
@@ -288,6 +301,8 @@ class Broker:
             raise Unavailable(f"A session may have {self._limits.session_subscriptions_max} subscriptions.")
 
     def _enrol(self, session: Session, subscription: Subscription) -> None:
+        if session not in subscription.members:
+            self._turnover.gained(session.id, subscription.id, subscription.key.uri)
         session.subscriptions[subscription.id] = subscription
         subscription.members[session] = None
         subscription.receivers = None
@@ -295,19 +310,30 @@ class Broker:
     def _remove(self, session: Session, subscription: Subscription) -> None:
         subscription.members.pop(session, None)
         subscription.receivers = None
-        self.drop_if_unused(subscription, session.id)
+        self._left(subscription, session.id)
+
+    def _left(self, subscription: Subscription, session_id: int) -> None:
+        if self._known(subscription):
+            self._turnover.lost(session_id, subscription.id, subscription.key.uri)
+            self.drop_if_unused(subscription, session_id)
 
     def drop_if_unused(self, subscription: Subscription, session_id: int) -> None:
         """Forget a subscription that nobody has and nobody waits for; nothing happens if it is forgotten already.
 
         That session was the last.
         """
-        where = (subscription.key.match, subscription.key.uri)
-        if subscription.members or subscription.waiting or self._subscriptions.get(where) is not subscription:
+        if subscription.members or subscription.leaving or subscription.waiting or not self._known(subscription):
             return
         self._by_id.pop(subscription.id, None)
-        del self._subscriptions[where]
-        self._rows.withdraw(subscription.key, session=session_id)
+        del self._subscriptions[subscription.key.match, subscription.key.uri]
+        self._turnover.then(partial(self._withdraw, subscription.key, session_id))
+
+    def _known(self, subscription: Subscription) -> bool:
+        return self._subscriptions.get((subscription.key.match, subscription.key.uri)) is subscription
+
+    def _withdraw(self, key: RowKey, session_id: int) -> None:
+        if (key.match, key.uri) not in self._subscriptions:  # else somebody has subscribed meanwhile
+            self._rows.withdraw(key, session=session_id)
 
 
 def _check_passthru(publisher: Session, options: Options) -> None:

@@ -12,6 +12,7 @@ from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscr
 from wampha.names.ids import Ids
 from wampha.names.uri import UriRules
 from wampha.routing import replies
+from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
@@ -22,6 +23,7 @@ from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
 # Requests that ERROR may answer; a CANCEL, YIELD or ERROR is never refused.
@@ -51,6 +53,7 @@ class Realm:
         docket: Docket,
         calls: Calls,
         clock: Clock,
+        attendance: Attendance,
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
@@ -74,6 +77,7 @@ class Realm:
             rows=rows,
             docket=docket,
             clock=clock,
+            turnover=Turnover(realm=rules.name, ledger=ledger, attendance=attendance),
         )
         self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket

@@ -164,6 +164,7 @@ class Router:
                 docket=self._docket,
                 calls=self._calls,
                 clock=self._clock,
+                attendance=self._attendance,
             )
             for rules in self._rules
         }
@@ -507,6 +508,8 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._attendance.reset()
+        for realm in self._realms.values():
+            realm.broker.reset()
         self._insiders.reset()
         self._calls.clear()
         self.gather.clear()

@@ -60,6 +60,7 @@ _BROKER_FEATURES: Final = (
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
     "subscription_revocation",
 )
 _DEALER_FEATURES: Final = (

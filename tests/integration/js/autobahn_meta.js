@@ -34,7 +34,7 @@ async function life(first, second, kind, uri, make, names) {
   const refused = await failureOf(ask("get", 2 ** 40));
   return {
     found: found === made.id, details: [details.uri === uri, details.match],
-    members: [members.length === 1 && members[0] === second.id, counted], events, revoked: !made.active,
+    members: [members.length === 1 && members[0] === second.id, counted], events, gone: !made.active,
     unknown: refused.error,
   };
 }

@@ -64,6 +64,7 @@ _BROKER_FEATURES: Final = (
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
     "subscription_revocation",
 )
 _DEALER_FEATURES: Final = (
@@ -171,6 +172,7 @@ class Router:
                 calls=self._calls,
                 keeper=self._keeper,
                 clock=self._clock,
+                attendance=self._attendance,
                 wall_ms=self._wall_ms,
             )
             for rules in self._rules
@@ -534,6 +536,8 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._attendance.reset()
+        for realm in self._realms.values():
+            realm.broker.reset()
         self._keeper.reset()
         self._insiders.reset()
         answers = self._calls.clear(self._sessions.values())

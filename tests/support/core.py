@@ -30,7 +30,7 @@ from wampha.messages.model import (
 )
 from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
-from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.permissions import ACTIONS, Authorizer, Permission, Permissions, RealmRules
 from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
@@ -237,7 +237,7 @@ class RecorderOutbox:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
         self.behind: dict[Owner, None] = {}
-        self.reliefs: list[Owner] = []
+        self.reliefs: list[Any] = []
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
@@ -251,8 +251,8 @@ class RecorderOutbox:
             self.forwarded.append((owner, relayed))
         return self.linked
 
-    def relieved(self, owner: Owner) -> None:
-        self.reliefs.append(owner)
+    def relieved(self, awaited: Any) -> None:
+        self.reliefs.append(awaited)
 
     def take(self) -> list[tuple[Owner, Any]]:
         forwarded, self.forwarded = self.forwarded, []
@@ -381,6 +381,7 @@ class Node:
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         histories: Iterable[Ring] = (),
         resumption: ResumptionRules | None = None,
+        roles: Mapping[str, Authorizer] | None = None,
         up: bool = True,
         attends: bool = False,
     ) -> None:
@@ -394,7 +395,7 @@ class Node:
             realms=[
                 RealmRules(
                     "realm1",
-                    {"user": Permissions(permissions)},
+                    {"user": Permissions(permissions), **(roles or {})},
                     strict_uris,
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,

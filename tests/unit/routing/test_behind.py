@@ -42,7 +42,7 @@ def refused(cluster: Cluster, peer: Peer, message: Any, by: str = "b") -> None:
     counters, calls = node.counters.snapshot(), dict(peer.conversation.session.calls)
     with pytest.raises(NodeBehind) as raised:
         peer.receive(message)
-    assert raised.value.node.name == by
+    assert raised.value.awaited.name == by
     assert {wire: len(messages) for wire, messages in cluster.wires.items()} == wires
     assert node.counters.snapshot() == counters
     assert peer.conversation.session.calls == calls

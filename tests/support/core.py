@@ -24,6 +24,7 @@ from wampha.messages.model import (
     Publish,
     Register,
     Subscribe,
+    Subscribed,
     Unregister,
     Unsubscribe,
     Yield,
@@ -468,6 +469,14 @@ class Cluster:
 
         return forward
 
+    def subscribed(self, node: str, topic: str, **options: Any) -> Peer:
+        """A new session at that node, subscribed to the topic."""
+        peer = self[node].join()
+        peer.subscribe(topic, **options)
+        self.commit()
+        assert isinstance(peer.one(), Subscribed)
+        return peer
+
     def attend(self, seconds: float = 0.05) -> None:
         """Let every node report its sessions, and settle."""
         for _ in range(3):  # what follows from a report is reported by the next one
@@ -521,6 +530,14 @@ def hello(
         for name in names:
             setattr(roles[role], name, True)
     return autobahn.Hello(realm, roles, **details)
+
+
+def refusal(message: Any, code: int, request: int) -> str:
+    """The error of an ERROR that answers this request with a sentence."""
+    assert isinstance(message, Error)
+    assert (message.request_type, message.request) == (code, request)
+    assert message.payload.args()[0].endswith(".")
+    return message.error
 
 
 def _open_realm(name: str) -> RealmRules:

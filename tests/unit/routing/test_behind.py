@@ -15,11 +15,6 @@ from wampha.messages.payload import NOTHING, Payload
 SOMETHING = Payload.of([1, "two"])
 
 
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster("a", "b", "c")
-
-
 def joined(cluster: Cluster, node: str, do: Callable[[Peer], Any] = lambda peer: None) -> Peer:
     """A client of that node that has subscribed or registered something."""
     peer = cluster[node].join(features=EVERYTHING)

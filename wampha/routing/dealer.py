@@ -204,7 +204,10 @@ class Dealer:
     def replied(self, pending: PendingCall, reply: Reply) -> None:
         """Another node has ended a call, or tells of a result on the way, or has not delivered it (rule 3)."""
         if reply.answer is RESULT:
-            self._result(pending, reply.options, reply.payload)
+            if reply.options:
+                self._result(pending, reply.options, reply.payload)
+            else:
+                self._calls.result(pending, NO_OPTIONS, reply.payload)
         elif reply.answer is PROGRESS:
             self._progress(pending, reply.options, reply.payload)
         elif reply.answer is Answer.ERROR:

@@ -97,6 +97,26 @@ class Limits(BaseModel):
     decide_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds for the cluster to decide a request that changes what it holds"
     )
+    kept_event_bytes_max: int = Field(
+        64 * KIB,
+        ge=1 * KIB,
+        le=128 * KIB,
+        description="largest event that is retained or enters a history, in bytes; such events travel with the "
+        "cluster's log, where a large one would hold up leases",
+    )
+    retained_topics_max: int = Field(10_000, ge=1, description="topics of one realm that have a retained event")
+    retained_bytes_max: int = Field(
+        8 * MIB, ge=128 * KIB, description="bytes of all retained events of one realm; every node holds them in memory"
+    )
+    retained_events_sent_max: int = Field(
+        1000, ge=1, description="retained events that one SUBSCRIBE for a pattern gets, the newest; other clients wait"
+    )
+    history_events_answered_max: int = Field(
+        1000, ge=1, description="events in one answer to a question for history; other clients wait"
+    )
+    history_bytes_answered_max: int = Field(
+        1 * MIB, ge=1 * KIB, description="bytes of payload in such an answer; one event is in it in any case"
+    )
     meta_list_max: int = Field(
         100_000,
         ge=1,

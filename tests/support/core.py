@@ -35,7 +35,7 @@ from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
-from wampha.state.commands import Command, Lead, Outcome, Owner, Report, Up
+from wampha.state.commands import Command, Lead, Outcome, Owner, Report, Ring, Up
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
 
@@ -237,6 +237,7 @@ class RecorderOutbox:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
         self.behind: dict[Owner, None] = {}
+        self.reliefs: list[Owner] = []
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
@@ -249,6 +250,9 @@ class RecorderOutbox:
         if self.linked:
             self.forwarded.append((owner, relayed))
         return self.linked
+
+    def relieved(self, owner: Owner) -> None:
+        self.reliefs.append(owner)
 
     def take(self) -> list[tuple[Owner, Any]]:
         forwarded, self.forwarded = self.forwarded, []
@@ -375,6 +379,7 @@ class Node:
         timeout_unit_s: float = 0.001,
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
+        histories: Iterable[Ring] = (),
         resumption: ResumptionRules | None = None,
         up: bool = True,
         attends: bool = False,
@@ -394,6 +399,7 @@ class Node:
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
+                    histories=tuple(histories),
                     resumption=resumption,
                 ),
                 _open_realm("realm2"),

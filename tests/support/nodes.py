@@ -46,6 +46,7 @@ ALL_RIGHTS: Final[dict[str, Any]] = {
         }
     ],
 }
+HISTORY: Final = {"uri": "history.", "match": "prefix"}  # topics whose events are kept
 # The same, and callees learn who calls them.
 TELLING: Final = {
     **ALL_RIGHTS,
@@ -95,9 +96,9 @@ def client_settings(port: int) -> dict[str, Any]:
     """A configuration without a cluster: one realm, and one listener in which anyone may do anything."""
     return {
         "realms": [
-            {"name": REALM, "roles": [ALL_RIGHTS]},
+            {"name": REALM, "roles": [ALL_RIGHTS], "history": [HISTORY]},
             {"name": META_REALM, "roles": [MEANT]},
-            {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted"},
+            {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted", "history": [HISTORY]},
             {"name": RESUMABLE_REALM, "roles": [ALL_RIGHTS], "resumable_sessions": {"grace_s": GRACE_S}},
         ],
         "listeners": [

@@ -149,7 +149,8 @@ class RaftLedger:
 
     @property
     def tables(self) -> Tables:
-        return self.machine.tables
+        member = self._affiliation.member  # asked for each message: without a detour in the usual case
+        return member.machine.tables if member is not None else self.machine.tables
 
     @property
     def machine(self) -> Machine:
@@ -159,6 +160,10 @@ class RaftLedger:
     @property
     def safe(self) -> int:
         return self._member.safe if self._member else 0
+
+    @property
+    def applied(self) -> int:
+        return self._member.engine.applied if self._member else 0
 
     @property
     def recovering(self) -> bool:

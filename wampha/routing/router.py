@@ -15,7 +15,7 @@ from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
-    Answer,
+    PROGRESS,
     CancelInvoke,
     Forward,
     Invoke,
@@ -35,6 +35,7 @@ from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
 from wampha.routing.insider import Insiders
+from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
@@ -52,6 +53,8 @@ STOPPING: Final = "This node is being stopped; connect to another one."
 
 # WELCOME.Details.roles: only what a test proves is announced.
 _BROKER_FEATURES: Final = (
+    "event_history",
+    "event_retention",
     "pattern_based_subscription",
     "payload_passthru_mode",
     "payload_transparency",
@@ -103,7 +106,7 @@ class Router:
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
-        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things.
+        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things (P11).
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
@@ -129,6 +132,7 @@ class Router:
         self._ledger: Ledger
         self._rows: Rows
         self._attendance: Attendance
+        self._keeper: Keeper
         self._insiders: Insiders
         self.gather: Gather
         self._meta: MetaApis
@@ -149,6 +153,7 @@ class Router:
         self._attendance = Attendance(
             ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
         )
+        self._keeper = Keeper(ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -163,7 +168,9 @@ class Router:
                 rows=self._rows,
                 docket=self._docket,
                 calls=self._calls,
+                keeper=self._keeper,
                 clock=self._clock,
+                wall_ms=self._wall_ms,
             )
             for rules in self._rules
         }
@@ -221,6 +228,7 @@ class Router:
             self._farewell.stop()
         self._rows.stop()
         self._attendance.stop()
+        self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
         for session in self._resumptions.detached():
@@ -456,7 +464,7 @@ class Router:
             self._realms[served.callee.realm].dealer.invoke_more(served, part)
 
     def _replied(self, source: Owner, reply: Reply) -> None:
-        find = self._calls.awaited if reply.answer is Answer.PROGRESS else self._calls.replied
+        find = self._calls.awaited if reply.answer is PROGRESS else self._calls.replied
         pending = find(source, reply.call)
         if pending is not None:
             self._realms[pending.caller.realm].dealer.replied(pending, reply)
@@ -494,12 +502,14 @@ class Router:
         """Every node that may serve has applied more: acknowledgements may be due (rule 22)."""
         self._rows.claim()
         self._attendance.claim()
+        self._keeper.claim()
 
     def serving_changed(self, serving: bool) -> None:
         """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
             self._attendance.claim()
+            self._keeper.claim()
         else:
             self.refuse_newcomers(Unavailable.uri, "This node does not serve at the moment; connect to another one.")
 
@@ -507,6 +517,7 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._attendance.reset()
+        self._keeper.reset()
         self._insiders.reset()
         self._calls.clear()
         self.gather.clear()
@@ -536,6 +547,7 @@ class Router:
         """Look after what is in doubt and what has waited for too long (rule 33)."""
         self._rows.ticked()
         self._attendance.ticked()
+        self._keeper.ticked()
         self._docket.ticked()
 
 

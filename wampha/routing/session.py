@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wampha.routing.conversation import Conversation
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
+    from wampha.routing.outgoing import Outgoing
     from wampha.routing.resumption import Resumption
     from wampha.state.roll import Load
 
@@ -37,6 +38,7 @@ class Session:
         "invoked",
         "open",
         "originator",
+        "outgoing",
         "permissions",
         "realm",
         "registrations",
@@ -80,4 +82,5 @@ class Session:
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
         self.testaments: Final[dict[str, Load]] = {}  # scope -> how much it leaves behind, asked for and not taken back
+        self.outgoing: Outgoing | None = None  # of its publications, while one of them is being kept
         self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first

@@ -11,6 +11,7 @@ from wampha.state.commands import (
     AddRoute,
     Command,
     Down,
+    Keep,
     Lead,
     Leave,
     RemoveRegistration,
@@ -24,7 +25,7 @@ SINCE: Final[dict[type[Command], int]] = {}  # commands that came with a later v
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(
-    Lead | Up | Down | Leave | AddRoute | RemoveRoute | AddRegistration | RemoveRegistration | Report
+    Lead | Up | Down | Leave | AddRoute | RemoveRoute | AddRegistration | RemoveRegistration | Report | Keep
 )
 
 

@@ -17,6 +17,7 @@ from wampha.state.changes import Change
 from wampha.state.codec import VERSION, UnreadableError, UnsupportedError, decode
 from wampha.state.commands import Command, Outcome
 from wampha.state.ground import Ground, Handler
+from wampha.state.keeping import Keeping
 from wampha.state.members import Members
 from wampha.state.registrations import Registrations
 from wampha.state.routes import Routes
@@ -55,7 +56,12 @@ class Machine:
         self.reads: Final = reads
         self.unsupported: str | None = None  # why the tables are wrong from now on: this node is too old to know them
         self._counters: Final = counters
-        owned = (Routes(self._ground), Registrations(self._ground), Sessions(self._ground))
+        owned = (
+            Routes(self._ground),
+            Registrations(self._ground),
+            Sessions(self._ground),
+            Keeping(self._ground),
+        )
         self._handlers: Final[Mapping[type[Command], Handler]] = {
             command: handler
             for rules in (Members(self._ground, owned), *owned)

@@ -37,6 +37,7 @@ class SessionSection:
 
     piece = SessionsPiece
     rows_max = 400
+    weigh = None
 
     def rows(self, tables: Tables) -> list[tuple[str, list[Member]]]:
         return [("", list(tables.roll))]
@@ -87,6 +88,7 @@ class TestamentSection:
 
     piece = TestamentsPiece
     rows_max = 16  # each may have `testament_bytes_max`
+    weigh = None
 
     def rows(self, tables: Tables) -> list[tuple[str, list[tuple[str, int, str, Testament]]]]:
         roll = tables.roll
@@ -128,6 +130,7 @@ class HomeSection:
 
     piece = HomesPiece
     rows_max = 400
+    weigh = None
 
     def rows(self, tables: Tables) -> list[tuple[str, list[tuple[Owner, int, int, list[int]]]]]:
         roll = tables.roll

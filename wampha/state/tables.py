@@ -13,6 +13,7 @@ import msgspec
 
 from wampha.names.patterns import PatternIndex
 from wampha.state.commands import Owner
+from wampha.state.kept import KeptEvents
 from wampha.state.roll import Roll
 
 _Row = TypeVar("_Row")
@@ -60,6 +61,7 @@ class Tables:
     __slots__ = (
         "_places",
         "dead",
+        "kept",
         "leader",
         "newest",
         "nodes",
@@ -84,6 +86,7 @@ class Tables:
         self.roll = Roll()  # of sessions
         self.routes: dict[str, PatternIndex[Route]] = {}  # by realm; a realm without routes has no entry
         self.registrations: dict[str, PatternIndex[Registration]] = {}  # by realm, likewise
+        self.kept = KeptEvents()
         self._places: dict[int, tuple[str, str, str]] = {}  # id of a route or registration -> (realm, match, URI)
 
     def readable(self) -> int:

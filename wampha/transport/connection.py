@@ -228,22 +228,25 @@ class ClientConnection:
         except ProtocolViolation as violation:
             self._conversation.violated(violation)
         else:
-            self._hand_in(message)
+            try:
+                self._conversation.receive(message)
+            except NodeBehind as behind:
+                self._keep_message(message, behind)
 
-    def _hand_in(self, message: Any) -> None:
-        assert self._conversation is not None
-        try:
-            self._conversation.receive(message)
-        except NodeBehind as behind:
-            self._kept = message
-            self.service.pressure.wait(self, behind.node)
+    def _keep_message(self, message: Any, behind: NodeBehind) -> None:
+        self._kept = message
+        self.service.pressure.wait(self, behind.node)
 
     def _hand_in_again(self) -> bool:
         """Try what was kept; whether what stands behind it may be handled now."""
         message, self._kept = self._kept, None
         if self.phase is Phase.OPEN:
-            self._hand_in(message)
-            if self._kept is None:
+            assert self._conversation is not None
+            try:
+                self._conversation.receive(message)
+            except NodeBehind as behind:
+                self._keep_message(message, behind)
+            else:
                 self.service.pressure.leave(self)
         return self.flowing or self.phase is not Phase.OPEN
 

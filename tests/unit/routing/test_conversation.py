@@ -26,6 +26,8 @@ from wampha.routing.router import STOPPING
 from wampha.state.commands import Outcome, Owner
 
 BROKER_FEATURES = (
+    "event_history",
+    "event_retention",
     "pattern_based_subscription",
     "payload_passthru_mode",
     "payload_transparency",

@@ -12,6 +12,7 @@ from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance
 from wampha.routing.gather import Gather
 from wampha.routing.meta.cluster import Announce, ClusterApi
+from wampha.routing.meta.history import GET_EVENTS, HistoryApi
 from wampha.routing.meta.registrations import RegistrationApi
 from wampha.routing.meta.sessions import SessionApi
 from wampha.routing.meta.subscriptions import SubscriptionApi
@@ -61,6 +62,10 @@ class MetaApis:
         )
         for realm in realms.values():
             self._cluster.offer(realm.procedures)
+            history = HistoryApi(
+                realm=realm.name, ledger=ledger, retention=realm.retention, limits=limits, counters=counters
+            )
+            realm.procedures.add(GET_EVENTS, history.get_events)
             self._subscriptions.offer(realm)
             self._registrations.offer(realm)
             self._sessions.offer(realm)

@@ -12,6 +12,7 @@ from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscr
 from wampha.names.ids import Ids
 from wampha.names.uri import UriRules
 from wampha.routing import replies
+from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
@@ -24,6 +25,7 @@ from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
 # Requests that ERROR may answer; a CANCEL, YIELD or ERROR is never refused.
@@ -54,6 +56,7 @@ class Realm:
         calls: Calls,
         keeper: Keeper,
         clock: Clock,
+        attendance: Attendance,
         wall_ms: Callable[[], int],
     ) -> None:
         self.name: Final = rules.name
@@ -88,6 +91,7 @@ class Realm:
             keeper=keeper,
             retention=self.retention,
             clock=clock,
+            turnover=Turnover(realm=rules.name, ledger=ledger, attendance=attendance),
         )
         self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket

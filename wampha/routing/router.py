@@ -27,6 +27,7 @@ from wampha.messages.relayed import (
 )
 from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance
+from wampha.routing.authorizer import Authorization
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
 from wampha.routing.dealer import not_delivered
@@ -37,7 +38,7 @@ from wampha.routing.gather import Gather
 from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
-from wampha.routing.permissions import RealmRules
+from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
 from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
@@ -258,9 +259,7 @@ class Router:
     ) -> tuple[Realm, Session, Options]:
         """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
         realm = self._room(claim.realm)
-        permissions = realm.permissions_of(grant.authrole)
-        if permissions is None:
-            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        permissions = self._permissions(realm, claim.session, grant)
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
         resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
@@ -284,6 +283,24 @@ class Router:
             resumption.session = session
             details |= self._resumptions.token(resumption, self._ledger.owner.name)
         return realm, session, details
+
+    def _permissions(self, realm: Realm, session: int, grant: Grant) -> Permissions | Authorization:
+        role = realm.permissions_of(grant.authrole)
+        if role is None:
+            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        if isinstance(role, Permissions):
+            return role
+        return Authorization(
+            authorizer=role,
+            realm=realm.name,
+            session=session,
+            grant=grant,
+            ask=self.ask,
+            outbox=self._outbox,
+            waiting_s=self._limits.authenticator_timeout_s,
+            clock=self._clock,
+            counters=self.counters,
+        )
 
     def _welcome(self, realm: Realm, grant: Grant) -> dict[str, Any]:
         details: dict[str, Any] = {

@@ -270,6 +270,15 @@ def test_what_was_published_before_the_end_of_the_session_is_still_sent(place: P
     assert events(place.subscriber()) == [(1, True)]
 
 
+def test_a_session_is_not_sent_away_before_its_publications_are_out(place: Place) -> None:
+    conversation = place.publisher.conversation
+    assert conversation.settled()
+    place.publish(1)
+    assert not conversation.settled()
+    place.cluster.settle()
+    assert conversation.settled()
+
+
 def test_a_suspended_node_sends_nothing_until_it_serves_again() -> None:
     place = Place("a")
     peer = place.subscriber()

@@ -215,7 +215,7 @@ class Realm(Section):
         "need accepted for some progressive calls",
     )
     history: tuple[HistorySettings, ...] = Field(
-        (), description="topics whose events are kept for those who ask later; the same on all nodes"
+        (), max_length=32, description="topics whose events are kept for those who ask later; the same on all nodes"
     )
     history_answer: Literal["arguments", "list"] = Field(
         "arguments",

@@ -14,6 +14,7 @@ from tests.chaos import (
     churn,
     clocks,
     kills,
+    leavers,
     mixture,
     partitions,
     pauses,
@@ -54,6 +55,10 @@ def test_clients_come_and_go_while_nodes_are_killed() -> None:
 
 def test_all_clients_of_a_node_come_to_the_others() -> None:
     check(reconnects.run(200))
+
+
+def test_sessions_leave_once_when_their_node_dies() -> None:
+    check(leavers.run(2, certificates=True))
 
 
 def test_nothing_stays_behind() -> None:

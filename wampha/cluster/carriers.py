@@ -19,7 +19,7 @@ class Carrier(Protocol):
         """The next bytes to send, at most so many; empty if there are none now."""
 
     def receive(self, body: bytes) -> None:
-        """One frame that is not a keep-alive. Raises FrameError."""
+        """One frame, empty if it is a keep-alive. Raises FrameError."""
 
     def chunk_ended(self) -> bool:
         """No more is handed over in this turn; True if there is an answer to flush at once."""
@@ -33,7 +33,7 @@ class ControlCarrier:
 
     def __init__(self, on_frame: Callable[[bytes], None]) -> None:
         self._buffer: Final = bytearray()
-        self.receive: Final = on_frame
+        self._on_frame: Final = on_frame
 
     @property
     def waiting(self) -> int:
@@ -53,6 +53,10 @@ class ControlCarrier:
             piece = bytes(memoryview(buffer)[:bytes_max])
             del buffer[:bytes_max]
         return piece
+
+    def receive(self, body: bytes) -> None:
+        if body:
+            self._on_frame(body)
 
     def chunk_ended(self) -> bool:
         """The ledger is told frame by frame."""
@@ -97,6 +101,8 @@ class DataCarrier:
 
     def take(self, bytes_max: int) -> bytes:
         stream = self._stream
+        if not stream.waiting and not self._aside and not stream.ack_due:  # it is asked again behind each write
+            return b""
         if not stream.offset:
             if self._aside:
                 aside, self._aside = self._aside, b""
@@ -115,9 +121,12 @@ class DataCarrier:
             self._aside = self._ack() or KEEP_ALIVE
 
     def receive(self, body: bytes) -> None:
+        if not body:
+            return
         frame = read_data(body)
         if isinstance(frame, Envelope):
-            missing = self._stream.accept(frame.sequence, len(body))
+            stream = self._stream
+            missing = stream.accept(frame.sequence, len(body))
             if missing is not None:
                 self._on_missing(missing)
             if frame.target != self._incarnation:
@@ -126,7 +135,7 @@ class DataCarrier:
             if not self._delivered:
                 self._on_chunk()
             self._delivered += 1
-            self._on_data(self._stream.peer, frame.relayed)
+            self._on_data(stream.peer, frame.relayed)
         elif isinstance(frame, Ack):
             self._stream.acknowledged(frame.received)
         else:

@@ -61,6 +61,10 @@ class Answer(enum.IntEnum):
     PROGRESS = 3  # it goes on: a result on the way
 
 
+RESULT: Final = Answer.RESULT  # for the hot path: to look a member up in its enum costs ten times as much
+PROGRESS: Final = Answer.PROGRESS
+
+
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """The end of a call, or a progressive result, on its way to the caller's home."""
 

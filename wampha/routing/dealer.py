@@ -29,7 +29,7 @@ from wampha.messages.model import (
     Yield,
 )
 from wampha.messages.payload import NOTHING, Payload
-from wampha.messages.relayed import Answer, Invoke, InvokeMore, Reply
+from wampha.messages.relayed import PROGRESS, RESULT, Answer, Invoke, InvokeMore, Reply
 from wampha.names.uri import EXACT, UriRules, is_reserved
 from wampha.routing import replies
 from wampha.routing.calls import KILLNOWAIT, Calls, PendingCall, Served, canceled_by_caller, not_registered
@@ -203,9 +203,12 @@ class Dealer:
 
     def replied(self, pending: PendingCall, reply: Reply) -> None:
         """Another node has ended a call, or tells of a result on the way, or has not delivered it (rule 3)."""
-        if reply.answer is Answer.RESULT:
-            self._result(pending, reply.options, reply.payload)
-        elif reply.answer is Answer.PROGRESS:
+        if reply.answer is RESULT:
+            if reply.options:
+                self._result(pending, reply.options, reply.payload)
+            else:
+                self._calls.result(pending, NO_OPTIONS, reply.payload)
+        elif reply.answer is PROGRESS:
             self._progress(pending, reply.options, reply.payload)
         elif reply.answer is Answer.ERROR:
             self._calls.error(pending, carried(reply.options), reply.error, reply.payload)
@@ -319,7 +322,7 @@ class Dealer:
                 return
         work = self._calls.answered(callee, result.request)
         if isinstance(work, Served):
-            self._reply(work, Reply(work.number, Answer.RESULT, "", options, result.payload))
+            self._reply(work, Reply(work.number, RESULT, "", options, result.payload))
         elif options and work is not None:
             self._result(work, options, result.payload)
         elif work is not None:
@@ -333,9 +336,7 @@ class Dealer:
             self._counters.add("progress_unwanted")
         elif isinstance(work, PendingCall):
             self._progress(work, result.options, result.payload)
-        elif not self._outbox.forward(
-            work.source, Reply(work.number, Answer.PROGRESS, "", result.options, result.payload)
-        ):
+        elif not self._outbox.forward(work.source, Reply(work.number, PROGRESS, "", result.options, result.payload)):
             error = _too_large_between_nodes()
             self._calls.stop_serving(work, KILLNOWAIT, error.uri)
             self._calls.reply_error(work.source, work.number, error)

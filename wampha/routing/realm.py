@@ -12,6 +12,7 @@ from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscr
 from wampha.names.ids import Ids
 from wampha.names.uri import UriRules
 from wampha.routing import replies
+from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
@@ -19,11 +20,12 @@ from wampha.routing.docket import Docket
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
-from wampha.routing.permissions import Permissions, RealmRules
+from wampha.routing.permissions import Authorizer, Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
 # Requests that ERROR may answer; a CANCEL, YIELD or ERROR is never refused.
@@ -54,6 +56,7 @@ class Realm:
         calls: Calls,
         keeper: Keeper,
         clock: Clock,
+        attendance: Attendance,
         wall_ms: Callable[[], int],
     ) -> None:
         self.name: Final = rules.name
@@ -63,7 +66,7 @@ class Realm:
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
         self._when_detached: Final[list[Callable[[Session], None]]] = []
-        self._roles: Final[Mapping[str, Permissions]] = rules.roles
+        self._roles: Final[Mapping[str, Permissions | Authorizer]] = rules.roles
         self._counters: Final = counters
         uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
@@ -89,6 +92,7 @@ class Realm:
             keeper=keeper,
             retention=self.retention,
             clock=clock,
+            turnover=Turnover(realm=rules.name, ledger=ledger, attendance=attendance),
         )
         self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
@@ -126,12 +130,12 @@ class Realm:
             Error: self.dealer.caller_nodes,
         }
 
-    def permissions_of(self, role: str) -> Permissions | None:
+    def permissions_of(self, role: str) -> Permissions | Authorizer | None:
         """What a role may do here; None if the realm has no such role."""
         return self._roles.get(role)
 
     def receive(self, session: Session, message: Any) -> None:
-        """Handle one message of an open session; raises ProtocolViolation or NodeBehind and nothing else."""
+        """Handle one message of an open session; raises ProtocolViolation or Later and nothing else."""
         handler = self._handlers.get(type(message))
         if handler is None:
             raise ProtocolViolation(f"A client may not send {type(message).__name__.upper()} in an open session.")

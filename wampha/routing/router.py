@@ -15,7 +15,7 @@ from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
-    Answer,
+    PROGRESS,
     CancelInvoke,
     Forward,
     Invoke,
@@ -27,6 +27,7 @@ from wampha.messages.relayed import (
 )
 from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance
+from wampha.routing.authorizer import Authorization
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
 from wampha.routing.dealer import not_delivered
@@ -37,7 +38,7 @@ from wampha.routing.gather import Gather
 from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
-from wampha.routing.permissions import RealmRules
+from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
 from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
@@ -63,6 +64,7 @@ _BROKER_FEATURES: Final = (
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
     "subscription_revocation",
 )
 _DEALER_FEATURES: Final = (
@@ -170,6 +172,7 @@ class Router:
                 calls=self._calls,
                 keeper=self._keeper,
                 clock=self._clock,
+                attendance=self._attendance,
                 wall_ms=self._wall_ms,
             )
             for rules in self._rules
@@ -258,9 +261,7 @@ class Router:
     ) -> tuple[Realm, Session, Options]:
         """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
         realm = self._room(claim.realm)
-        permissions = realm.permissions_of(grant.authrole)
-        if permissions is None:
-            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        permissions = self._permissions(realm, claim.session, grant)
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
         resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
@@ -284,6 +285,24 @@ class Router:
             resumption.session = session
             details |= self._resumptions.token(resumption, self._ledger.owner.name)
         return realm, session, details
+
+    def _permissions(self, realm: Realm, session: int, grant: Grant) -> Permissions | Authorization:
+        role = realm.permissions_of(grant.authrole)
+        if role is None:
+            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        if isinstance(role, Permissions):
+            return role
+        return Authorization(
+            authorizer=role,
+            realm=realm.name,
+            session=session,
+            grant=grant,
+            ask=self.ask,
+            outbox=self._outbox,
+            waiting_s=self._limits.authenticator_timeout_s,
+            clock=self._clock,
+            counters=self.counters,
+        )
 
     def _welcome(self, realm: Realm, grant: Grant) -> dict[str, Any]:
         details: dict[str, Any] = {
@@ -464,7 +483,7 @@ class Router:
             self._realms[served.callee.realm].dealer.invoke_more(served, part)
 
     def _replied(self, source: Owner, reply: Reply) -> None:
-        find = self._calls.awaited if reply.answer is Answer.PROGRESS else self._calls.replied
+        find = self._calls.awaited if reply.answer is PROGRESS else self._calls.replied
         pending = find(source, reply.call)
         if pending is not None:
             self._realms[pending.caller.realm].dealer.replied(pending, reply)
@@ -517,13 +536,20 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._attendance.reset()
+        for realm in self._realms.values():
+            realm.broker.reset()
         self._keeper.reset()
         self._insiders.reset()
-        self._calls.clear()
+        answers = self._calls.clear(self._sessions.values())
         self.gather.clear()
         self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
-        self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+        words: deque[Callable[[], None]] = deque()
+        for conversation in list(self._conversations):
+            if conversation.session in answers:
+                words.append(answers[conversation.session])
+            words.append(conversation.expel(SYSTEM_SHUTDOWN, sentence))
+        self._tell_some(words)
         for session in self._resumptions.detached():
             self._over(session)
 

@@ -36,6 +36,7 @@ BROKER_FEATURES = (
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
     "subscription_revocation",
 )
 DEALER_FEATURES = (
@@ -53,11 +54,6 @@ DEALER_FEATURES = (
     "session_meta_api",
     "testament_meta_api",
 )
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node()
 
 
 def connect(node: Node, role: str | None = "user") -> tuple[RecorderClient, Any]:

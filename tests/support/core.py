@@ -383,6 +383,7 @@ class Node:
         histories: Iterable[Ring] = (),
         history_as_list: bool = False,
         resumption: ResumptionRules | None = None,
+        call_queue_max: int = 0,
         roles: Mapping[str, Authorizer] | None = None,
         up: bool = True,
         attends: bool = False,
@@ -405,6 +406,7 @@ class Node:
                     histories=tuple(histories),
                     history_as_list=history_as_list,
                     resumption=resumption,
+                    call_queue_max=call_queue_max,
                 ),
                 _open_realm("realm2"),
             ],
@@ -420,7 +422,7 @@ class Node:
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()
-        self.owner = Owner(name, sum(name.encode()))
+        self.owner = Owner(name, int.from_bytes(name.encode()[:7]))
         self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters, attends=attends)
         self.router.attach(self.ledger)
         if up:

@@ -361,6 +361,8 @@ class Broker:
 
     def leave(self, session: Session) -> None:
         """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions."""
+        if not session.subscriptions:
+            return
         left = deque(session.subscriptions.values())
         session.subscriptions.clear()
         for subscription in left:

@@ -536,11 +536,16 @@ class Router:
         self._attendance.reset()
         self._keeper.reset()
         self._insiders.reset()
-        self._calls.clear()
+        answers = self._calls.clear(self._sessions.values())
         self.gather.clear()
         self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
-        self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+        words: deque[Callable[[], None]] = deque()
+        for conversation in list(self._conversations):
+            if conversation.session in answers:
+                words.append(answers[conversation.session])
+            words.append(conversation.expel(SYSTEM_SHUTDOWN, sentence))
+        self._tell_some(words)
         for session in self._resumptions.detached():
             self._over(session)
 

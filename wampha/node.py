@@ -198,6 +198,7 @@ class Node:
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
             on_down=lambda name: self._raft.peer_down(name),
             on_owner_lost=lambda owner: self.router.node_lost(owner),
+            is_dead=lambda owner: owner.incarnation in self.ledger.tables.dead,
             on_gap=self._announce_gap,
             on_chunk_end=lambda: self.delivery.flush(),
             on_relieved=lambda owner: self.delivery.relieved(owner),

@@ -382,6 +382,7 @@ class Node:
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         histories: Iterable[Ring] = (),
         resumption: ResumptionRules | None = None,
+        call_queue_max: int = 0,
         roles: Mapping[str, Authorizer] | None = None,
         up: bool = True,
         attends: bool = False,
@@ -403,6 +404,7 @@ class Node:
                     lenient=lenient,
                     histories=tuple(histories),
                     resumption=resumption,
+                    call_queue_max=call_queue_max,
                 ),
                 _open_realm("realm2"),
             ],
@@ -418,7 +420,7 @@ class Node:
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()
-        self.owner = Owner(name, sum(name.encode()))
+        self.owner = Owner(name, int.from_bytes(name.encode()[:7]))
         self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters, attends=attends)
         self.router.attach(self.ledger)
         if up:

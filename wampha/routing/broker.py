@@ -39,10 +39,12 @@ from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.replies import revocation
 from wampha.routing.retention import Retention
-from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
+from wampha.routing.rowkinds import ROUTES, SUBSCRIBERS, RowKey
+from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
-from wampha.state.commands import Owner
+from wampha.routing.turnover import Turnover
+from wampha.state.commands import Outcome, Owner
 
 _DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
 
@@ -61,7 +63,7 @@ class Wish(Undecided):
 class Subscription:
     """The subscribers that this node has for one (match, topic)."""
 
-    __slots__ = ("_broker", "id", "key", "members", "points", "receivers", "waiting")
+    __slots__ = ("_broker", "id", "key", "leaving", "members", "points", "receivers", "waiting")
 
     def __init__(self, broker: Broker, key: RowKey) -> None:
         self._broker: Final = broker
@@ -69,6 +71,7 @@ class Subscription:
         self.id = 0  # unknown until the route first stood
         self.members: Final[dict[Session, None]] = {}  # sessions whose SUBSCRIBED was queued, oldest first
         self.receivers: tuple[Session, ...] | None = None  # the same, made when needed: members may change meanwhile
+        self.leaving = 0  # former members whose leaving has not been told
         self.waiting: list[Wish] = []
         # Who got retained events -> index of the log up to which they stand for every event that was retained.
         self.points: Final[dict[Session, int]] = {}
@@ -79,8 +82,11 @@ class Subscription:
     def stands(self, row_id: int) -> None:
         self._broker.acknowledge(self, row_id)
 
-    def taken(self) -> None:
+    def refused(self, outcome: Outcome) -> None:
         raise AssertionError("a route has many owners")
+
+    def revoked(self, reason: str) -> None:
+        raise AssertionError("nobody takes a route from its owner")
 
     def withdraw(self, undecided: Undecided) -> None:
         """One that waited waits no longer."""
@@ -106,6 +112,7 @@ class Broker:
         keeper: Keeper,
         retention: Retention,
         clock: Clock,
+        turnover: Turnover,
     ) -> None:
         self._realm: Final = realm
         self._uris: Final = uris
@@ -121,6 +128,7 @@ class Broker:
         self._retention: Final = retention
         self._keeps_some: Final = retention.has_histories
         self._clock: Final = clock
+        self._turnover: Final = turnover
         self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
         self._by_id: Final[dict[int, Subscription]] = {}  # subscription id -> those that stood
 
@@ -369,11 +377,19 @@ class Broker:
             subscription.members.pop(session, None)
             subscription.points.pop(session, None)
             subscription.receivers = None
+            subscription.leaving += 1
         self._drop_some(left, session.id)
+
+    def reset(self) -> None:
+        """The incarnation is dead: nothing is told any more of the subscriptions that died with it (rule 4)."""
+        self._subscriptions.clear()
+        self._by_id.clear()
 
     def _drop_some(self, left: deque[Subscription], session_id: int) -> None:
         for _ in range(min(_DROPPED_MAX, len(left))):
-            self.drop_if_unused(left.popleft(), session_id)
+            subscription = left.popleft()
+            subscription.leaving -= 1
+            self._left(subscription, session_id)
         if left:
             self._clock.call_later(0, self._drop_some, left, session_id)
 
@@ -384,6 +400,8 @@ class Broker:
 
     def _enrol(self, session: Session, subscription: Subscription, *, retained: bool) -> None:
         known = session in subscription.members
+        if not known:
+            self._turnover.gained(session.id, subscription.id, subscription.key.uri)
         session.subscriptions[subscription.id] = subscription
         subscription.members[session] = None
         subscription.receivers = None
@@ -398,19 +416,30 @@ class Broker:
         subscription.members.pop(session, None)
         subscription.points.pop(session, None)
         subscription.receivers = None
-        self.drop_if_unused(subscription, session.id)
+        self._left(subscription, session.id)
+
+    def _left(self, subscription: Subscription, session_id: int) -> None:
+        if self._known(subscription):
+            self._turnover.lost(session_id, subscription.id, subscription.key.uri)
+            self.drop_if_unused(subscription, session_id)
 
     def drop_if_unused(self, subscription: Subscription, session_id: int) -> None:
         """Forget a subscription that nobody has and nobody waits for; nothing happens if it is forgotten already.
 
         That session was the last.
         """
-        where = (subscription.key.match, subscription.key.uri)
-        if subscription.members or subscription.waiting or self._subscriptions.get(where) is not subscription:
+        if subscription.members or subscription.leaving or subscription.waiting or not self._known(subscription):
             return
         self._by_id.pop(subscription.id, None)
-        del self._subscriptions[where]
-        self._rows.withdraw(subscription.key, session=session_id)
+        del self._subscriptions[subscription.key.match, subscription.key.uri]
+        self._turnover.then(partial(self._withdraw, subscription.key, session_id))
+
+    def _known(self, subscription: Subscription) -> bool:
+        return self._subscriptions.get((subscription.key.match, subscription.key.uri)) is subscription
+
+    def _withdraw(self, key: RowKey, session_id: int) -> None:
+        if (key.match, key.uri) not in self._subscriptions:  # else somebody has subscribed meanwhile
+            self._rows.withdraw(key, session=session_id)
 
 
 def _check_passthru(publisher: Session, options: Options) -> None:

@@ -12,6 +12,7 @@ from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscr
 from wampha.names.ids import Ids
 from wampha.names.uri import UriRules
 from wampha.routing import replies
+from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
@@ -24,6 +25,7 @@ from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
 # Requests that ERROR may answer; a CANCEL, YIELD or ERROR is never refused.
@@ -54,10 +56,12 @@ class Realm:
         calls: Calls,
         keeper: Keeper,
         clock: Clock,
+        attendance: Attendance,
         wall_ms: Callable[[], int],
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
+        self.history_as_list: Final = rules.history_as_list
         self.timeout_unit_s: Final = rules.timeout_unit_s
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
@@ -88,6 +92,7 @@ class Realm:
             keeper=keeper,
             retention=self.retention,
             clock=clock,
+            turnover=Turnover(realm=rules.name, ledger=ledger, attendance=attendance),
         )
         self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
@@ -98,20 +103,22 @@ class Realm:
             uris=uris,
             limits=limits,
             counters=counters,
+            ids=ids,
             outbox=outbox,
             ledger=ledger,
             offers=self.offers,
             calls=calls,
             procedures=self.procedures,
             timeout_unit_s=rules.timeout_unit_s,
+            queue_max=rules.call_queue_max,
         )
         self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
             Publish: self.broker.publish,
             Subscribe: self.broker.subscribe,
             Unsubscribe: self.broker.unsubscribe,
             Call: self.dealer.call,
-            Yield: self.dealer.yielded,
-            Error: self.dealer.failed,
+            Yield: self.dealer.callees.yielded,
+            Error: self.dealer.callees.failed,
             Register: self.offers.register,
             Unregister: self.offers.unregister,
             Cancel: self.dealer.cancel,
@@ -121,8 +128,8 @@ class Realm:
         self._destinations: Final[Mapping[type, Callable[[Session, Any], Iterable[Owner]]]] = {
             Publish: self.broker.destinations,
             Call: self.dealer.callee_nodes,
-            Yield: self.dealer.caller_nodes,
-            Error: self.dealer.caller_nodes,
+            Yield: self.dealer.callees.caller_nodes,
+            Error: self.dealer.callees.caller_nodes,
         }
 
     def permissions_of(self, role: str) -> Permissions | Authorizer | None:

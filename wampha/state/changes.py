@@ -55,6 +55,8 @@ class RouteRemoved(Change, frozen=True, gc=False):
 
 
 class RegistrationAdded(Change, frozen=True, gc=False):
+    """One callee more."""
+
     owner: Owner
     realm: str
     match: str
@@ -67,14 +69,17 @@ class RegistrationAdded(Change, frozen=True, gc=False):
 
 
 class RegistrationRemoved(Change, frozen=True, gc=False):
+    """One callee less."""
+
     owner: Owner
     realm: str
     match: str
     procedure: str
     registration: int
     session: int
-    last: bool  # as in `RouteRemoved`
-    added: int
+    last: bool  # the registration does not exist any more
+    added: int  # as in `RouteRemoved`
+    reason: str = ""  # why it was taken from its callee; empty if the callee, or its node, gave it up
 
 
 class SessionJoined(Change, frozen=True, gc=False):
@@ -113,3 +118,13 @@ class SessionsMet(Change, frozen=True, gc=False):
     place: int
     sessions: tuple[int, ...]
     kill: Kill | None = None
+
+
+class SubscriberChanged(Change, frozen=True, gc=False):
+    """A session has gained or lost a subscription whose route stands; told only while somebody listens."""
+
+    realm: str
+    session: int
+    subscription: int
+    begins: bool
+    number: int  # no other change of this kind has the same

@@ -106,7 +106,16 @@ class Modify(Fact, frozen=True, gc=False, tag=7):
     delta: dict[str, Any]
 
 
-AnyFact = Join | End | Detach | Bequeath | Flush | Kill | Modify
+class Subscribing(Fact, frozen=True, gc=False, tag=8):
+    """The session has gained or lost a subscription whose route stands; stated only while somebody listens."""
+
+    realm: str
+    session: int
+    subscription: int
+    begins: bool
+
+
+AnyFact = Join | End | Detach | Bequeath | Flush | Kill | Modify | Subscribing
 
 
 def _size(values: dict[str, Any]) -> int:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 
 from tests.checkers import history as h
-from tests.simulation.nodes.client import Client
+from tests.simulation.nodes.client import NOTICES, Client
 from tests.simulation.nodes.world import World
 
 TOPICS = ("t.a", "t.b", "t.a.x", "t.b.x")
@@ -22,14 +22,16 @@ _MIX: tuple[tuple[str, float], ...] = (
     ("burst", 0.03),
     ("leave", 0.006),
     ("drop", 0.006),
+    ("bequeath", 0.02),
+    ("kill", 0.003),
 )
 
 
 class Load:
-    """`clients` of them, `rate` operations per second in all."""
+    """`clients` of them, `rate` operations per second in all; if it `keeps`, half of all events are to be retained."""
 
-    def __init__(self, world: World, *, clients: int, rate: float) -> None:
-        self.world, self.rate = world, rate
+    def __init__(self, world: World, *, clients: int, rate: float, keeps: bool = False) -> None:
+        self.world, self.rate, self.keeps = world, rate, keeps
         self._chance = world.chance
         self._active = True
         self._all: list[Client] = []
@@ -57,7 +59,7 @@ class Load:
     def _joined(self, client: Client) -> None:
         """Who is back wants its subscriptions back, as real clients do."""
         for match, topic in self._chance.sample(PATTERNS, 2):
-            client.subscribe(topic, match)
+            client.subscribe(topic, match, retained=self._keep())
         if self._chance.random() < 0.5:
             client.register(self._chance.choice(PROCEDURES))
 
@@ -83,13 +85,13 @@ class Load:
     # ---- operations
 
     def _publish(self, client: Client) -> None:
-        client.publish(self._chance.choice(TOPICS), acknowledge=self._chance.random() < 0.5)
+        client.publish(self._chance.choice(TOPICS), acknowledge=self._chance.random() < 0.5, retain=self._keep())
 
     def _burst(self, client: Client) -> None:
         """More than a slow reader can take at once."""
         topic = self._chance.choice(TOPICS)
         for _ in range(self._chance.randint(5, 30)):
-            client.publish(topic, filler="x" * FILLER_BYTES)
+            client.publish(topic, filler="x" * FILLER_BYTES, retain=self._keep())
         client.publish(topic, acknowledge=True)
 
     def _call(self, client: Client) -> None:
@@ -100,7 +102,10 @@ class Load:
         if (match, topic) in client.subscriptions:
             client.unsubscribe(topic, match)
         elif not client.asked("subscribe", topic, match) and not client.asked("unsubscribe", topic, match):
-            client.subscribe(topic, match)
+            client.subscribe(topic, match, retained=self._keep())
+
+    def _keep(self) -> bool:
+        return self.keeps and self._chance.random() < 0.5
 
     def _registration(self, client: Client) -> None:
         procedure = self._chance.choice(PROCEDURES)
@@ -115,6 +120,14 @@ class Load:
     def _drop(self, client: Client) -> None:
         client.drop()
 
+    def _bequeath(self, client: Client) -> None:
+        client.bequeath()
+
+    def _kill(self, client: Client) -> None:
+        others = [each.session for each in self.clients if each.session and each is not client]
+        if others:
+            client.kill(self._chance.choice(others))
+
     # ---- callees
 
     def _answer(self, client: Client, invocation: h.Invocation) -> None:
@@ -124,3 +137,17 @@ class Load:
             answer()
         elif draw < 0.98:  # and the rest never
             client.later(self._chance.uniform(0.01, 3.0), answer)
+
+
+class Watchers:
+    """One client at each node that wants to know who comes and goes."""
+
+    def __init__(self, world: World) -> None:
+        self.clients = [world.client(f"watcher-{name}", node=name) for name in world.names]
+        for client in self.clients:
+            client.joined = self._joined
+            client.connect(client.nodes[0])
+
+    def _joined(self, client: Client) -> None:
+        for topic in NOTICES:
+            client.subscribe(topic)

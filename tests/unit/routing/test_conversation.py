@@ -36,10 +36,12 @@ BROKER_FEATURES = (
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
     "subscription_revocation",
 )
 DEALER_FEATURES = (
     "call_canceling",
+    "call_reroute",
     "call_timeout",
     "call_trustlevels",
     "caller_identification",
@@ -51,6 +53,7 @@ DEALER_FEATURES = (
     "registration_meta_api",
     "registration_revocation",
     "session_meta_api",
+    "shared_registration",
     "testament_meta_api",
 )
 

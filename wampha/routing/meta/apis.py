@@ -28,6 +28,7 @@ from wampha.state.changes import (
     RouteRemoved,
     SessionJoined,
     SessionLeft,
+    SubscriberChanged,
     TestamentsDue,
 )
 
@@ -62,9 +63,7 @@ class MetaApis:
         )
         for realm in realms.values():
             self._cluster.offer(realm.procedures)
-            history = HistoryApi(
-                realm=realm.name, ledger=ledger, retention=realm.retention, limits=limits, counters=counters
-            )
+            history = HistoryApi(realm=realm, ledger=ledger, limits=limits, counters=counters)
             realm.procedures.add(GET_EVENTS, history.get_events)
             self._subscriptions.offer(realm)
             self._registrations.offer(realm)
@@ -80,6 +79,7 @@ class MetaApis:
             TestamentsDue: self._testaments.due,
             RouteAdded: self._subscriptions.route_added,
             RouteRemoved: self._subscriptions.route_removed,
+            SubscriberChanged: self._subscriptions.subscriber_changed,
             RegistrationAdded: self._registrations.registered,
             RegistrationRemoved: self._registrations.unregistered,
         }

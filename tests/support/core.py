@@ -284,6 +284,7 @@ class Peer:
         self.receive(hello(realm, features, **details))
         self.opening = self.client.take()
         self.session = self.opening[0].session if self.conversation.established else 0
+        self.authid = self.opening[0].details["authid"] if self.conversation.established else ""
 
     def receive(self, message: Any) -> None:
         self.conversation.receive(message)
@@ -385,6 +386,7 @@ class Node:
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         histories: Iterable[Ring] = (),
+        history_as_list: bool = False,
         resumption: ResumptionRules | None = None,
         call_queue_max: int = 0,
         roles: Mapping[str, Authorizer] | None = None,
@@ -396,6 +398,7 @@ class Node:
         self.clock = FakeClock()
         self.outbox = RecorderOutbox()
         self.limits = limits or Limits()
+        self.audit: list[tuple[str, dict[str, Any]]] = []
         self.wall_ms = 1_000_000_000_000
         self.router = Router(
             realms=[
@@ -407,6 +410,7 @@ class Node:
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
                     histories=tuple(histories),
+                    history_as_list=history_as_list,
                     resumption=resumption,
                     call_queue_max=call_queue_max,
                 ),
@@ -420,6 +424,7 @@ class Node:
             workers=AtOnce(),
             chance=Chance(random.Random(name).randbytes, lambda: "2026-01-01T00:00:00.000+00:00"),
             agent="wampha-test",
+            audit=lambda kind, fields: self.audit.append((kind, dict(fields))),
             wall_ms=lambda: self.wall_ms,
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )

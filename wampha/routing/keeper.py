@@ -17,12 +17,13 @@ from typing import Final, NamedTuple
 from wampha.counters import Counters
 from wampha.errors import NodeBehind
 from wampha.limits import KIB, Limits
-from wampha.routing.ports import Ledger, Outbox
+from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.state.commands import Entrusted, Keep, Outcome, Owner
 from wampha.state.kept import weight
 
 _STATEMENT_BYTES_MAX: Final = 64 * KIB  # with the largest event behind it below what the log takes at once
 _RING_BYTES: Final = 40  # of a history that an event enters, beside its pattern
+_SENT_MAX: Final = 20  # kept events that go out in one reactor turn: each may have very many subscribers
 _WAITING_BYTES_MAX: Final = 1024 * KIB  # then clients wait who want more to be kept
 
 Told = Callable[[int | None], None]  # takes the index of an entry, or None if the realm has no room
@@ -36,11 +37,12 @@ class _Wanted(NamedTuple):
 class Keeper:
     """Has events kept, in the order in which they come."""
 
-    def __init__(self, *, ledger: Ledger, limits: Limits, counters: Counters, outbox: Outbox) -> None:
+    def __init__(self, *, ledger: Ledger, limits: Limits, counters: Counters, outbox: Outbox, clock: Clock) -> None:
         self._ledger: Final = ledger
         self._limits: Final = limits
         self._counters: Final = counters
         self._outbox: Final = outbox
+        self._clock: Final = clock
         self._waiting: Final[deque[_Wanted]] = deque()
         self._waiting_bytes = 0
         self._number = 0  # of the last statement of this incarnation
@@ -48,6 +50,7 @@ class Keeper:
         self._doubtful = False  # whether it may be lost
         self._applied: Final[deque[tuple[int, int | None, Told]]] = deque()  # (index of the entry, what is told, whom)
         self._crowded = False
+        self._going_on = False  # in a later turn
         self._stopped = False
 
     def keep(self, entrusted: Entrusted, tell: Told) -> None:
@@ -115,8 +118,19 @@ class Keeper:
 
     def claim(self) -> None:
         """Tell of events that every node which may serve has: `safe` rose, or the lease returned."""
+        if not self._going_on:
+            self._tell_some()
+
+    def _tell_some(self) -> None:
+        self._going_on = False
         ledger = self._ledger
+        left = _SENT_MAX
         while self._applied and self._applied[0][0] <= ledger.safe and ledger.serving():
+            if not left:
+                self._going_on = True
+                self._clock.call_later(0, self._tell_some)
+                return
+            left -= 1
             _, told, tell = self._applied.popleft()
             tell(told)
 

@@ -18,7 +18,7 @@ from wampha.counters import Counters
 from wampha.errors import NodeBehind
 from wampha.limits import KIB, Limits
 from wampha.routing.ports import Clock, Ledger, Outbox
-from wampha.state.commands import Entrusted, Keep, Outcome, Owner
+from wampha.state.commands import Clear, Entrusted, Keep, Outcome, Owner
 from wampha.state.kept import weight
 
 _STATEMENT_BYTES_MAX: Final = 64 * KIB  # with the largest event behind it below what the log takes at once
@@ -29,8 +29,11 @@ _WAITING_BYTES_MAX: Final = 1024 * KIB  # then clients wait who want more to be 
 Told = Callable[[int | None], None]  # takes the index of an entry, or None if the realm has no room
 
 
+Wish = Entrusted | Clear
+
+
 class _Wanted(NamedTuple):
-    entrusted: Entrusted
+    wish: Wish
     tell: Told
 
 
@@ -53,10 +56,13 @@ class Keeper:
         self._going_on = False  # in a later turn
         self._stopped = False
 
-    def keep(self, entrusted: Entrusted, tell: Told) -> None:
-        """Have the event kept; `tell` follows, perhaps before this returns, or never if this incarnation ends first."""
-        self._waiting.append(_Wanted(entrusted, tell))
-        self._waiting_bytes += _weight(entrusted)
+    def keep(self, wish: Wish, tell: Told) -> None:
+        """Have the event kept, or others cleared; `tell` follows.
+
+        Perhaps before this returns, or never, if this incarnation ends first.
+        """
+        self._waiting.append(_Wanted(wish, tell))
+        self._waiting_bytes += _weight(wish)
         self._go_on()
 
     def check_room(self) -> None:
@@ -73,7 +79,7 @@ class Keeper:
         while self._waiting and room > 0:
             wanted = self._waiting.popleft()
             statement.append(wanted)
-            room -= _weight(wanted.entrusted)
+            room -= _weight(wanted.wish)
         self._waiting_bytes -= _STATEMENT_BYTES_MAX - room
         self._statement = tuple(statement)
         self._number += 1
@@ -87,7 +93,7 @@ class Keeper:
             self._number,
             limits.retained_topics_max,
             limits.retained_bytes_max,
-            tuple(wanted.entrusted for wanted in self._statement),
+            tuple(wanted.wish for wanted in self._statement),
         )
         self._ledger.propose(keep, partial(self._decided, owner, self._number))
 
@@ -157,6 +163,8 @@ class Keeper:
         self._stopped = True
 
 
-def _weight(entrusted: Entrusted) -> int:
-    rings = sum(_RING_BYTES + len(ring.topic) for ring in entrusted.rings)
-    return weight(entrusted.event) + len(entrusted.realm) + rings
+def _weight(wish: Wish) -> int:
+    if isinstance(wish, Clear):
+        return len(wish.realm) + len(wish.topic)
+    rings = sum(_RING_BYTES + len(ring.topic) for ring in wish.rings)
+    return weight(wish.event) + len(wish.realm) + rings

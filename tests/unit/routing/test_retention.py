@@ -447,7 +447,7 @@ def test_events_of_one_statement_are_bounded_in_bytes() -> None:
         publisher.publish(TOPIC, Payload.of(["x" * 60_000]), retain=True)
     place.cluster.settle()
     statements = [command for command in place.cluster["a"].ledger.proposed if isinstance(command, Keep)]
-    assert [len(each.events) for each in statements] == [1, 2, 2, 2, 2, 1]
+    assert [len(each.wishes) for each in statements] == [1, 2, 2, 2, 2, 1]
 
 
 def test_many_kept_events_go_out_over_several_turns_and_in_order() -> None:

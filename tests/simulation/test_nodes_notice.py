@@ -18,10 +18,14 @@ from wampha.ledger.lease import LeaseBook
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.relayed import Forward
 from wampha.routing.broker import Broker
+from wampha.routing.callees import Callees
 from wampha.routing.calls import Calls
-from wampha.routing.dealer import Dealer
+from wampha.routing.meta import testaments
+from wampha.routing.meta.sessions import SessionApi
+from wampha.routing.work import Served
 from wampha.state.registrations import Registrations
 from wampha.state.routes import Routes
+from wampha.state.sessions import Sessions
 from wampha.transport.delivery import Delivery
 
 SEEDS = range(6)
@@ -41,13 +45,14 @@ def claims_what_others_have_not_applied(patch: Patch) -> None:
 def delivers_calls_by_the_caller_s_table(patch: Patch) -> None:
     """Rule 3: whoever leaves may still be called."""
 
-    def invoke(self: Dealer, source: Any, invoke: Any) -> None:
-        for offer in list(self._by_id.values()):
+    def invoke(self: Callees, source: Any, invoke: Any) -> None:
+        for offer in list(self._standing.values()):
             if offer.key.uri == invoke.procedure:
-                work = self._calls.serve(source, invoke.call)
-                self._send_invocation(offer, work, invoke.details, invoke.payload)
+                served = Served(source, invoke.call)
+                self._calls.serve(served)
+                self._send(offer, served, invoke.details, invoke.payload)
 
-    patch.setattr(Dealer, "invoke", invoke)
+    patch.setattr(Callees, "invoke", invoke)
 
 
 def _forwarding(patch: Patch, forward: Callable[[Callable[..., bool], Any, Any, int], bool]) -> None:
@@ -102,11 +107,11 @@ def loses_a_local_event(patch: Patch) -> None:
 
 
 def leaves_calls_waiting_when_a_node_is_lost(patch: Patch) -> None:
-    patch.setattr(Calls, "node_lost", lambda self, owner: None)
+    patch.setattr(Calls, "node_lost", lambda self, owner: [])
 
 
 def leaves_calls_waiting_when_a_callee_is_lost(patch: Patch) -> None:
-    patch.setattr(Calls, "callee_left", lambda self, session: None)
+    patch.setattr(Callees, "leave", lambda self, session: None)
 
 
 def answers_a_call_with_the_next_one_s_result(patch: Patch) -> None:
@@ -127,7 +132,7 @@ def gives_a_procedure_to_whoever_asks_last(patch: Patch) -> None:
     def add(self: Registrations, index: int, command: Any) -> Any:
         tables = self._ground.tables
         standing = tables.registration(command.realm, command.match, command.procedure)
-        if standing is not None and standing.owner != command.owner and index % 3 == 0:
+        if standing is not None and standing.callees[0].owner != command.owner and index % 3 == 0:
             tables.registrations_in(command.realm).remove(command.match, command.procedure)
         return original(self, index, command)
 
@@ -147,7 +152,46 @@ def delivers_behind_unsubscribed(patch: Patch) -> None:
 
 def keeps_a_dead_node_s_routes(patch: Patch) -> None:
     """Rule 28."""
-    patch.setattr(Routes, "bury", lambda self, owner: None)
+    patch.setattr(Routes, "bury", lambda self, owner: [])
+
+
+def tells_nobody_of_a_dead_node_s_sessions(patch: Patch) -> None:
+    """Rule 28."""
+
+    def bury(self: Sessions, owner: Any) -> None:
+        for member in list(self._roll.owned(owner).values()):
+            self._roll.remove(member)
+        self._roll.bury(owner)
+
+    patch.setattr(Sessions, "bury", bury)
+
+
+def forgets_who_left(patch: Patch) -> None:
+    original = SessionApi.left
+    count = [0]
+
+    def left(self: SessionApi, change: Any) -> None:
+        count[0] += 1
+        if count[0] % 20:
+            original(self, change)
+
+    patch.setattr(SessionApi, "left", left)
+
+
+def tells_twice_who_left(patch: Patch) -> None:
+    """As if a killed session left again when its home node says that it is over."""
+    original = SessionApi.left
+
+    def left(self: SessionApi, change: Any) -> None:
+        original(self, change)
+        if change.killed:
+            original(self, change)
+
+    patch.setattr(SessionApi, "left", left)
+
+
+def loses_testaments(patch: Patch) -> None:
+    patch.setattr(testaments.TestamentApi, "due", lambda self, change: None)
 
 
 LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2
@@ -169,6 +213,10 @@ LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2
         (gives_a_procedure_to_whoever_asks_last, {"P1"}, faults.LINKS),
         (delivers_behind_unsubscribed, {"P2", "left over"}, faults.LINKS),
         (keeps_a_dead_node_s_routes, {"left over"}, ("restart_observer",)),
+        (tells_nobody_of_a_dead_node_s_sessions, {"P8"}, ("restart_observer",)),
+        (forgets_who_left, {"P8"}, faults.LINKS),
+        (tells_twice_who_left, {"P8"}, faults.LINKS),
+        (loses_testaments, {"P8"}, faults.LINKS),
     ],
 )
 def test_a_broken_node_is_noticed(

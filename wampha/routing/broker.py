@@ -39,11 +39,12 @@ from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.replies import revocation
 from wampha.routing.retention import Retention
-from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
+from wampha.routing.rowkinds import ROUTES, SUBSCRIBERS, RowKey
+from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
 from wampha.routing.turnover import Turnover
-from wampha.state.commands import Owner
+from wampha.state.commands import Outcome, Owner
 
 _DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
 
@@ -81,8 +82,11 @@ class Subscription:
     def stands(self, row_id: int) -> None:
         self._broker.acknowledge(self, row_id)
 
-    def taken(self) -> None:
+    def refused(self, outcome: Outcome) -> None:
         raise AssertionError("a route has many owners")
+
+    def revoked(self, reason: str) -> None:
+        raise AssertionError("nobody takes a route from its owner")
 
     def withdraw(self, undecided: Undecided) -> None:
         """One that waited waits no longer."""

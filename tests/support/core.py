@@ -209,6 +209,7 @@ class RecorderClient:
         self.finished = False
         self.slow = False
         self.group: Any = self  # None: as a connection that is closing
+        self.shown: Any = None  # its certificate
 
     def pass_on(self, frames: list[bytes]) -> None:
         raise AssertionError("a recorder gets messages, not frames")
@@ -222,6 +223,9 @@ class RecorderClient:
 
     def finish(self) -> None:
         self.finished = True
+
+    def certificate(self) -> Any:
+        return self.shown
 
     def describe(self) -> str:
         return "tcp4:192.0.2.1:50000 websocket json"
@@ -381,6 +385,7 @@ class Node:
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         histories: Iterable[Ring] = (),
+        history_as_list: bool = False,
         resumption: ResumptionRules | None = None,
         call_queue_max: int = 0,
         roles: Mapping[str, Authorizer] | None = None,
@@ -403,6 +408,7 @@ class Node:
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
                     histories=tuple(histories),
+                    history_as_list=history_as_list,
                     resumption=resumption,
                     call_queue_max=call_queue_max,
                 ),

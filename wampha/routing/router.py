@@ -249,6 +249,7 @@ class Router:
             extra=hello.authextra or NO_OPTIONS,
             session=self._session_id(),
             peer=client.describe(),
+            certificate=client.certificate(),
         )
 
     def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:

@@ -359,8 +359,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "sharded_registration",
         "dealer",
         (),
-        'the specification has no text for "all" calls yet, and breaks off in its one sentence on partitioned ones',
+        NOT_YET,
         announced=False,
+        remark="the specification has no text for it yet: [shared.md](shared.md)",
     ),
     Feature(
         "subscription_revocation",

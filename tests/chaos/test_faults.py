@@ -70,7 +70,7 @@ def test_links_flap() -> None:
 
 
 def test_links_are_bad() -> None:
-    check(weather.run(3.0, ("loss", "delay", "half-open")))
+    check(weather.run(3.0, ("loss", "delay", "half-open", "vanishing")))
 
 
 def test_all_nodes_die_at_once() -> None:

@@ -209,6 +209,7 @@ class RecorderClient:
         self.finished = False
         self.slow = False
         self.group: Any = self  # None: as a connection that is closing
+        self.shown: Any = None  # its certificate
 
     def pass_on(self, frames: list[bytes]) -> None:
         raise AssertionError("a recorder gets messages, not frames")
@@ -222,6 +223,9 @@ class RecorderClient:
 
     def finish(self) -> None:
         self.finished = True
+
+    def certificate(self) -> Any:
+        return self.shown
 
     def describe(self) -> str:
         return "tcp4:192.0.2.1:50000 websocket json"
@@ -381,7 +385,9 @@ class Node:
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         histories: Iterable[Ring] = (),
+        history_as_list: bool = False,
         resumption: ResumptionRules | None = None,
+        call_queue_max: int = 0,
         roles: Mapping[str, Authorizer] | None = None,
         up: bool = True,
         attends: bool = False,
@@ -402,7 +408,9 @@ class Node:
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
                     histories=tuple(histories),
+                    history_as_list=history_as_list,
                     resumption=resumption,
+                    call_queue_max=call_queue_max,
                 ),
                 _open_realm("realm2"),
             ],
@@ -418,7 +426,7 @@ class Node:
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()
-        self.owner = Owner(name, sum(name.encode()))
+        self.owner = Owner(name, int.from_bytes(name.encode()[:7]))
         self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters, attends=attends)
         self.router.attach(self.ledger)
         if up:

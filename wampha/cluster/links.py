@@ -25,6 +25,7 @@ from wampha.cluster.handshake import (
     Channel,
     HandshakeRefused,
     Membership,
+    Refusal,
     configuration_hash,
     configuration_terms,
 )
@@ -69,6 +70,7 @@ class Links:
         on_up: Callable[[str, int, int], None],
         on_down: Callable[[str], None],
         on_owner_lost: Callable[[Owner], None],
+        is_dead: Callable[[Owner], bool] = lambda owner: False,
         on_gap: Callable[[Gap], None] = lambda gap: None,
         on_chunk: Callable[[Connection], None] = lambda link: None,
         on_chunk_end: Callable[[], None] = lambda: None,
@@ -76,7 +78,8 @@ class Links:
         chance: random.Random | None = None,
         endpoints: TcpEndpoints | None = None,
     ) -> None:
-        """`voters` maps the names of all voters to `host:port`; `identity` gives this node's (life, incarnation).
+        """`voters` maps the names of all voters to `host:port`; `identity` gives this node's (life, incarnation),
+        `is_dead` whether the ledger holds an incarnation for dead.
 
         `on_up(name, life, incarnation)`: both channels to that peer are up; `on_down(name)`: its control link is down;
         `on_control(name, data)` comes only between them. `on_data(source, relayed)` hands over a message for this
@@ -99,6 +102,7 @@ class Links:
         )
         self._identity: Final = identity
         self._counters: Final = counters
+        self._is_dead: Final = is_dead
         self._on_up: Final = on_up
         self._on_down: Final = on_down
         self._on_chunk_end: Final = on_chunk_end
@@ -242,11 +246,20 @@ class Links:
     def proven(self, link: Link) -> None:
         """Let a proven connection count, in place of any older one of the same peer."""
         name = link.peer.name
+        others = [
+            (each, channel)
+            for (each, channel), older in self._proven.items()
+            if each == name and (older.peer != link.peer or older.life != link.life)
+        ]
+        dead = self._is_dead(link.peer)
+        if dead and others:
+            link.refuse(Refusal.DEAD)
+            return
         self._drop((name, link.channel))
-        for (other, channel), older in tuple(self._proven.items()):
-            if other == name and (older.peer != link.peer or older.life != link.life):
-                self._drop((other, channel))
-        self._streams.supersede(link.peer)
+        for other in others:
+            self._drop(other)
+        if not dead:  # one that is dead and alone may hear so, by the control link
+            self._streams.supersede(link.peer)
         if link.state is not State.OPEN:
             return  # who heard of the older one's end changed this node's identity
         self._proven[name, link.channel] = link

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from wampha.config.authentication import Auth
 from wampha.config.section import Address, Endpoint, Name, RealmName, RoleName, Section, Uri, check_uri
+from wampha.config.tls import Tls
 from wampha.limits import KIB, MIB, Limits
 from wampha.names.uri import EXACT, PREFIX, WILDCARD, is_reserved
 
@@ -227,13 +228,25 @@ class Realm(Section):
         "need accepted for some progressive calls",
     )
     history: tuple[HistorySettings, ...] = Field(
-        (), description="topics whose events are kept for those who ask later; the same on all nodes"
+        (), max_length=32, description="topics whose events are kept for those who ask later; the same on all nodes"
+    )
+    history_answer: Literal["arguments", "list"] = Field(
+        "arguments",
+        description="how wamp.subscription.get_events answers: each event is an argument; or, as in Crossbar, one list "
+        "is, with the newest event first and 10 of them unless the call says otherwise",
     )
     resumable_sessions: ResumableSessions | None = Field(
         None, description="whether, and how long, sessions outlive their connections; without it they never do"
     )
     call_timeout_unit: Literal["ms", "s"] = Field(
         "ms", description="what the `timeout` of a CALL counts; s for clients that were written for Crossbar"
+    )
+    call_queue_max: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="calls that wait at one callee whose `concurrency` is reached; more are refused with "
+        "crossbar.error.max_concurrency_reached",
     )
 
 
@@ -244,15 +257,14 @@ class ListenerSettings(Section):
     protocols: tuple[Literal["websocket", "rawsocket"], ...] = Field(
         ("websocket", "rawsocket"), min_length=1, description="what clients may speak here"
     )
-    tls: None = Field(None, description="not available yet; let a proxy end TLS in front of the listener")
+    tls: Tls | None = Field(None, description="encryption; without it, use tcp only where nobody listens in")
     auth: Auth = Field(Auth(), description="the ways to be let in")
 
-    @field_validator("tls", mode="before")
-    @classmethod
-    def _refuse_tls(cls, tls: object) -> None:
-        # Silence here would leave a listener in the clear that its owner believes to be encrypted.
-        if tls is not None:
-            raise ValueError("is not available yet: let a proxy end TLS in front of this listener, and leave it out")
+    @model_validator(mode="after")
+    def _check_endpoint(self) -> Self:
+        if self.tls and self.endpoint.startswith("ssl:"):
+            raise ValueError("should have either an ssl: endpoint or a tls section")
+        return self
 
 
 class LogSettings(Section):

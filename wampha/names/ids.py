@@ -42,6 +42,10 @@ class Ids:
         """A publication id, uniform in 1..2^53."""
         return self._getrandbits(_BITS) + 1
 
+    def below(self, bound: int) -> int:
+        """An integer in 0..bound-1, uniform as far as anyone can tell; `bound` is far below 2^53."""
+        return self._getrandbits(_BITS) % bound
+
     def secret(self) -> str:
         """What nobody can guess; 64 characters."""
         return f"{self._getrandbits(_SECRET_BITS):064x}"

@@ -18,6 +18,7 @@ class ClientFeatures:
     callee_progresses: bool = False  # progressive_call_results, which by the specification needs call_canceling
     callee_streams: bool = False  # progressive_call_invocations, likewise
     callee_passthru: bool = False
+    callee_reroutes: bool = False  # call_reroute
     callee_revocable: bool = False  # registration_revocation
     publisher_passthru: bool = False
     subscriber_revocable: bool = False  # subscription_revocation
@@ -44,6 +45,7 @@ class ClientFeatures:
             lenient or (cancels and has("callee", "progressive_call_results")),
             (lenient or cancels) and has("callee", "progressive_call_invocations"),
             lenient or has("callee", "payload_passthru_mode"),
+            lenient or has("callee", "call_reroute"),
             has("callee", "registration_revocation"),
             lenient or has("publisher", "payload_passthru_mode"),
             has("subscriber", "subscription_revocation"),

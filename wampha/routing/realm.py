@@ -61,6 +61,7 @@ class Realm:
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
+        self.history_as_list: Final = rules.history_as_list
         self.timeout_unit_s: Final = rules.timeout_unit_s
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
@@ -102,20 +103,22 @@ class Realm:
             uris=uris,
             limits=limits,
             counters=counters,
+            ids=ids,
             outbox=outbox,
             ledger=ledger,
             offers=self.offers,
             calls=calls,
             procedures=self.procedures,
             timeout_unit_s=rules.timeout_unit_s,
+            queue_max=rules.call_queue_max,
         )
         self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
             Publish: self.broker.publish,
             Subscribe: self.broker.subscribe,
             Unsubscribe: self.broker.unsubscribe,
             Call: self.dealer.call,
-            Yield: self.dealer.yielded,
-            Error: self.dealer.failed,
+            Yield: self.dealer.callees.yielded,
+            Error: self.dealer.callees.failed,
             Register: self.offers.register,
             Unregister: self.offers.unregister,
             Cancel: self.dealer.cancel,
@@ -125,8 +128,8 @@ class Realm:
         self._destinations: Final[Mapping[type, Callable[[Session, Any], Iterable[Owner]]]] = {
             Publish: self.broker.destinations,
             Call: self.dealer.callee_nodes,
-            Yield: self.dealer.caller_nodes,
-            Error: self.dealer.caller_nodes,
+            Yield: self.dealer.callees.caller_nodes,
+            Error: self.dealer.callees.caller_nodes,
         }
 
     def permissions_of(self, role: str) -> Permissions | Authorizer | None:

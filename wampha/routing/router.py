@@ -28,9 +28,9 @@ from wampha.messages.relayed import (
 from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance
 from wampha.routing.authorizer import Authorization
+from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
-from wampha.routing.dealer import not_delivered
 from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
@@ -41,6 +41,7 @@ from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
+from wampha.routing.rerouting import Why
 from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
@@ -69,6 +70,7 @@ _BROKER_FEATURES: Final = (
 )
 _DEALER_FEATURES: Final = (
     "call_canceling",
+    "call_reroute",
     "call_timeout",
     "call_trustlevels",
     "caller_identification",
@@ -80,6 +82,7 @@ _DEALER_FEATURES: Final = (
     "registration_meta_api",
     "registration_revocation",
     "session_meta_api",
+    "shared_registration",
     "testament_meta_api",
 )
 _ROLES: Final[Options] = {
@@ -246,6 +249,7 @@ class Router:
             extra=hello.authextra or NO_OPTIONS,
             session=self._session_id(),
             peer=client.describe(),
+            certificate=client.certificate(),
         )
 
     def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
@@ -461,7 +465,8 @@ class Router:
         self._node_lost(owner)
 
     def _node_lost(self, owner: Owner) -> None:
-        self._calls.node_lost(owner)
+        for pending in self._calls.node_lost(owner):
+            self._realms[pending.caller.realm].dealer.declined(pending, Why.LOST)
         self.gather.node_lost(owner)
 
     def _forwarded(self, source: Owner, forward: Forward) -> None:
@@ -474,13 +479,13 @@ class Router:
         if realm is None:
             self._outbox.forward(source, not_delivered(invoke.call))
         else:
-            realm.dealer.invoke(source, invoke)
+            realm.dealer.callees.invoke(source, invoke)
 
     def _invoked_more(self, source: Owner, part: InvokeMore) -> None:
         served = self._calls.served(source, part.call)
         if served is not None:
             assert served.callee is not None, "a callee works on what is served"
-            self._realms[served.callee.realm].dealer.invoke_more(served, part)
+            self._realms[served.callee.realm].dealer.callees.invoke_more(served, part)
 
     def _replied(self, source: Owner, reply: Reply) -> None:
         find = self._calls.awaited if reply.answer is PROGRESS else self._calls.replied
@@ -529,6 +534,8 @@ class Router:
             self._rows.claim()
             self._attendance.claim()
             self._keeper.claim()
+            for realm in self._realms.values():
+                realm.dealer.callees.resume()
         else:
             self.refuse_newcomers(Unavailable.uri, "This node does not serve at the moment; connect to another one.")
 

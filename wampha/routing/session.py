@@ -13,12 +13,13 @@ from wampha.routing.ports import Client
 if TYPE_CHECKING:
     from wampha.routing.authorizer import Authorization
     from wampha.routing.broker import Subscription
-    from wampha.routing.calls import PendingCall, Served
     from wampha.routing.conversation import Conversation
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
     from wampha.routing.outgoing import Outgoing
+    from wampha.routing.places import Places
     from wampha.routing.resumption import Resumption
+    from wampha.routing.work import PendingCall, Served
     from wampha.state.roll import Load
 
 
@@ -41,6 +42,7 @@ class Session:
         "originator",
         "outgoing",
         "permissions",
+        "places",
         "realm",
         "registrations",
         "removals",
@@ -80,8 +82,15 @@ class Session:
         self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
         self.asked: dict[int, int] | None = None  # callee's session -> order of the last call there (`Calls.hand`)
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
+        self.places: Final[dict[int, Places]] = {}  # INVOCATION.Request -> where it takes a place (`concurrency`)
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
         self.testaments: Final[dict[str, Load]] = {}  # scope -> how much it leaves behind, asked for and not taken back
         self.outgoing: Outgoing | None = None  # of its publications, while one of them is being kept
         self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first
+
+    def leave_place(self, invocation: int) -> None:
+        """The session works no longer on this INVOCATION, if it counted for a `concurrency`."""
+        places = self.places.pop(invocation, None)
+        if places is not None:
+            places.leave()

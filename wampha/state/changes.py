@@ -55,6 +55,8 @@ class RouteRemoved(Change, frozen=True, gc=False):
 
 
 class RegistrationAdded(Change, frozen=True, gc=False):
+    """One callee more."""
+
     owner: Owner
     realm: str
     match: str
@@ -67,14 +69,17 @@ class RegistrationAdded(Change, frozen=True, gc=False):
 
 
 class RegistrationRemoved(Change, frozen=True, gc=False):
+    """One callee less."""
+
     owner: Owner
     realm: str
     match: str
     procedure: str
     registration: int
     session: int
-    last: bool  # as in `RouteRemoved`
-    added: int
+    last: bool  # the registration does not exist any more
+    added: int  # as in `RouteRemoved`
+    reason: str = ""  # why it was taken from its callee; empty if the callee, or its node, gave it up
 
 
 class SessionJoined(Change, frozen=True, gc=False):

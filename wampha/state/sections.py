@@ -27,7 +27,7 @@ from wampha.state.roll_sections import (
     TestamentSection,
     TestamentsPiece,
 )
-from wampha.state.tables import Registration, Route, Tables
+from wampha.state.tables import Callee, Registration, Route, Tables
 
 
 class Beginning(Protocol):
@@ -104,9 +104,7 @@ class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     procedure: str
     policy: str
     id: int
-    member: int  # position in members
-    session: int
-    index: int
+    callees: list[tuple[int, int, int, int, bool]]  # (position in members, and the rest of the struct)
     created: int
 
 
@@ -123,14 +121,20 @@ class _RegistrationSection:
         return [(realm, list(rows)) for realm, rows in tables.registrations.items()]
 
     def pack(self, realm: str, row: Registration, beginning: Beginning) -> tuple[object, ...]:
-        member = beginning.position[row.owner]
-        return (realm, row.match, row.procedure, row.policy, row.id, member, row.session, row.index, row.created)
+        position = beginning.position
+        callees = [
+            (position[callee.owner], callee.session, callee.index, callee.concurrency, callee.repeatable)
+            for callee in row.callees
+        ]
+        return (realm, row.match, row.procedure, row.policy, row.id, callees, row.created)
 
     def take(self, rows: Sequence[_RegistrationRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
-            registration = Registration(
-                row.id, row.match, row.procedure, row.policy, owners[row.member], row.session, row.index, row.created
+            callees = tuple(
+                Callee(owners[position], session, index, concurrency, repeatable)
+                for position, session, index, concurrency, repeatable in row.callees
             )
+            registration = Registration(row.id, row.match, row.procedure, row.policy, callees, row.created)
             tables.add_registration(row.realm, registration)
 
 

@@ -41,6 +41,7 @@ BROKER_FEATURES = (
 )
 DEALER_FEATURES = (
     "call_canceling",
+    "call_reroute",
     "call_timeout",
     "call_trustlevels",
     "caller_identification",
@@ -52,6 +53,7 @@ DEALER_FEATURES = (
     "registration_meta_api",
     "registration_revocation",
     "session_meta_api",
+    "shared_registration",
     "testament_meta_api",
 )
 

@@ -145,7 +145,7 @@ class RegistrationApi:
 
 def callees_of(row: Registration) -> list[tuple[Owner, int]]:
     """(home, session) of each callee."""
-    return [(row.owner, row.session)]
+    return [(callee.owner, callee.session) for callee in row.callees]
 
 
 def _details(registration: int, created: int, procedure: str, match: str, policy: str) -> dict[str, Any]:

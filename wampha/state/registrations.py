@@ -27,7 +27,7 @@ POLICIES: Final = (SINGLE, FIRST, LAST, ROUNDROBIN, RANDOM)
 # Each callee that comes or goes costs the copy of a row, on every node; equal on all nodes, hence no setting.
 CALLEES_MAX: Final = 1000
 
-FORCED: Final = "another session has registered the procedure in its place (force_reregister)"
+FORCED: Final = "wampha.revoked.by_force_reregister"  # a URI: Autobahn leaves over anything else
 
 
 class Registrations:

@@ -1,9 +1,11 @@
 """The conversation with one client: HELLO, then a session, then the end (basic profile, "Sessions").
 
     AWAITING_HELLO -- HELLO granted --> OPEN -- GOODBYE, ours or theirs --> CLOSED
-          |                              ^                                     ^
-          `-- resuming --> RESUMED -- any message                              |
-          `----------------- ABORT, violation, loss: from everywhere ----------'
+          |  |                                 ^                               ^
+          |  `-- resuming --> RESUMED -- any message                           |
+          |                      ^                                             |
+          `-- RESUMING: the session is fetched from another node               |
+                 `---------- ABORT, violation, loss: from everywhere ----------'
 
 A session that can be resumed outlives the loss of its connection, and that only (`resumption.py`).
 Once it is closed, whatever still arrives is ignored, as the specification asks of a peer that has said GOODBYE.
@@ -19,7 +21,8 @@ from typing import TYPE_CHECKING, Any, Final
 from autobahn.wamp import message as autobahn
 
 from wampha.errors import ProtocolViolation, SessionRefused
-from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Welcome
+from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Options, Welcome
+from wampha.routing.line import Line
 from wampha.routing.ports import Cancellable, Client
 from wampha.routing.realm import Realm
 from wampha.routing.replies import CALL
@@ -36,6 +39,7 @@ class State(enum.Enum):
     """Where the conversation stands."""
 
     AWAITING_HELLO = "awaiting HELLO"
+    RESUMING = "its session is on its way here"
     RESUMED = "resumed, and the client has not shown yet that it knows"
     OPEN = "open"
     CLOSED = "closed"
@@ -126,7 +130,7 @@ class Conversation:
         """End the session from our side: GOODBYE, or ABORT before WELCOME, then the close."""
         if self._state is State.CLOSED:
             return
-        if self._state is State.AWAITING_HELLO:
+        if not self.established:
             self._abort(reason, sentence)
             return
         assert self._session is not None, "an open conversation has a session"
@@ -156,21 +160,37 @@ class Conversation:
     # ---- steps
 
     def _hello(self, hello: Any) -> None:
-        resuming = hello.resume_session is not None
         try:
-            if resuming:
-                self._realm, self._session, details = self._router.resume(hello, self)
+            if hello.resume_session is None:
+                admitted = self._router.join(hello, self, self._anonymous_role)
             else:
-                self._realm, self._session, details = self._router.join(hello, self, self._anonymous_role)
+                self._state = State.RESUMING
+                self._forget_deadline()
+                self._router.resume(hello, self)
+                return
         except SessionRefused as refused:
-            self._router.counters.add("hello_refused")
-            self._abort(refused.reason, str(refused))
+            self.refused(refused)
             return
-        self._state = State.RESUMED if resuming else State.OPEN
+        self._realm, self._session, details = admitted
+        self._state = State.OPEN
         self._forget_deadline()
         self.client.send(Welcome(self._session.id, details))
-        if resuming and self._session.resumption is not None:
-            self._session.resumption.line.attach(self.client)
+
+    def refused(self, refused: SessionRefused) -> None:
+        """The HELLO cannot be granted; nothing happens if the client has gone meanwhile."""
+        if self._state is not State.CLOSED:
+            self._router.counters.add("hello_refused")
+            self._abort(refused.reason, str(refused))
+
+    def resumed(self, realm: Realm, session: Session, line: Line, details: Options) -> bool:
+        """The session goes on here: WELCOME, then what has waited; False if the client has gone meanwhile."""
+        if self._state is not State.RESUMING:
+            return False
+        self._realm, self._session = realm, session
+        self._state = State.RESUMED
+        self.client.send(Welcome(session.id, details))
+        line.attach(self.client)
+        return True
 
     def _proved(self, message: Any) -> None:
         """No client sends anything before it has got WELCOME."""
@@ -249,12 +269,14 @@ _OPEN: Final[Mapping[type, _Step]] = {
 }
 _STEPS: Final[Mapping[State, Mapping[type, _Step]]] = {
     State.AWAITING_HELLO: {autobahn.Hello: Conversation._hello, autobahn.Abort: Conversation._aborted},
+    State.RESUMING: {autobahn.Abort: Conversation._aborted},
     State.RESUMED: {},
     State.OPEN: _OPEN,
     State.CLOSED: {},
 }
 _OTHERWISE: Final[Mapping[State, _Step]] = {
     State.AWAITING_HELLO: Conversation._misplaced,
+    State.RESUMING: Conversation._misplaced,
     State.RESUMED: Conversation._proved,
     State.CLOSED: Conversation._ignore,
 }

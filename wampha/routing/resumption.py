@@ -49,7 +49,7 @@ class ResumptionRules:
         return None if section is None else cls(section.grace_s, section.buffer_bytes, section.sessions)
 
 
-class _Key(NamedTuple):
+class Key(NamedTuple):
     """What opens a session, and what the session had been sent when it was handed out."""
 
     digest: bytes
@@ -81,19 +81,19 @@ class Resumption:
         self._all: Final = resumptions
         self.rules: Final = rules
         self.conversation: Conversation | None = None  # None: detached
-        self.key = _Key(b"", 0, 0)
+        self.key = Key(b"", 0, 0)
         # The key that was used last, until the client has shown that it got its successor: if the new connection is
         # lost before, WELCOME may not have arrived.
-        self.former: _Key | None = None
+        self.former: Key | None = None
+        self.given = False  # it is on its way to another node
         self.timer: Cancellable | None = None  # of the grace time
         self.accounted_bytes = 0  # the part of the node's total that waits here
         self.dropped = 0  # events that were counted as dropped
 
-    def opened_by(self, token: str) -> _Key | None:
-        """The key that this token is, if it may be used now."""
-        if self.line.ended:
+    def opened_by(self, digest: bytes) -> Key | None:
+        """The key of the token with this digest, if it may be used now."""
+        if self.line.ended or self.given:
             return None
-        digest = _digest(token)
         keys = [self.key] if self.conversation or self.former is None else [self.key, self.former]
         return next((key for key in keys if hmac.compare_digest(key.digest, digest)), None)
 
@@ -164,16 +164,16 @@ class Resumptions:
     def token(self, resumption: Resumption, node: str) -> Options:
         """WELCOME.Details with a new token; `node` is where the session is."""
         token = f"{node}:{self._ids.secret()}"
-        resumption.key = _Key(_digest(token), resumption.line.sent, resumption.line.dropped)
+        resumption.key = Key(digest_of(token), resumption.line.sent, resumption.line.dropped)
         return {"resumable": True, "resume_token": token}
 
-    def opened_by(self, session: Session | None, hello: Any) -> tuple[Resumption, _Key]:
+    def opened_by(self, session: Session | None, hello: Any) -> tuple[Resumption, Key]:
         """What a HELLO for this session opens, and by which key; SessionRefused says no more than that it is none."""
         resumption = session.resumption if session is not None and session.realm == hello.realm else None
-        key = resumption.opened_by(hello.resume_token) if resumption is not None else None
+        key = resumption.opened_by(digest_of(hello.resume_token)) if resumption is not None else None
         if resumption is None or key is None:
             self._counters.add("resumptions_refused")
-            raise SessionRefused("wamp.error.no_such_session", "No session can be resumed by this id and token.")
+            raise no_such_session()
         return resumption, key
 
     def detach(self, resumption: Resumption) -> bool:
@@ -184,14 +184,11 @@ class Resumptions:
             self._counters.add("sessions_not_kept")
             return False
         self._counters.add("sessions_detached")
-        self._detached[resumption] = None
-        self._of_realm[realm] = others + 1
-        resumption.conversation = None
-        resumption.line.detach()
-        resumption.timer = self._clock.call_later(resumption.rules.grace_s, self._expired, resumption)
+        self._park(resumption)
+        self._start(resumption)
         return True
 
-    def resume(self, resumption: Resumption, used: _Key, conversation: Conversation, node: str) -> Options:
+    def resume(self, resumption: Resumption, used: Key, conversation: Conversation, node: str) -> Options:
         """The session goes on with another connection, which `Line.attach` tells; WELCOME.Details of it."""
         self._counters.add("sessions_resumed")
         self._forget(resumption)
@@ -202,6 +199,32 @@ class Resumptions:
         resumption.former = used
         return {**self.token(resumption, node), "resumed": True, GAP: gap}
 
+    # ---- a session's way to another node
+
+    def give(self, resumption: Resumption) -> None:
+        """The session goes to another node: nobody resumes it here meanwhile, and its time stands still."""
+        if resumption not in self._detached:
+            self._park(resumption)
+        self._stop(resumption)
+        resumption.given = True
+
+    def keep(self, resumption: Resumption) -> None:
+        """It does not go after all."""
+        resumption.given = False
+        self._start(resumption)
+
+    def given(self, resumption: Resumption) -> None:
+        """It has gone, but for what waits in its line."""
+        self._forget(resumption)
+        resumption.line.forget_work()
+
+    def arrive(self, rules: ResumptionRules, policy: SlowPolicy, digest: bytes, sent: int) -> Resumption:
+        """A session comes by this token, after which it was sent so many messages."""
+        resumption = Resumption(self, rules)
+        resumption.line = Line(client=None, policy=policy, keeper=resumption, clock=self._clock)
+        resumption.former = Key(digest, -sent, 0)
+        return resumption
+
     def ended(self, resumption: Resumption) -> None:
         """The session is over."""
         self._forget(resumption)
@@ -211,10 +234,24 @@ class Resumptions:
         self._counters.add("resumable_sessions_expired")
         self._end(resumption.session, "wamp.error.timeout", "The session was not resumed in time.")
 
-    def _forget(self, resumption: Resumption) -> None:
+    def _park(self, resumption: Resumption) -> None:
+        realm = resumption.session.realm
+        self._detached[resumption] = None
+        self._of_realm[realm] = self._of_realm.get(realm, 0) + 1
+        resumption.conversation = None
+        resumption.line.detach()
+
+    def _start(self, resumption: Resumption) -> None:
+        resumption.timer = self._clock.call_later(resumption.rules.grace_s, self._expired, resumption)
+
+    @staticmethod
+    def _stop(resumption: Resumption) -> None:
         if resumption.timer is not None:
             resumption.timer.cancel()
             resumption.timer = None
+
+    def _forget(self, resumption: Resumption) -> None:
+        self._stop(resumption)
         if resumption in self._detached:
             del self._detached[resumption]
             self._of_realm[resumption.session.realm] -= 1
@@ -251,7 +288,7 @@ class Resumptions:
         self._clock.call_later(0, self._end, resumption.session, BUFFER_FULL, sentence)
 
 
-def _gap(resumption: Resumption, used: _Key) -> Options:
+def _gap(resumption: Resumption, used: Key) -> Options:
     """What the client may have lost, and what will not be answered unless it remembers."""
     session, line = resumption.session, resumption.line
     waiting = line.unsent_invocations()
@@ -264,5 +301,16 @@ def _gap(resumption: Resumption, used: _Key) -> Options:
     }
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def digest_of(token: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+def home_of(token: str) -> str:
+    """The name of the node that has drawn the token; anything for what is none."""
+    return token.rpartition(":")[0]
+
+
+def no_such_session() -> SessionRefused:
+    """The refusal of every id and token that open nothing; it says no more than that."""
+    return SessionRefused("wamp.error.no_such_session", "No session can be resumed by this id and token.")

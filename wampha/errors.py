@@ -3,8 +3,8 @@
     WamphaError
     |-- WampError             a client asked for something it cannot have: an ERROR message answers it
     |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration,
-    |   |   NoSuchProcedure, ProcedureAlreadyExists, Unavailable, Canceled, TimedOut, InvalidArgument,
-    |   |   PayloadSizeExceeded, FeatureNotSupported
+    |   |   NoSuchProcedure, ProcedureAlreadyExists, PolicyConflict, Unavailable, NoAvailableCallee,
+    |   |   ConcurrencyReached, Canceled, TimedOut, InvalidArgument, PayloadSizeExceeded, FeatureNotSupported
     |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
     |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
     |-- Untranscodable        a payload that another serializer cannot express (messages/values.py)
@@ -77,10 +77,28 @@ class ProcedureAlreadyExists(WampError):
     uri = "wamp.error.procedure_already_exists"
 
 
+class PolicyConflict(WampError):
+    """REGISTER of a procedure that is shared by another policy; the URI is that of Autobahn and Crossbar."""
+
+    uri = "wamp.error.procedure_exists_with_different_invocation_policy"
+
+
 class Unavailable(WampError):
     """The cluster could not decide the request in time, or a bound was reached; trying again may help."""
 
     uri = "wamp.error.unavailable"
+
+
+class NoAvailableCallee(WampError):
+    """Every callee that was asked has answered `wamp.error.unavailable` (advanced profile, "Call Re-Routing")."""
+
+    uri = "wamp.error.no_available_callee"
+
+
+class ConcurrencyReached(WampError):
+    """Every callee has as many calls as it allows; WAMP has no URI for it, this is Crossbar's."""
+
+    uri = "crossbar.error.max_concurrency_reached"
 
 
 class Canceled(WampError):

@@ -71,6 +71,12 @@ class Limits(BaseModel):
         description="entries of all black and white lists of one publication; each node looks at them",
     )
     session_calls_max: int = Field(10_000, ge=1, description="calls of one session that wait for their result")
+    call_attempts_max: int = Field(
+        32,
+        ge=1,
+        le=1000,
+        description="callees that one call is offered to, as long as none has taken it; each may be a way to a node",
+    )
     decide_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"
     )

@@ -1,9 +1,9 @@
 """P1: registrations with policy `single` are linearizable, procedure by procedure (the search: `order.py`).
 
-    register    ok: there is no owner, and the session becomes it.  procedure_already_exists: somebody else is, or tries
-    unregister  ok: the session was the owner, or had been declared dead; afterwards it is not
-    invoked     a CALL was delivered to this session: it is the owner at some moment between CALL and INVOCATION
-    missed      no_such_procedure: there is no owner, or one that is not REGISTERED yet, or one that is about to go
+register    ok: there is no owner, and the session becomes it.  procedure_already_exists: somebody else is, or tries
+unregister  ok: the session was the owner, or had been declared dead; afterwards it is not
+invoked     a CALL was delivered to this session: it is the owner at some moment between CALL and INVOCATION
+missed      no_such_procedure: there is no owner, or one that is not REGISTERED yet, or one that is about to go
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ CALLS: Final = "tests/unit/routing/test_call_options.py"
 EVENTS: Final = "tests/unit/routing/test_publish_options.py"
 WIRE: Final = "tests/integration/test_call_and_publish_options.py"
 LIBRARIES: Final = "tests/integration/test_client_libraries.py"
+SHARED: Final = "tests/unit/routing/test_shared.py"
 CLUSTER: Final = "tests/unit/routing/test_cluster.py"
 BATCHES: Final = "tests/integration/test_batches.py"
 READING: Final = "tests/unit/messages/test_reading.py"
@@ -48,12 +49,8 @@ _MISSING: Final = (
     ("broker", "sharded_subscription"),
     ("broker", "subscription_meta_api"),
     ("broker", "subscription_revocation"),
-    ("dealer", "call_reroute"),
     ("dealer", "registration_meta_api"),
-    ("dealer", "registration_revocation"),
     ("dealer", "session_meta_api"),
-    ("dealer", "sharded_registration"),
-    ("dealer", "shared_registration"),
     ("dealer", "testament_meta_api"),
 )
 
@@ -209,6 +206,47 @@ FEATURES: Final[tuple[Feature, ...]] = (
             *_of(WIRE, "pattern_based_registration"),
         ),
         _of(CLUSTER, "the_procedures_of_a_dead_node_are_free_again"),
+    ),
+    Feature(
+        "shared_registration",
+        "dealer",
+        (
+            *_of(SHARED, "first_and_last_are_exact_and_the_next_stands_by"),
+            *_of(
+                SHARED, "round_robin_goes_through_all_in_the_order_of_the_log", "random_calls_everybody_about_as_often"
+            ),
+            *_of(SHARED, "conflicting_policies_are_refused_and_change_nothing"),
+            *_of(SHARED, "a_callee_has_no_more_calls_at_once_than_it_wants"),
+            *_of(SHARED, "calls_wait_in_order_for_a_place_and_no_more_than_may"),
+            *_of(SHARED, "force_takes_the_procedure_and_who_had_it_is_told"),
+        ),
+        _of(SHARED, "the_callees_of_a_dead_node_are_gone_in_one_entry_and_the_others_stay"),
+        remark="Crossbar's `concurrency` and `force_reregister`, too: [shared.md](shared.md)",
+    ),
+    Feature(
+        "call_reroute",
+        "dealer",
+        (
+            *_of(SHARED, "who_is_unavailable_is_passed_over_by_the_rules_of_the_policy"),
+            *_of(SHARED, "random_gives_it_to_each_of_the_others_before_it_gives_up"),
+            *_of(SHARED, "a_single_callee_that_is_unavailable_leaves_nobody"),
+        ),
+        _of(SHARED, "a_call_to_a_node_that_is_lost_is_repeated_only_if_it_may_be"),
+        remark="after the loss of a callee or its node only with `_repeatable`: [shared.md](shared.md)",
+    ),
+    Feature(
+        "registration_revocation",
+        "dealer",
+        _of(SHARED, "force_takes_the_procedure_and_who_had_it_is_told"),
+        _of(SHARED, "who_was_put_out_while_its_node_slept_does_not_come_back_by_a_snapshot"),
+        remark="to callees that announce it",
+    ),
+    Feature(
+        "sharded_registration",
+        "dealer",
+        (),
+        'the specification has no text for "all" calls yet, and breaks off in its one sentence on partitioned ones',
+        announced=False,
     ),
     *(Feature(name, role, (), NOT_YET, announced=False) for role, name in _MISSING),
 )

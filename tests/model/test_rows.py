@@ -12,11 +12,16 @@ from hypothesis import strategies as st
 
 from tests.support.core import FakeLedger, Log
 from wampha.counters import Counters
-from wampha.routing.rows import NOTHING, REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Rows
+from wampha.routing.rowkinds import NOTHING, REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Terms, Want
+from wampha.routing.rows import Rows
 from wampha.state.commands import AddRegistration, Command, Outcome, Owner, RemoveRegistration, Up
 
 OWN, OTHER = Owner("a", 1), Owner("b", 2)
-KEYS = (RowKey(ROUTES, "r", "exact", "t"), RowKey(ROUTES, "r", "prefix", "t"), RowKey(REGISTRATIONS, "r", "exact", "p"))
+KEYS = (
+    RowKey(ROUTES, "r", "exact", "t"),
+    RowKey(ROUTES, "r", "prefix", "t"),
+    RowKey(REGISTRATIONS, "r", "exact", "p", 7),
+)
 
 
 class Watcher:
@@ -34,7 +39,10 @@ class Watcher:
         assert world.ledger.safe >= row_id
         world.acknowledged[self._key] = row_id
 
-    def taken(self) -> None:
+    def revoked(self, reason: str) -> None:
+        raise AssertionError("what was acknowledged is not taken away")
+
+    def refused(self, outcome: Outcome) -> None:
         assert self._key not in self._world.acknowledged, "what was acknowledged is not taken away"
         self._world.wanted[self._key] = NOTHING
 
@@ -54,17 +62,17 @@ class World:
         self.safe_moved = self.rows.claim
         self.ledger.hold = True
         self.ledger.claim_at_once = False
-        self.wanted: dict[RowKey, int] = dict.fromkeys(KEYS, NOTHING)
+        self.wanted: dict[RowKey, Want] = dict.fromkeys(KEYS, NOTHING)
         self.acknowledged: dict[RowKey, int] = {}
         self.lost: list[Command] = []
         self.others_number = 0
 
-    def have(self, key: RowKey) -> int:
+    def have(self, key: RowKey) -> Want:
         if key.table == ROUTES:
             route = self.ledger.tables.route(key.realm, key.match, key.uri)
             return SUBSCRIBERS if route is not None and OWN in route.owners else NOTHING
         row = self.ledger.tables.registration(key.realm, key.match, key.uri)
-        return row.session if row is not None and row.owner == OWN else NOTHING
+        return Terms() if row is not None and row.callee(OWN, key.session) is not None else NOTHING
 
     def step(self, action: str, choice: int) -> None:
         getattr(self, action)(choice)
@@ -77,7 +85,7 @@ class World:
     def want(self, choice: int) -> None:
         key = KEYS[choice % len(KEYS)]
         if self.wanted[key] == NOTHING:
-            self.wanted[key] = SUBSCRIBERS if key.table == ROUTES else 7 + choice
+            self.wanted[key] = SUBSCRIBERS if key.table == ROUTES else Terms()
             self.rows.want(key, self.wanted[key], Watcher(self, key))
 
     def withdraw(self, choice: int) -> None:
@@ -127,7 +135,7 @@ class World:
         command = (
             AddRegistration(OTHER, self.others_number, "r", "exact", "p", "single", 99)
             if choice % 2
-            else RemoveRegistration(OTHER, self.others_number, "r", "exact", "p")
+            else RemoveRegistration(OTHER, self.others_number, "r", "exact", "p", 99)
         )
         self.log.append(command)
         self.ledger.apply()

@@ -32,6 +32,7 @@ text = st.text(max_size=8)
 def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> st.SearchStrategy[Command]:
     owner = st.builds(Owner, name, integer)
     key = (name, st.sampled_from(["exact", "prefix", "wildcard", "other"]), name)
+    policy = st.sampled_from(["single", "random", "roundrobin", "other"])
     return st.one_of(
         st.builds(Lead, integer, name),
         st.builds(Up, owner, st.lists(integer, max_size=2).map(tuple), name, name),
@@ -39,8 +40,10 @@ def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> s
         st.builds(Leave, owner),
         st.builds(AddRoute, owner, integer, *key),
         st.builds(RemoveRoute, owner, integer, *key),
-        st.builds(AddRegistration, owner, integer, *key, st.sampled_from(["single", "random"]), integer),
-        st.builds(RemoveRegistration, owner, integer, *key),
+        st.builds(
+            AddRegistration, owner, integer, *key, policy, integer, integer, st.booleans(), st.booleans(), integer
+        ),
+        st.builds(RemoveRegistration, owner, integer, *key, integer),
     )
 
 
@@ -90,7 +93,8 @@ def numbered(kind: type[Command], owner: Owner, index: int, uri: str) -> Command
     """A command that is not refused for its number or an unknown owner."""
     if kind in (Up, Leave):
         return Up(owner, (), "", "") if kind is Up else Leave(owner)
-    more: tuple[object, ...] = ("single", 7) if kind is AddRegistration else ()
+    session = 7 + index % 2
+    more = {AddRegistration: ("random", session), RemoveRegistration: (session,)}.get(kind, ())
     return kind(owner, index, "r" + uri, "exact", uri, *more)
 
 
@@ -134,7 +138,15 @@ def test_the_tables_keep_their_promises(log: list[Command]) -> None:
                 key = (realm, route.match, route.topic)
                 assert ids.setdefault(("route", route.id), key) == key, "an id is used once"
         for registrations in tables.registrations.values():
-            assert all(registration.owner in tables.up for registration in registrations)
+            for registration in registrations:
+                callees = registration.callees
+                assert callees
+                assert all(callee.owner in tables.up for callee in callees)
+                assert [each.index for each in callees] == sorted({each.index for each in callees})
+                assert len({(each.owner, each.session) for each in callees}) == len(callees)
+                assert len(callees) == 1 or registration.policy != "single"
+                key = (registration.match, registration.procedure, registration.policy)
+                assert ids.setdefault(("registration", registration.id), key) == key, "an id is used once"
 
 
 @given(st.binary(max_size=80))

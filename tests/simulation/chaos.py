@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.simulation.world import Host, World, registration, route
-from wampha.routing.rows import RowKey
+from wampha.routing.rowkinds import RowKey
 
 MEMORY_S = 5.0  # calm after which everybody serves, if a majority of the voters has memory
 FOUNDING_S = 12.0  # else: the grace, a founding, and the end of leases of before

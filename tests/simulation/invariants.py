@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from wampha.ledger.constants import RHO, Timing
-from wampha.routing.rows import REGISTRATIONS, ROUTES, RowKey
+from wampha.routing.rowkinds import REGISTRATIONS, ROUTES, RowKey
 from wampha.state.codec import UnreadableError, decode
 from wampha.state.commands import AddRegistration, AddRoute, Outcome, Owner, RemoveRegistration, RemoveRoute, Up
 
@@ -246,4 +246,5 @@ def _index_of(host: Host, want: Want) -> Any:
         route = tables.route(key.realm, key.match, key.uri)
         return route.owners.get(want.owner) if route else None
     row = tables.registration(key.realm, key.match, key.uri)
-    return row.index if row and (row.owner, row.session) == (want.owner, want.value) else None
+    callee = row.callee(want.owner, want.session) if row else None
+    return callee.index if callee else None

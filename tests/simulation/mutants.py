@@ -32,7 +32,7 @@ from wampha.ledger.member import Member
 from wampha.ledger.opening import Note, Openings
 from wampha.ledger.options import REPAIRS, Options
 from wampha.ledger.raft import RaftLedger
-from wampha.routing.dealer import Dealer
+from wampha.routing.callees import Callees
 from wampha.routing.rows import Rows
 from wampha.state.commands import Outcome, Up
 from wampha.state.ground import Ground
@@ -105,26 +105,27 @@ def _gate_is_always_open(original: Any, self: Gate, **kwargs: Any) -> None:
     original(self, **{**kwargs, "serving": lambda: True})
 
 
-@_wrapped("3-lease", Dealer, "invoke")
-def _called_without_a_lease(original: Any, self: Dealer, source: Any, invoke: Any) -> None:
+@_wrapped("3-lease", Callees, "invoke")
+def _called_without_a_lease(original: Any, self: Callees, source: Any, invoke: Any) -> None:
     with patch.object(self._ledger, "serving", lambda: True):
         original(self, source, invoke)
 
 
-@_wrapped("3-session", Dealer, "invoke")
-def _whoever_offers_it_is_called(original: Any, self: Dealer, source: Any, invoke: Any) -> None:
-    offer = self._by_id.get(invoke.registration)
+@_wrapped("3-session", Callees, "invoke")
+def _whoever_offers_it_is_called(original: Any, self: Callees, source: Any, invoke: Any) -> None:
+    offers = [offer for key, offer in self._standing.items() if key[0] == invoke.registration]
+    offer = offers[0] if offers else None
     original(self, source, msgspec.structs.replace(invoke, callee=offer.session.id) if offer else invoke)
 
 
-@_wrapped("3-registered", Dealer, "invoke")
-def _called_before_registered(original: Any, self: Dealer, source: Any, invoke: Any) -> None:
+@_wrapped("3-registered", Callees, "invoke")
+def _called_before_registered(original: Any, self: Callees, source: Any, invoke: Any) -> None:
     offers = [offer for offer in self._offers if offer.session.id == invoke.callee]
-    with patch.dict(self._by_id, {invoke.registration: offers[0]} if offers else {}):
+    with patch.dict(self._standing, {(invoke.registration, invoke.callee): offers[0]} if offers else {}):
         original(self, source, invoke)
 
 
-_replaced("3-table", Dealer, "_owns", lambda self, offer: True)
+_replaced("3-table", Callees, "_owns", lambda self, offer: True)
 _replaced("4-suspended", RaftLedger, "_fence_if_suspended_for_long", _nothing)
 
 
@@ -358,7 +359,7 @@ _replaced("33-applied", Rows, "applied", lambda self, changes: None)
 @_wrapped("34-single", Registrations, "_add")
 def _the_last_one_owns(original: Any, self: Registrations, index: int, add: Any) -> Any:
     standing = self._ground.tables.registration(add.realm, add.match, add.procedure)
-    if standing is not None and (standing.owner, standing.session) != (add.owner, add.session):
+    if standing is not None and standing.callee(add.owner, add.session) is None:
         self._drop(add.realm, standing)
     return original(self, index, add)
 

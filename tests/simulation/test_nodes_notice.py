@@ -18,8 +18,9 @@ from wampha.ledger.lease import LeaseBook
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.relayed import Forward
 from wampha.routing.broker import Broker
+from wampha.routing.callees import Callees
 from wampha.routing.calls import Calls
-from wampha.routing.dealer import Dealer
+from wampha.routing.work import Served
 from wampha.state.registrations import Registrations
 from wampha.state.routes import Routes
 from wampha.transport.delivery import Delivery
@@ -41,13 +42,14 @@ def claims_what_others_have_not_applied(patch: Patch) -> None:
 def delivers_calls_by_the_caller_s_table(patch: Patch) -> None:
     """Rule 3: whoever leaves may still be called."""
 
-    def invoke(self: Dealer, source: Any, invoke: Any) -> None:
-        for offer in list(self._by_id.values()):
+    def invoke(self: Callees, source: Any, invoke: Any) -> None:
+        for offer in list(self._standing.values()):
             if offer.key.uri == invoke.procedure:
-                work = self._calls.serve(source, invoke.call)
-                self._send_invocation(offer, work, invoke.details, invoke.payload)
+                served = Served(source, invoke.call)
+                self._calls.serve(served)
+                self._send(offer, served, invoke.details, invoke.payload)
 
-    patch.setattr(Dealer, "invoke", invoke)
+    patch.setattr(Callees, "invoke", invoke)
 
 
 def _forwarding(patch: Patch, forward: Callable[[Callable[..., bool], Any, Any, int], bool]) -> None:
@@ -102,7 +104,7 @@ def loses_a_local_event(patch: Patch) -> None:
 
 
 def leaves_calls_waiting_when_a_node_is_lost(patch: Patch) -> None:
-    patch.setattr(Calls, "node_lost", lambda self, owner: None)
+    patch.setattr(Calls, "node_lost", lambda self, owner: [])
 
 
 def leaves_calls_waiting_when_a_callee_is_lost(patch: Patch) -> None:
@@ -127,7 +129,7 @@ def gives_a_procedure_to_whoever_asks_last(patch: Patch) -> None:
     def add(self: Registrations, index: int, command: Any) -> Any:
         tables = self._ground.tables
         standing = tables.registration(command.realm, command.match, command.procedure)
-        if standing is not None and standing.owner != command.owner and index % 3 == 0:
+        if standing is not None and standing.callees[0].owner != command.owner and index % 3 == 0:
             tables.registrations_in(command.realm).remove(command.match, command.procedure)
         return original(self, index, command)
 
@@ -147,7 +149,7 @@ def delivers_behind_unsubscribed(patch: Patch) -> None:
 
 def keeps_a_dead_node_s_routes(patch: Patch) -> None:
     """Rule 28."""
-    patch.setattr(Routes, "bury", lambda self, owner: None)
+    patch.setattr(Routes, "bury", lambda self, owner: [])
 
 
 LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2

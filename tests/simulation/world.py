@@ -15,7 +15,8 @@ from tests.simulation.network import Network
 from wampha.counters import Counters
 from wampha.ledger.options import Options
 from wampha.ledger.raft import RaftLedger
-from wampha.routing.rows import REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Rows
+from wampha.routing.rowkinds import REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Terms
+from wampha.routing.rows import Rows
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Outcome, Owner
 from wampha.state.machine import Machine
@@ -66,10 +67,11 @@ class WatchedMachine(Machine):
 
 
 class Want:
-    """A client's wish: one row; `stands` and `taken` are the answers."""
+    """A client's wish: one row; `stands` and `refused` are the answers."""
 
-    def __init__(self, host: Host, key: RowKey, value: int) -> None:
-        self.host, self.key, self.value = host, key, value
+    def __init__(self, host: Host, key: RowKey, session: int) -> None:
+        self.host, self.key, self.session = host, key, session
+        self.row = key if key.table == ROUTES else key._replace(session=session)
         self.owner = host.ledger.owner
         self.acknowledged = False
 
@@ -80,7 +82,10 @@ class Want:
         self.acknowledged = True
         self.host.world.acknowledged(self)
 
-    def taken(self) -> None:
+    def revoked(self, reason: str) -> None:
+        self.host.world.invariants.violated(f"{self.host.name}: the acknowledged {self.key.uri} was taken away")
+
+    def refused(self, outcome: Outcome) -> None:
         self.host.wants.pop(self.key)
         self.host.refusals += 1
         self.host.world.trace.append(f"{self.host.name} {self.key.uri} taken")
@@ -157,15 +162,15 @@ class Host:
         """SUBSCRIBE or REGISTER, unless this node has it already."""
         if key not in self.wants:
             self.world.sessions += 1
-            want = self.wants[key] = Want(self, key, SUBSCRIBERS if key.table == ROUTES else self.world.sessions)
-            self.rows.want(key, want.value, want)
+            want = self.wants[key] = Want(self, key, self.world.sessions)
+            self.rows.want(want.row, SUBSCRIBERS if key.table == ROUTES else Terms(), want)
 
     def withdraw(self, key: RowKey) -> None:
         """UNSUBSCRIBE or UNREGISTER."""
         want = self.wants.pop(key, None)
         if want:
             self.world.invariants.forget(want)
-            self.rows.withdraw(key)
+            self.rows.withdraw(want.row)
 
     def join(self, key: RowKey) -> None:
         """A later subscriber is answered at once if the row stands (rule 23)."""
@@ -374,7 +379,7 @@ class World:
             owner, tables = host.ledger.owner, host.ledger.tables
             assert _owners(tables) <= set(tables.up), f"{host.name} has rows of the dead"
             have = {route(row.topic) for _, row in tables.routes_of(owner)}
-            have |= {registration(row.procedure) for _, row in tables.registrations_of(owner)}
+            have |= {registration(row.procedure) for _, row, _ in tables.registrations_of(owner)}
             assert have == set(host.wants), f"{host.name} wants {sorted(host.wants)} and has {sorted(have)}"
             assert all(want.acknowledged for want in host.wants.values()), f"{host.name} waits for an acknowledgement"
 
@@ -382,4 +387,4 @@ class World:
 def _owners(tables: Any) -> set[Owner]:
     """Whose rows there are."""
     routes = {owner for index in tables.routes.values() for row in index for owner in row.owners}
-    return routes | {row.owner for index in tables.registrations.values() for row in index}
+    return routes | {each.owner for index in tables.registrations.values() for row in index for each in row.callees}

@@ -336,6 +336,7 @@ class Node:
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
         resumption: ResumptionRules | None = None,
+        call_queue_max: int = 0,
         up: bool = True,
     ) -> None:
         self.counters = Counters()
@@ -352,6 +353,7 @@ class Node:
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
                     resumption=resumption,
+                    call_queue_max=call_queue_max,
                 ),
                 _open_realm("realm2"),
             ],

@@ -13,6 +13,7 @@ import pytest
 from wampha.counters import CATALOGUE
 from wampha.limits import Limits
 from wampha.routing.broker import Broker
+from wampha.routing.callees import Callees
 from wampha.routing.dealer import Dealer
 from wampha.routing.offers import Offers
 
@@ -83,7 +84,7 @@ def test_every_counter_is_counted_somewhere(name: str) -> None:
 def test_every_handler_of_broker_offers_and_dealer_is_there() -> None:
     handlers = {
         f"{each.__name__}.{name}"
-        for each in (Broker, Offers, Dealer)
+        for each in (Broker, Offers, Dealer, Callees)
         for name, value in vars(each).items()
         if callable(value) and not name.startswith("_")
     }

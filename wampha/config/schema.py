@@ -228,6 +228,13 @@ class Realm(Section):
     call_timeout_unit: Literal["ms", "s"] = Field(
         "ms", description="what the `timeout` of a CALL counts; s for clients that were written for Crossbar"
     )
+    call_queue_max: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="calls that wait at one callee whose `concurrency` is reached; more are refused with "
+        "crossbar.error.max_concurrency_reached",
+    )
 
 
 class Anonymous(Section):

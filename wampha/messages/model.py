@@ -135,6 +135,13 @@ class Unregistered(Hot, frozen=True):
     request: int
 
 
+class Revoked(Hot, frozen=True):
+    """UNREGISTERED that nobody asked for (advanced profile, "Registration Revocation")."""
+
+    request: int  # 0
+    details: Options
+
+
 class Welcome(Hot, frozen=True):
     session: int
     details: Options

@@ -96,7 +96,7 @@ _KNOWN: Final[Mapping[str, Mapping[str, tuple[str, Callable[[Any], bool]]]]] = {
         "match": _MATCH,
         "invoke": _TEXT,
         "concurrency": _COUNT,
-        **dict.fromkeys(("force_reregister", "disclose_caller"), _BOOL),
+        **dict.fromkeys(("force_reregister", "disclose_caller", "_repeatable"), _BOOL),
         **_FORWARDED,
     },
     "UNREGISTER": _FORWARDED,

@@ -49,6 +49,7 @@ class Invoke(msgspec.Struct, frozen=True, array_like=True, tag=2):
     caller: Originator
     details: Options  # of the INVOCATION, as far as the caller's home can say
     payload: Payload
+    waits: bool = False  # it may be queued until the callee has a place for it (`concurrency`)
 
 
 class Answer(enum.IntEnum):
@@ -58,6 +59,8 @@ class Answer(enum.IntEnum):
     ERROR = 1
     NOT_DELIVERED = 2  # nothing has been sent to the callee: the caller's home may choose again (rule 3)
     PROGRESS = 3  # it goes on: a result on the way
+    UNAVAILABLE = 4  # the callee says so, and wants it to be given to another one (`call_reroute`)
+    LOST = 5  # the callee left before it answered
 
 
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -65,7 +68,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
     call: int
     answer: Answer
-    error: str  # URI of an ERROR, or why nothing was delivered: `unavailable`, or empty if nobody offers it
+    error: str  # URI of an ERROR, or of why nothing was delivered; empty if nobody offers it there
     options: Options  # YIELD.Options or ERROR.Details
     payload: Payload
 

@@ -34,7 +34,9 @@ _READERS: Final[Mapping[Family, Any]] = {
 }
 
 _HELLO: Final = 1
-_MORE_FEATURES: Final = frozenset(("call_cancelling", "payload_passthru_mode", "progressive_call_invocations"))
+_MORE_FEATURES: Final = frozenset(
+    ("call_cancelling", "call_reroute", "payload_passthru_mode", "progressive_call_invocations")
+)
 _SESSION_CLASSES: Final[Mapping[int, Any]] = {
     _HELLO: autobahn_message.Hello,
     3: autobahn_message.Abort,

@@ -31,6 +31,7 @@ _CODES: Final[Mapping[type, int]] = {
     model.Result: 50,
     model.Registered: 65,
     model.Unregistered: 67,
+    model.Revoked: 67,
     model.Invocation: 68,
     model.Interrupt: 69,
 }

@@ -32,6 +32,10 @@ class Ids:
         """A publication id, uniform in 1..2^53."""
         return self._getrandbits(_BITS) + 1
 
+    def below(self, bound: int) -> int:
+        """An integer in 0..bound-1, uniform as far as anyone can tell; `bound` is far below 2^53."""
+        return self._getrandbits(_BITS) % bound
+
     def authid(self) -> str:
         """A name for a session that has none of its own, e.g. an anonymous one; 16 characters."""
         return f"{self._getrandbits(64):016x}"

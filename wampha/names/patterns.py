@@ -64,6 +64,16 @@ class PatternIndex(Generic[T]):
         elif match == WILDCARD:
             self._fork(uri).value = value
 
+    def replace(self, match: str, uri: str, value: T) -> None:
+        """Put another value in the place of a pattern's; a KeyError if it has none."""
+        table = self._tables[match]
+        if uri not in table:
+            raise KeyError(uri)
+        table[uri] = value
+        self._forget(match, uri)
+        if match == WILDCARD:
+            self._fork(uri).value = value
+
     def remove(self, match: str, uri: str) -> None:
         """Take the value of a pattern away; a KeyError if it has none."""
         del self._tables[match][uri]

@@ -33,10 +33,11 @@ from wampha.routing.details import event_details
 from wampha.routing.docket import Docket, Undecided
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Clock, Ledger, Outbox
-from wampha.routing.rows import ROUTES, SUBSCRIBERS, RowKey, Rows
+from wampha.routing.rowkinds import ROUTES, SUBSCRIBERS, RowKey
+from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
-from wampha.state.commands import Owner
+from wampha.state.commands import Outcome, Owner
 
 _DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
 
@@ -60,8 +61,11 @@ class Subscription:
     def stands(self, row_id: int) -> None:
         self._broker.acknowledge(self, row_id)
 
-    def taken(self) -> None:
+    def refused(self, outcome: Outcome) -> None:
         raise AssertionError("a route has many owners")
+
+    def revoked(self, reason: str) -> None:
+        raise AssertionError("nobody takes a route from its owner")
 
     def withdraw(self, undecided: Undecided) -> None:
         """One that waited waits no longer."""

@@ -7,10 +7,10 @@ whom to answer. Only the caller's home answers the caller, and it alone knows ho
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from wampha.counters import Counters
-from wampha.errors import Canceled, NoSuchProcedure, ProtocolViolation, TimedOut, WampError
+from wampha.errors import Canceled, ProtocolViolation, TimedOut, WampError
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Call, Error, Interrupt, Options, Result
 from wampha.messages.payload import Payload
@@ -18,65 +18,14 @@ from wampha.messages.relayed import Answer, CancelInvoke, Reply
 from wampha.routing.ports import Clock, Outbox
 from wampha.routing.replies import CALL, refusal, sentence_of
 from wampha.routing.session import Session
-from wampha.routing.timeouts import Timeout, Timeouts
+from wampha.routing.timeouts import Timeouts
+from wampha.routing.work import KILL, KILLNOWAIT, SKIP, PendingCall, Served, Work
 from wampha.state.commands import Owner
-from wampha.state.tables import Registration
+from wampha.state.tables import Callee
 
 _ANYBODY: Final = 0  # no session's id
+_Work = TypeVar("_Work", bound=Work)
 _UNKNOWN: Final = {"outcome": "unknown"}  # the callee may have done the work, wholly, in part or not at all
-
-
-# CANCEL.Options.mode (advanced profile, "Call Canceling")
-SKIP: Final = "skip"
-KILL: Final = "kill"
-KILLNOWAIT: Final = "killnowait"
-
-
-class Work:
-    """What the callee's home knows of a call while one of its sessions works on it."""
-
-    __slots__ = ("callee", "interrupted", "invocation", "parts", "registration", "shown")
-
-    callee: Session | None  # while it is worked on; then the rest is there, too
-    invocation: int  # the id of its INVOCATION
-    registration: int  # INVOCATION.Registration, likewise
-    shown: Options  # INVOCATION.Details, likewise
-    interrupted: bool  # its end was asked for by mode `kill`
-    parts: int  # of a progressive call, sent so far; 1 for any other
-
-
-class PendingCall(Work):
-    """A CALL of a session of this node that waits for its end."""
-
-    __slots__ = ("attempts", "call", "caller", "details", "ended", "more", "number", "order", "target", "timeout")
-
-    def __init__(self, caller: Session, call: Call, details: Options = NO_OPTIONS, order: int = 0) -> None:
-        self.callee = None
-        self.interrupted = False
-        self.order: Final = order  # ascends with each call of this node
-        self.caller: Final = caller
-        self.call: Final = call  # its first part, if it is a progressive one
-        self.details: Final = details  # of any INVOCATION for it
-        self.ended = False
-        self.more = bool(details) and "progress" in details  # another part will follow
-        self.parts = 1
-        self.attempts = 0
-        self.target: Registration | None = None  # whom it was sent to last
-        self.number = 0  # at another node: the number under which that node knows it
-        self.timeout: Timeout | None = None
-
-
-class Served(Work):
-    """A call that came from another node, while a callee of this one works on it."""
-
-    __slots__ = ("number", "source")
-
-    def __init__(self, source: Owner, number: int) -> None:
-        self.callee = None
-        self.interrupted = False
-        self.parts = 1
-        self.source: Final = source
-        self.number: Final = number
 
 
 class Calls:
@@ -88,6 +37,7 @@ class Calls:
         self._counters: Final = counters
         self._outbox: Final = outbox
         self._elsewhere: Final[dict[Owner, dict[int, PendingCall]]] = {}  # callee's home -> number -> call
+        self._loads: Final[dict[int, int]] = {}  # index of a limited callee elsewhere -> calls of this node that it has
         self._served: Final[dict[Owner, dict[int, Served]]] = {}  # caller's home -> its number -> call
         self._number = 0  # of the last call that was sent to another node; never used twice
         self._opened = 0  # calls so far
@@ -125,6 +75,7 @@ class Calls:
         """Send a RESULT that is not the last."""
         if pending.timeout is not None:
             self._timeouts.restart(pending.timeout)
+        pending.begun = True
         pending.caller.client.send(Result(pending.call.request, {**details, "progress": True}, payload))
 
     def result(self, pending: PendingCall, details: Options, payload: Payload) -> None:
@@ -167,14 +118,31 @@ class Calls:
         self._number += 1
         pending.number = self._number
         self._elsewhere.setdefault(owner, {})[self._number] = pending
+        target = pending.target
+        if target is not None and target.concurrency:
+            self._loads[target.index] = self._loads.get(target.index, 0) + 1
         return self._number
+
+    def load(self, callee: Callee) -> int:
+        """How many calls of this node a callee of another one has, if its concurrency is limited."""
+        return self._loads.get(callee.index, 0)
 
     def replied(self, source: Owner, number: int) -> PendingCall | None:
         """The call that `source` answers, taken once; None if nobody waits for it any more."""
         pending = self._elsewhere.get(source, {}).pop(number, None)
         if pending is None:
             self._counters.add("late_yields")
+        else:
+            self._unload(pending)
         return pending
+
+    def _unload(self, pending: PendingCall) -> None:
+        target = pending.target
+        if target is None or not target.concurrency:
+            return
+        self._loads[target.index] -= 1
+        if not self._loads[target.index]:
+            del self._loads[target.index]
 
     def awaited(self, source: Owner, number: int) -> PendingCall | None:
         """The call of which `source` tells something; None likewise. It goes on."""
@@ -190,9 +158,12 @@ class Calls:
         """
         if pending.callee is not None:
             self._drop(pending, mode, reason)
+        elif pending.waits is not None:
+            pending.waits.let_go(pending)
         elif pending.target is not None:
             owner = pending.target.owner
             if self._elsewhere.get(owner, {}).pop(pending.number, None) is not None:
+                self._unload(pending)
                 self._outbox.forward(owner, CancelInvoke(pending.number, reason, mode))
 
     def cancel(self, pending: PendingCall, mode: str) -> None:
@@ -206,7 +177,7 @@ class Calls:
         """Ask the callee to end the call now; whether an answer can be waited for."""
         if pending.callee is not None:
             return self._interrupt(pending, KILL, Canceled.uri)
-        if pending.target is None or pending.interrupted:
+        if pending.target is None or pending.interrupted or pending.waits is not None:
             return pending.interrupted
         cancel = CancelInvoke(pending.number, Canceled.uri, KILL)
         pending.interrupted = self._outbox.forward(pending.target.owner, cancel)
@@ -214,13 +185,13 @@ class Calls:
 
     def caller_dismissed(self, session: Session) -> None:
         """The router ends the caller's session: answer its calls first, so that each has ended."""
-        for pending in list(session.calls.values()):
+        for pending in _latest_first(session.calls):
             self.abandon(pending, KILLNOWAIT, Canceled.uri)
             self.refuse(pending, Canceled("The caller's session was ended by the router.", _UNKNOWN))
 
     def caller_left(self, session: Session) -> None:
         """End the session's calls without a word (basic profile, "Caller Leaving During an RPC Invocation")."""
-        for pending in list(session.calls.values()):
+        for pending in _latest_first(session.calls):
             self.abandon(pending, KILLNOWAIT, Canceled.uri)
             self._end(pending)
 
@@ -241,11 +212,9 @@ class Calls:
         callee.invocations[callee.invoked] = work
         return callee.invoked
 
-    def serve(self, source: Owner, number: int) -> Served:
+    def serve(self, served: Served) -> None:
         """Remember a call of another node."""
-        served = Served(source, number)
-        self._served.setdefault(source, {})[number] = served
-        return served
+        self._served.setdefault(served.source, {})[served.number] = served
 
     def answered(self, callee: Session, invocation: int) -> PendingCall | Served | None:
         """What the callee's YIELD or ERROR ends; None if that has ended already.
@@ -255,7 +224,7 @@ class Calls:
         work = callee.invocations.pop(invocation, None)
         if work is None:
             return self.working(callee, invocation)
-        self._released(work)
+        self.released(work)
         return work
 
     def working(self, callee: Session, invocation: int) -> PendingCall | Served | None:
@@ -267,7 +236,8 @@ class Calls:
             self._counters.add("late_yields")
         return work
 
-    def _released(self, work: PendingCall | Served) -> None:
+    def released(self, work: PendingCall | Served) -> None:
+        """The callee works on it no longer."""
         work.callee = None
         if isinstance(work, Served):
             self._served.get(work.source, {}).pop(work.number, None)
@@ -279,7 +249,9 @@ class Calls:
     def canceled_there(self, source: Owner, cancel: CancelInvoke) -> None:
         """The caller at another node waits no longer, or only for what the callee says now (mode `kill`)."""
         served = self.served(source, cancel.call)
-        if served is None or (cancel.mode == KILL and self._interrupt(served, KILL, cancel.reason)):
+        if served is None:
+            return
+        if cancel.mode == KILL and served.waits is None and self._interrupt(served, KILL, cancel.reason):
             return
         self.stop_serving(served, cancel.mode, cancel.reason)
         if cancel.mode == KILL:
@@ -288,18 +260,26 @@ class Calls:
     def stop_serving(self, served: Served, mode: str, reason: str) -> None:
         """What the callee answers is dropped from here on; `mode` and `reason` as in `abandon`."""
         del self._served[served.source][served.number]
-        self._drop(served, mode, reason)
+        self._stop(served, mode, reason)
+
+    def _stop(self, served: Served, mode: str, reason: str) -> None:
+        if served.waits is not None:
+            served.waits.let_go(served)
+        else:
+            self._drop(served, mode, reason)
 
     def reply_error(self, source: Owner, number: int, error: WampError) -> None:
         """Tell the caller's home that its call ended with the router's own ERROR."""
         self._outbox.forward(source, Reply(number, Answer.ERROR, error.uri, NO_OPTIONS, sentence_of(error)))
 
     def _drop(self, work: Work, mode: str, reason: str) -> None:
-        assert work.callee is not None, "only what is worked on is dropped"
-        if mode != SKIP:
-            self._interrupt(work, KILLNOWAIT, reason)
-        del work.callee.invocations[work.invocation]
+        callee = work.callee
+        assert callee is not None, "only what is worked on is dropped"
+        told = mode != SKIP and self._interrupt(work, KILLNOWAIT, reason)
+        del callee.invocations[work.invocation]
         work.callee = None
+        if told:  # its answer is not waited for; who was not told goes on, and keeps the place until then
+            callee.leave_place(work.invocation)
 
     def interrupt(self, work: Work, reason: str) -> None:
         """Tell the callee that nobody waits for its answer."""
@@ -315,17 +295,6 @@ class Calls:
             work.callee.client.send(Interrupt(work.invocation, {"mode": mode, "reason": reason}))
         return True
 
-    def callee_left(self, session: Session) -> None:
-        """End all that the session worked on: nobody knows how far it got."""
-        error = Canceled("The callee left before it answered.", _UNKNOWN)
-        for work in list(session.invocations.values()):
-            self._released(work)
-            if isinstance(work, Served):
-                self.reply_error(work.source, work.number, error)
-            else:
-                self.refuse(work, error)
-        session.invocations.clear()
-
     # ---- other nodes
 
     def take_back(self, owner: Owner) -> None:
@@ -333,13 +302,14 @@ class Calls:
         for number in self._elsewhere.get(owner, ()):
             self._outbox.forward(owner, CancelInvoke(number, Canceled.uri, KILLNOWAIT))
 
-    def node_lost(self, owner: Owner) -> None:
-        """No answer will come from this incarnation, nor wait for ours: end the calls between it and this node."""
-        error = Canceled("The callee's node was lost before it answered.", _UNKNOWN)
-        for pending in self._elsewhere.pop(owner, {}).values():
-            self.refuse(pending, error)
-        for served in self._served.pop(owner, {}).values():
-            self._drop(served, KILLNOWAIT, Canceled.uri)
+    def node_lost(self, owner: Owner) -> list[PendingCall]:
+        """No answer will come from this incarnation, nor wait for ours: end its calls here, return those sent to it."""
+        sent = list(self._elsewhere.pop(owner, {}).values())
+        for pending in sent:
+            self._unload(pending)
+        for each in _latest_first(self._served.pop(owner, {})):
+            self._stop(each, KILLNOWAIT, Canceled.uri)
+        return sent
 
     def nodes(self) -> list[Owner]:
         """The incarnations that calls of this node wait for, or that wait for calls here."""
@@ -350,15 +320,16 @@ class Calls:
         self._elsewhere.clear()
         for calls in self._served.values():
             for served in calls.values():
-                self._drop(served, SKIP, Canceled.uri)
+                self._stop(served, SKIP, Canceled.uri)
         self._served.clear()
+        self._loads.clear()
+
+
+def _latest_first(calls: dict[int, _Work]) -> list[_Work]:
+    """In this order the end of one does not bring another that waits for its place to the callee, for nothing."""
+    return list(reversed(calls.values()))
 
 
 def canceled_by_caller() -> Canceled:
     """The ERROR for a call that its caller gave up."""
     return Canceled("The caller canceled the call.", _UNKNOWN)
-
-
-def not_registered(procedure: str) -> NoSuchProcedure:
-    """The ERROR for a procedure that nobody offers."""
-    return NoSuchProcedure(f"Nobody has registered {procedure!r}.")

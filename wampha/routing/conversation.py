@@ -97,7 +97,7 @@ class Conversation:
         if self.established:
             assert self._realm is not None and self._session is not None, "an open session has a realm"
             dealer = self._realm.dealer
-            tell = dealer.undelivered if error.request_type == CALL else dealer.uninvoked
+            tell = dealer.undelivered if error.request_type == CALL else dealer.callees.uninvoked
             tell(self._session, error)
 
     def lost(self) -> None:

@@ -1,48 +1,42 @@
-"""The dealer of one realm: CALL, YIELD, ERROR, CANCEL, and what other nodes relay of calls.
+"""The caller's home: CALL and CANCEL of sessions of this node, and what answers them.
 
-Who offers a procedure stands in the replicated registrations; see `offers.py` for those of this node's sessions.
+Who offers a procedure stands in the replicated registrations; see `offers.py` for those of this node's sessions, and
+`callees.py` for what is done for a callee whose home this is.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
 from wampha.errors import (
     Canceled,
+    ConcurrencyReached,
     FeatureNotSupported,
-    InvalidUri,
-    PayloadSizeExceeded,
     ProtocolViolation,
     Unavailable,
     WampError,
 )
 from wampha.limits import Limits
-from wampha.messages.model import (
-    NO_OPTIONS,
-    Call,
-    Cancel,
-    Error,
-    Invocation,
-    Options,
-    Yield,
-)
-from wampha.messages.payload import NOTHING, Payload
+from wampha.messages.model import NO_OPTIONS, Call, Cancel, Error, Options
+from wampha.messages.payload import Payload
 from wampha.messages.relayed import Answer, Invoke, InvokeMore, Reply
+from wampha.names.ids import Ids
 from wampha.names.uri import EXACT, UriRules, is_reserved
-from wampha.routing import replies
-from wampha.routing.calls import KILLNOWAIT, Calls, PendingCall, Served, canceled_by_caller, not_registered
+from wampha.routing.callees import Callees
+from wampha.routing.calls import Calls, canceled_by_caller
+from wampha.routing.choice import Turns
 from wampha.routing.details import call_details, fitted
 from wampha.routing.meta.procedures import Procedures
-from wampha.routing.offers import Offer, Offers
+from wampha.routing.offers import Offers
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Ledger, Outbox
-from wampha.routing.replies import carried, sentence_of
+from wampha.routing.replies import carried
+from wampha.routing.rerouting import Why, callee_lost, candidates
 from wampha.routing.session import Session
-from wampha.state.commands import Owner
-from wampha.state.tables import Registration
-
-_ATTEMPTS_MAX: Final = 3  # nodes a call is offered to before it is refused; only what nobody was sent is offered again
+from wampha.routing.work import KILLNOWAIT, PendingCall
+from wampha.state.tables import Callee, Registration
 
 
 class Dealer:
@@ -55,16 +49,18 @@ class Dealer:
         uris: UriRules,
         limits: Limits,
         counters: Counters,
+        ids: Ids,
         outbox: Outbox,
         ledger: Ledger,
         offers: Offers,
         calls: Calls,
         procedures: Procedures,
         timeout_unit_s: float,
+        queue_max: int = 0,
     ) -> None:
         """`procedures` are the router's own.
 
-        `timeout_unit_s`: what a `timeout` of 1 means; by the specification a millisecond.
+        `timeout_unit_s`: what a `timeout` of 1 means, by the specification a millisecond; `queue_max`: see `Callees`.
         """
         self._realm: Final = realm
         self._uris: Final = uris
@@ -75,18 +71,30 @@ class Dealer:
         self._calls: Final = calls
         self._procedures: Final = procedures
         self._timeout_unit_s: Final = timeout_unit_s
-        self._offers: Final = offers
-        self._by_id: Final = offers.by_id
+        self._queues: Final = queue_max > 0
+        self._standing: Final = offers.standing
+        self._turns: Final = Turns(ids.below)
+        self.callees: Final = Callees(
+            realm=realm,
+            uris=uris,
+            counters=counters,
+            outbox=outbox,
+            ledger=ledger,
+            offers=offers,
+            calls=calls,
+            queue_max=queue_max,
+            home=self,
+        )
 
     def leave(self, session: Session) -> None:
         """The session has ended: calls of it and to it end."""
         self._calls.caller_left(session)
-        self._calls.callee_left(session)
+        self.callees.leave(session)
 
-    # ---- CALL, at the caller's home
+    # ---- CALL
 
     def call(self, caller: Session, call: Call) -> None:
-        """Send an INVOCATION to the procedure's owner, at this node or another."""
+        """Send an INVOCATION to a callee of the procedure, at this node or another."""
         if call.request in caller.calls or call.request in caller.unfinished:
             self._continue(caller, call)
             return
@@ -103,7 +111,7 @@ class Dealer:
         pending = self._calls.open(caller, call, details)
         if timeout:
             self._calls.limit(pending, timeout * self._timeout_unit_s)
-        self._choose(pending)
+        self._route(pending)
 
     def _continue(self, caller: Session, call: Call) -> None:
         """The next part of a progressive call, or of one that has ended meanwhile; all options but one are frozen."""
@@ -122,7 +130,7 @@ class Dealer:
 
     def _pass_on(self, pending: PendingCall, more: bool, payload: Payload) -> None:
         if pending.callee is not None:
-            self._send_part(pending, more, payload)
+            self.callees.send_part(pending, more, payload)
             return
         assert pending.target is not None, "a call that has not ended was sent to somebody"
         if not self._outbox.forward(pending.target.owner, InvokeMore(pending.number, more, payload)):
@@ -130,7 +138,7 @@ class Dealer:
             self._calls.abandon(pending, KILLNOWAIT, Canceled.uri)
             self._calls.refuse(pending, Canceled(sentence, {"outcome": "unknown"}))
 
-    def _target(self, procedure: str) -> Registration | None:
+    def _registration(self, procedure: str) -> Registration | None:
         """The registration that a call goes to (advanced profile, "Calls matching multiple registrations")."""
         rows = self._ledger.tables.registrations.get(self._realm)
         if rows is None:
@@ -141,76 +149,133 @@ class Dealer:
         matches = rows.match(procedure)
         return matches[0] if matches else None
 
-    def _choose(self, pending: PendingCall) -> None:
-        target = self._target(pending.call.procedure)
-        if target is None:
+    def _route(self, pending: PendingCall) -> None:
+        """Give the call to a callee that has not refused it yet; if there is none, the call ends."""
+        registration = self._registration(pending.call.procedure)
+        if registration is not None:
+            callees = registration.callees
+            while pending.attempts < self._limits.call_attempts_max:
+                target, waits = callees[0], False
+                if len(callees) > 1 or pending.refusals is not None or target.concurrency:
+                    full = partial(self._full, registration.id)
+                    free, waits = candidates(callees, pending.refusals, full=full, queues=self._queues)
+                    if not free:
+                        pending.asked().close(callees)
+                        break
+                    target = self._turn(registration, free)
+                why = self._ask(pending, registration, target, waits)
+                if why is None:
+                    return
+                pending.asked().note(target, why)
+            else:
+                self._counters.add("call_attempts_reached")
+        elif pending.refusals is None:
             self._procedures.take(pending)
             return
+        self._calls.refuse(pending, pending.asked().error(pending.call.procedure))
+
+    def _turn(self, registration: Registration, free: list[Callee]) -> Callee:
+        rows = self._ledger.tables.registrations[self._realm]
+        return self._turns.choose(registration, free, rows=rows, place=self._place)
+
+    def _place(self) -> tuple[int, int]:
+        """This node's place among those that are up, and how many those are."""
+        up, owner = self._ledger.tables.up, self._ledger.owner
+        return (list(up).index(owner), len(up)) if owner in up else (0, 1)
+
+    def _full(self, registration: int, callee: Callee) -> bool:
+        """Whether a callee is known to have no place: for certain here, elsewhere by what this node has sent it."""
+        if callee.owner != self._ledger.owner:
+            return self._calls.load(callee) >= callee.concurrency
+        offer = self._standing.get((registration, callee.session))
+        return offer is not None and offer.places is not None and offer.places.full
+
+    def _ask(self, pending: PendingCall, registration: Registration, target: Callee, waits: bool) -> Why | None:
+        """Send the call to this callee, or to its home; else why that is not possible."""
         if not self._calls.hand(pending, target.session):
-            self._calls.refuse(pending, Unavailable("Later calls have overtaken this one; nothing was called."))
-            return
+            return Why.OVERTAKEN
         pending.target = target
         pending.attempts += 1
+        pending.patient = waits
         if target.owner == self._ledger.owner:
-            self._invoke_here(pending, target)
-        else:
-            self._invoke_there(pending, target)
+            return self._invoke_here(pending, registration, target, waits)
+        return self._invoke_there(pending, registration, target, waits)
 
-    def _invoke_here(self, pending: PendingCall, target: Registration) -> None:
-        offer = self._by_id.get(target.id)
-        if offer is None or offer.session.id != target.session:
-            self._calls.refuse(pending, not_registered(target.procedure))
-            return
+    def _invoke_here(self, pending: PendingCall, registration: Registration, target: Callee, waits: bool) -> Why | None:
+        offer = self._standing.get((registration.id, target.session))
+        if offer is None:
+            return Why.ABSENT
         details = pending.details
         if details or not offer.plain:
             try:
                 details = fitted(details, offer, pending.caller.originator, pending.call.procedure)
             except FeatureNotSupported as error:
                 self._calls.refuse(pending, error)
-                return
-        self._send_invocation(offer, pending, details, pending.call.payload)
+                return None
+        if self.callees.deliver(offer, pending, details, pending.call.payload, waits=waits):
+            return None
+        return Why.QUEUE_FULL if waits else Why.FULL
 
-    def _invoke_there(self, pending: PendingCall, target: Registration) -> None:
+    def _invoke_there(
+        self, pending: PendingCall, registration: Registration, target: Callee, waits: bool
+    ) -> Why | None:
         call, caller = pending.call, pending.caller
         number = self._calls.await_reply(pending, target.owner)
         invoke = Invoke(
             number,
             self._realm,
-            target.id,
+            registration.id,
             call.procedure,
             target.session,
             caller.originator,
             pending.details,
             call.payload,
+            waits,
         )
-        if not self._outbox.forward(target.owner, invoke):
-            self._calls.replied(target.owner, number)
-            self._calls.refuse(pending, Unavailable("The callee's node cannot be reached now; nothing was sent to it."))
+        if self._outbox.forward(target.owner, invoke):
+            return None
+        self._calls.replied(target.owner, number)
+        return Why.UNREACHABLE
+
+    # ---- what ends a call, or sends it on
 
     def replied(self, pending: PendingCall, reply: Reply) -> None:
         """Another node has ended a call, or tells of a result on the way, or has not delivered it (rule 3)."""
-        if reply.answer is Answer.RESULT:
-            self._result(pending, reply.options, reply.payload)
-        elif reply.answer is Answer.PROGRESS:
-            self._progress(pending, reply.options, reply.payload)
-        elif reply.answer is Answer.ERROR:
-            self._calls.error(pending, carried(reply.options), reply.error, reply.payload)
+        answer = reply.answer
+        if answer is Answer.RESULT:
+            self.result(pending, reply.options, reply.payload)
+        elif answer is Answer.PROGRESS:
+            self.progress(pending, reply.options, reply.payload)
+        elif answer is Answer.ERROR:
+            self.error(pending, reply.options, reply.error, reply.payload)
+        elif answer is Answer.NOT_DELIVERED:
+            self.declined(pending, _not_delivered(reply.error, pending.patient))
         else:
-            self._choose_again(pending, reply.error)
+            self.declined(pending, Why.UNAVAILABLE if answer is Answer.UNAVAILABLE else Why.LOST)
 
-    def _choose_again(self, pending: PendingCall, why: str) -> None:
-        """Nothing has been sent to the callee, so another owner may be asked; the same would answer the same."""
-        target = self._target(pending.call.procedure)
+    def declined(self, pending: PendingCall, why: Why) -> None:
+        """A callee has not taken the call, or was lost with it: another one may be asked (P6).
+
+        After a loss only if the callee said that its work may be repeated. What the caller has seen of the work, or
+        has sent after its beginning, cannot be repeated in any case.
+        """
+        assert pending.target is not None, "it was sent to somebody"
         if pending.interrupted:
             self._calls.refuse(pending, canceled_by_caller())
-        elif not self._ledger.serving():
-            self._calls.refuse(pending, Unavailable("This node does not serve at the moment; nothing was called."))
-        elif target != pending.target and pending.attempts < _ATTEMPTS_MAX and pending.parts == 1:
-            self._choose(pending)
-        elif why == Unavailable.uri:
-            self._calls.refuse(pending, Unavailable("The callee's node does not serve now; nothing was sent to it."))
+            return
+        if why is Why.LOST and not pending.target.repeatable:
+            self._calls.refuse(pending, callee_lost())
+            return
+        refusals = pending.asked()
+        refusals.note(pending.target, why)
+        serving = self._ledger.serving()
+        if serving and pending.parts == 1 and not pending.begun:
+            self._counters.add("calls_rerouted")
+            self._route(pending)
+        elif serving or refusals.invoked:
+            self._calls.refuse(pending, refusals.error(pending.call.procedure))
         else:
-            self._calls.refuse(pending, not_registered(pending.call.procedure))
+            self._calls.refuse(pending, Unavailable("This node does not serve at the moment; nothing was called."))
 
     def cancel(self, caller: Session, cancel: Cancel) -> None:
         """CANCEL of a call that has ended is no error: the two may cross."""
@@ -225,20 +290,15 @@ class Dealer:
             self._calls.abandon(pending, KILLNOWAIT, error.error)
             self._calls.error(pending, error.details, error.error, error.payload)
 
-    def uninvoked(self, callee: Session, error: Error) -> None:
-        """The callee could not be sent an INVOCATION: the call ends as if it had answered with this error."""
-        work = callee.invocations.get(error.request)
-        if work is not None and work.parts > 1:
-            self._calls.interrupt(work, error.error)
-        self.failed(callee, error)
-
-    def _result(self, pending: PendingCall, options: Options, payload: Payload) -> None:
+    def result(self, pending: PendingCall, options: Options, payload: Payload) -> None:
+        """The last result of the callee."""
         if options.get("ppt_scheme") and not pending.caller.features.caller_passthru:
             self._calls.refuse(pending, _caller_lacks_passthru())
         else:
             self._calls.result(pending, carried(options), payload)
 
-    def _progress(self, pending: PendingCall, options: Options, payload: Payload) -> None:
+    def progress(self, pending: PendingCall, options: Options, payload: Payload) -> None:
+        """A result on the way."""
         if options.get("ppt_scheme") and not pending.caller.features.caller_passthru:
             error = _caller_lacks_passthru()
             self._calls.abandon(pending, KILLNOWAIT, error.uri)
@@ -246,116 +306,16 @@ class Dealer:
         else:
             self._calls.progress(pending, carried(options), payload)
 
-    # ---- INVOCATION, at the callee's home
-
-    def invoke(self, source: Owner, invoke: Invoke) -> None:
-        """Another node's call: deliver it if all of rule 3 holds, else say that nothing was sent."""
-        if not self._ledger.serving():
-            self._outbox.forward(source, not_delivered(invoke.call, Unavailable.uri))
-            return
-        offer = self._by_id.get(invoke.registration)
-        if offer is None or offer.session.id != invoke.callee or not self._owns(offer):
-            self._outbox.forward(source, not_delivered(invoke.call))
-            return
-        details = invoke.details
-        if details or not offer.plain:
-            try:
-                details = fitted(details, offer, invoke.caller, invoke.procedure)
-            except FeatureNotSupported as error:
-                self._calls.reply_error(source, invoke.call, error)
-                return
-        self._send_invocation(offer, self._calls.serve(source, invoke.call), details, invoke.payload)
-
-    def invoke_more(self, served: Served, part: InvokeMore) -> None:
-        """Another node's progressive call goes on; what cannot be delivered ends it (rule 2)."""
-        served.parts += 1
-        if self._ledger.serving():
-            self._send_part(served, part.more, part.payload)
-        else:
-            error = Canceled("The callee's node could not deliver a part of the call.", {"outcome": "unknown"})
-            self._calls.stop_serving(served, KILLNOWAIT, error.uri)
-            self._calls.reply_error(served.source, served.number, error)
-
-    def _owns(self, offer: Offer) -> bool:
-        row = self._ledger.tables.registration(self._realm, offer.key.match, offer.key.uri)
-        return row is not None and row.owner == self._ledger.owner and row.session == offer.session.id
-
-    def _send_invocation(self, offer: Offer, work: PendingCall | Served, details: Options, payload: Payload) -> None:
-        request = self._calls.invoked(offer.session, work, offer.id, details)
-        offer.session.client.send(Invocation(request, offer.id, details, payload))
-
-    def _send_part(self, work: PendingCall | Served, more: bool, payload: Payload) -> None:
-        """A later part of a progressive call, with the details of the first."""
-        assert work.callee is not None, "a part follows the first one to its callee"
-        details = work.shown
-        if not more:
-            details = {name: value for name, value in details.items() if name != "progress"}
-        work.callee.client.send(Invocation(work.invocation, work.registration, details, payload))
-
-    def yielded(self, callee: Session, result: Yield) -> None:
-        """The callee's result, on its way to the caller."""
-        options = result.options
-        if options:
-            if options.get("ppt_scheme") and not callee.features.callee_passthru:
-                raise ProtocolViolation("YIELD with ppt_scheme by a callee that announced no payload_passthru_mode.")
-            if options.get("progress") is True:
-                self._progressed(callee, result)
-                return
-        work = self._calls.answered(callee, result.request)
-        if isinstance(work, Served):
-            self._reply(work, Reply(work.number, Answer.RESULT, "", options, result.payload))
-        elif options and work is not None:
-            self._result(work, options, result.payload)
-        elif work is not None:
-            self._calls.result(work, NO_OPTIONS, result.payload)
-
-    def _progressed(self, callee: Session, result: Yield) -> None:
-        work = self._calls.working(callee, result.request)
-        if work is None:
-            return
-        if "receive_progress" not in work.shown:
-            self._counters.add("progress_unwanted")
-        elif isinstance(work, PendingCall):
-            self._progress(work, result.options, result.payload)
-        elif not self._outbox.forward(
-            work.source, Reply(work.number, Answer.PROGRESS, "", result.options, result.payload)
-        ):
-            error = _too_large_between_nodes()
-            self._calls.stop_serving(work, KILLNOWAIT, error.uri)
-            self._calls.reply_error(work.source, work.number, error)
-
-    def failed(self, callee: Session, error: Error) -> None:
-        """The callee's error, on its way to the caller."""
-        if error.request_type != replies.INVOCATION:
-            raise ProtocolViolation(
-                f"ERROR for a message of type {error.request_type}; a client may answer INVOCATION."
-            )
-        work = self._calls.answered(callee, error.request)
-        if work is None:
-            return
-        uri, payload = error.error, error.payload
-        try:
-            self._uris.check(uri)
-        except InvalidUri as refused:
-            uri, payload = refused.uri, sentence_of(refused)
-        if isinstance(work, Served):
-            self._reply(work, Reply(work.number, Answer.ERROR, uri, error.details, payload))
-        else:
-            self._calls.error(work, carried(error.details), uri, payload)
-
-    def _reply(self, served: Served, reply: Reply) -> None:
-        """Tell the caller's home how the call ended. What no frame can hold becomes an ERROR: a CALL always ends."""
-        if not self._outbox.forward(served.source, reply):
-            self._calls.reply_error(served.source, served.number, _too_large_between_nodes())
+    def error(self, pending: PendingCall, details: Options, error: str, payload: Payload) -> None:
+        """The callee's ERROR."""
+        self._calls.error(pending, carried(details), error, payload)
 
 
-def not_delivered(call: int, why: str = "") -> Reply:
-    """Nothing has been sent to the callee (rule 3)."""
-    return Reply(call, Answer.NOT_DELIVERED, why, NO_OPTIONS, NOTHING)
-
-
-def _too_large_between_nodes() -> WampError:
-    return PayloadSizeExceeded("The callee's answer is too large for the way to the caller's node.")
+def _not_delivered(why: str, patient: bool) -> Why:
+    """`patient`: the call would have waited for a place."""
+    if why == ConcurrencyReached.uri:
+        return Why.QUEUE_FULL if patient else Why.FULL
+    return Why.SUSPENDED if why == Unavailable.uri else Why.ABSENT
 
 
 def _caller_lacks_passthru() -> WampError:

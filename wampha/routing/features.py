@@ -18,6 +18,8 @@ class ClientFeatures:
     callee_progresses: bool = False  # progressive_call_results, which by the specification needs call_canceling
     callee_streams: bool = False  # progressive_call_invocations, likewise
     callee_passthru: bool = False
+    callee_reroutes: bool = False  # call_reroute
+    callee_revocable: bool = False  # registration_revocation
     publisher_passthru: bool = False
 
     @classmethod
@@ -25,7 +27,8 @@ class ClientFeatures:
         """From the roles of a HELLO: role -> an object with an attribute per feature.
 
         `lenient`: whoever uses a feature is taken to have announced it. What would make the router send something that
-        the client may not understand (INTERRUPT, INVOCATIONs in parts) must be announced all the same.
+        the client may not understand (INTERRUPT, INVOCATIONs in parts, UNREGISTERED that it did not ask for) must be
+        announced all the same.
         """
 
         def has(role: str, *names: str) -> bool:
@@ -41,6 +44,8 @@ class ClientFeatures:
             lenient or (cancels and has("callee", "progressive_call_results")),
             (lenient or cancels) and has("callee", "progressive_call_invocations"),
             lenient or has("callee", "payload_passthru_mode"),
+            lenient or has("callee", "call_reroute"),
+            has("callee", "registration_revocation"),
             lenient or has("publisher", "payload_passthru_mode"),
         )
 

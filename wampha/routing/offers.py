@@ -5,33 +5,47 @@ Who offers a procedure in the whole cluster stands in the replicated registratio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
-from wampha.errors import InvalidArgument, NoSuchRegistration, ProcedureAlreadyExists, Unavailable
+from wampha.errors import (
+    InvalidArgument,
+    NoSuchRegistration,
+    PolicyConflict,
+    ProcedureAlreadyExists,
+    Unavailable,
+    WampError,
+)
 from wampha.limits import Limits
-from wampha.messages.model import Options, Register, Registered, Unregister, Unregistered
+from wampha.messages.model import Options, Register, Registered, Revoked, Unregister, Unregistered
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
 from wampha.routing.docket import Docket, Undecided
-from wampha.routing.rows import REGISTRATIONS, RowKey, Rows
+from wampha.routing.places import Places
+from wampha.routing.rowkinds import REGISTRATIONS, RowKey, Terms
+from wampha.routing.rows import Rows
 from wampha.routing.session import Session
-from wampha.state.registrations import SINGLE
+from wampha.state.commands import Outcome
+from wampha.state.registrations import CALLEES_MAX, POLICIES, SINGLE
+from wampha.state.tables import Registration
 
 
 class Offer:
     """A procedure that a session of this node offers, or has asked to."""
 
-    __slots__ = ("_offers", "discloses", "id", "key", "plain", "session", "undecided")
+    __slots__ = ("_offers", "discloses", "id", "key", "places", "plain", "row", "session", "terms", "undecided")
 
-    def __init__(self, offers: Offers, key: RowKey, session: Session, *, discloses: bool) -> None:
+    def __init__(self, offers: Offers, key: RowKey, session: Session, terms: Terms, *, discloses: bool) -> None:
         self._offers: Final = offers
         self.key: Final = key
         self.session: Final = session
+        self.terms: Final = terms
         self.discloses: Final = discloses  # its INVOCATIONs say who calls
         self.plain: Final = not discloses and key.match == EXACT  # they say nothing that the CALL did not
+        self.places: Places | None = None  # if the calls that it works on at once are limited
+        self.row: Registration | None = None  # the last row of the table in which it was found
         self.id = 0  # unknown until REGISTERED was queued
         self.undecided: Undecided | None = None
 
@@ -41,8 +55,11 @@ class Offer:
     def stands(self, row_id: int) -> None:
         self._offers.acknowledge(self, row_id)
 
-    def taken(self) -> None:
-        self._offers.refuse(self)
+    def refused(self, outcome: Outcome) -> None:
+        self._offers.refuse(self, outcome)
+
+    def revoked(self, reason: str) -> None:
+        self._offers.revoke(self, reason)
 
     def withdraw(self, _: Undecided) -> None:
         """Its session does not wait any longer."""
@@ -61,47 +78,80 @@ class Offers:
         self._counters: Final = counters
         self._rows: Final = rows
         self._docket: Final = docket
-        self._offers: Final[dict[tuple[str, str], Offer]] = {}  # (match, procedure) -> the offer of this node
-        self.by_id: Final[dict[int, Offer]] = {}  # registration id -> those whose REGISTERED was queued
+        # (match, procedure) -> session id -> its offer
+        self._offers: Final[dict[tuple[str, str], dict[int, Offer]]] = {}
+        self.standing: Final[dict[tuple[int, int], Offer]] = {}  # (registration, session) whose REGISTERED was queued
+        self._freed: Callable[[Places], None]
+        self._forgotten: Callable[[Places], None]
+
+    def attach(self, *, freed: Callable[[Places], None], forgotten: Callable[[Places], None]) -> None:
+        """Once, before anything else: whom to tell of a free place, and of places whose offer is gone."""
+        self._freed = freed
+        self._forgotten = forgotten
 
     def __iter__(self) -> Iterator[Offer]:
         """All offers, those included whose REGISTERED was not queued yet."""
-        return iter(self._offers.values())
+        for offers in self._offers.values():
+            yield from offers.values()
 
     def register(self, session: Session, register: Register) -> None:
-        """REGISTERED as soon as the row stands everywhere, or ERROR if the procedure has an owner (rules 22, 34)."""
-        procedure = register.procedure
-        match = _match_of(register.options)
+        """REGISTERED as soon as the row stands everywhere, or ERROR if others' rows are in the way (rules 22, 34)."""
+        procedure, options = register.procedure, register.options
+        match, terms = _match_of(options), _terms_of(options)
         self._uris.check_pattern(match, procedure)
         check_not_reserved(procedure)
         session.permissions.require_pattern("register", match, procedure)
-        if (match, procedure) in self._offers:
-            raise ProcedureAlreadyExists(f"{procedure!r} is registered already.")
+        self._check_others(self._offers.get((match, procedure), {}), session, procedure, terms)
         self._check_bound(session)
-        discloses = register.options.get("disclose_caller") is True
-        offer = Offer(self, RowKey(REGISTRATIONS, self._realm, match, procedure), session, discloses=discloses)
-        self._offers[match, procedure] = offer
+        key = RowKey(REGISTRATIONS, self._realm, match, procedure, session.id)
+        offer = Offer(self, key, session, terms, discloses=options.get("disclose_caller") is True)
+        if terms.concurrency:
+            offer.places = Places(offer, terms.concurrency, self._freed)
+        self._offers.setdefault((match, procedure), {})[session.id] = offer
         offer.undecided = undecided = Undecided(session, replies.REGISTER, register.request, offer.withdraw)
-        self._rows.want(offer.key, session.id, offer)
+        self._rows.want(key, terms, offer)
         self._docket.enter(undecided)
+
+    @staticmethod
+    def _check_others(others: dict[int, Offer], session: Session, procedure: str, terms: Terms) -> None:
+        """Refuse at once what the cluster would refuse for the offers of this node alone."""
+        if session.id in others:
+            raise ProcedureAlreadyExists(f"This session has registered {procedure!r} already.")
+        if others and not terms.force:
+            policy = next(iter(others.values())).terms.policy
+            if policy == SINGLE:
+                raise _refusal(procedure, Outcome.TAKEN)
+            if policy != terms.policy:
+                raise _refusal(procedure, Outcome.CONFLICT)
 
     def acknowledge(self, offer: Offer, row_id: int) -> None:
         """The row stands: REGISTERED, and from here on the procedure can be called."""
         assert offer.undecided is not None, "an offer waits from its beginning"
         offer.id = row_id
-        self.by_id[row_id] = offer
+        self.standing[row_id, offer.session.id] = offer
         offer.session.registrations[row_id] = offer
         offer.undecided.answer(Registered(offer.undecided.request, row_id))
 
-    def refuse(self, offer: Offer) -> None:
-        """The procedure has another owner (rule 34)."""
-        del self._offers[offer.key.match, offer.key.uri]
+    def refuse(self, offer: Offer, outcome: Outcome) -> None:
+        """The procedure has other callees, who leave no room for this one (rule 34)."""
+        self._drop(offer)
         assert offer.undecided is not None, "an offer waits from its beginning"
-        offer.undecided.refuse(ProcedureAlreadyExists(f"{offer.key.uri!r} is registered already."))
+        if outcome is Outcome.FULL:
+            self._counters.add("callees_refused")
+        offer.undecided.refuse(_refusal(offer.key.uri, outcome))
+
+    def revoke(self, offer: Offer, reason: str) -> None:
+        """The registration was taken from its callee, who is told if it understands that (it never asked)."""
+        session = offer.session
+        del session.registrations[offer.id]
+        self._counters.add("registrations_revoked")
+        if session.features.callee_revocable:
+            session.client.send(Revoked(0, {"registration": offer.id, "reason": reason}))
+        self._forget(offer)
 
     def withdraw(self, offer: Offer) -> None:
         """Nobody waits for this offer any longer."""
-        del self._offers[offer.key.match, offer.key.uri]
+        self._drop(offer)
         self._rows.withdraw(offer.key)
 
     def unregister(self, session: Session, unregister: Unregister) -> None:
@@ -116,22 +166,34 @@ class Offers:
 
     def retire(self, session: Session) -> None:
         """The session will be sent away: no call is delivered to it from here on, and its procedures become free."""
-        for offer in session.registrations.values():
+        offers = list(session.registrations.values())
+        session.registrations.clear()
+        for offer in offers:
             self._forget(offer)
             session.removals += 1
             self._rows.withdraw(offer.key, partial(_removed, session))
-        session.registrations.clear()
 
     def leave(self, session: Session) -> None:
         """The session has ended: forget its offers."""
-        for offer in session.registrations.values():
+        offers = list(session.registrations.values())
+        session.registrations.clear()
+        for offer in offers:
             self._forget(offer)
             self._rows.withdraw(offer.key)
-        session.registrations.clear()
 
     def _forget(self, offer: Offer) -> None:
-        del self._offers[offer.key.match, offer.key.uri]
-        del self.by_id[offer.id]
+        """It is not called any more."""
+        self._drop(offer)
+        del self.standing[offer.id, offer.session.id]
+        if offer.places is not None:
+            self._forgotten(offer.places)
+
+    def _drop(self, offer: Offer) -> None:
+        key = (offer.key.match, offer.key.uri)
+        offers = self._offers[key]
+        del offers[offer.session.id]
+        if not offers:
+            del self._offers[key]
 
     def _check_bound(self, session: Session) -> None:
         if len(session.registrations) + len(session.undecided) >= self._limits.session_registrations_max:
@@ -143,10 +205,35 @@ def _removed(session: Session) -> None:
     session.removals -= 1
 
 
+def _refusal(procedure: str, outcome: Outcome) -> WampError:
+    if outcome is Outcome.CONFLICT:
+        return PolicyConflict(f"{procedure!r} is registered already, and shared by another policy.")
+    if outcome is Outcome.FULL:
+        return Unavailable(f"{procedure!r} has {CALLEES_MAX} callees already, and there may be no more.")
+    return ProcedureAlreadyExists(f"{procedure!r} is registered already.")
+
+
 def _match_of(options: Options) -> str:
-    match, invoke = options.get("match", EXACT), options.get("invoke", SINGLE)
+    match = options.get("match", EXACT)
     if match not in MATCHES:
         raise InvalidArgument(f"Option 'match' is {match!r}; it may be 'exact', 'prefix' or 'wildcard'.")
-    if invoke != SINGLE:
-        raise InvalidArgument(f"REGISTER with invoke {invoke!r}: this router offers 'single'.")
     return str(match)
+
+
+def _terms_of(options: Options) -> Terms:
+    if not options:
+        return _PLAIN
+    invoke, concurrency = options.get("invoke", SINGLE), options.get("concurrency")
+    if invoke not in POLICIES:
+        raise InvalidArgument(f"Option 'invoke' is {invoke!r}; it may be one of {', '.join(POLICIES)}.")
+    if concurrency == 0:
+        raise InvalidArgument("Option 'concurrency' is 0; a callee takes at least one call at a time.")
+    return Terms(
+        policy=str(invoke),
+        concurrency=concurrency or 0,
+        repeatable=options.get("_repeatable") is True,
+        force=options.get("force_reregister") is True,
+    )
+
+
+_PLAIN: Final = Terms()

@@ -183,6 +183,7 @@ class RealmRules:
     slow_clients: SlowPolicy = SlowPolicy.DISCONNECT
     timeout_unit_s: float = 0.001
     lenient: bool = False  # features may be used that were not announced
+    call_queue_max: int = 0  # calls that may wait for one callee with a limited `concurrency`
     resumption: ResumptionRules | None = None  # None: sessions end with their connection
 
     @classmethod
@@ -207,6 +208,7 @@ class RealmRules:
             strict_uris=realm.uri_check == "strict",
             slow_clients=SlowPolicy(realm.slow_clients),
             lenient=realm.undeclared_features == "accepted",
+            call_queue_max=realm.call_queue_max,
             timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,
             resumption=ResumptionRules.of(realm.resumable_sessions),
         )

@@ -25,9 +25,9 @@ from wampha.messages.relayed import (
     Reply,
 )
 from wampha.names.ids import Ids
+from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
-from wampha.routing.dealer import not_delivered
 from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
@@ -36,6 +36,7 @@ from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
 from wampha.routing.realm import Realm
+from wampha.routing.rerouting import Why
 from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
@@ -58,6 +59,7 @@ _BROKER_FEATURES: Final = (
 )
 _DEALER_FEATURES: Final = (
     "call_canceling",
+    "call_reroute",
     "call_timeout",
     "call_trustlevels",
     "caller_identification",
@@ -66,6 +68,8 @@ _DEALER_FEATURES: Final = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_revocation",
+    "shared_registration",
 )
 _ROLES: Final[Options] = {
     "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
@@ -373,7 +377,8 @@ class Router:
         self._node_lost(owner)
 
     def _node_lost(self, owner: Owner) -> None:
-        self._calls.node_lost(owner)
+        for pending in self._calls.node_lost(owner):
+            self._realms[pending.caller.realm].dealer.declined(pending, Why.LOST)
         self.gather.node_lost(owner)
 
     def _forwarded(self, source: Owner, forward: Forward) -> None:
@@ -386,13 +391,13 @@ class Router:
         if realm is None:
             self._outbox.forward(source, not_delivered(invoke.call))
         else:
-            realm.dealer.invoke(source, invoke)
+            realm.dealer.callees.invoke(source, invoke)
 
     def _invoked_more(self, source: Owner, part: InvokeMore) -> None:
         served = self._calls.served(source, part.call)
         if served is not None:
             assert served.callee is not None, "a callee works on what is served"
-            self._realms[served.callee.realm].dealer.invoke_more(served, part)
+            self._realms[served.callee.realm].dealer.callees.invoke_more(served, part)
 
     def _replied(self, source: Owner, reply: Reply) -> None:
         find = self._calls.awaited if reply.answer is Answer.PROGRESS else self._calls.replied
@@ -435,6 +440,8 @@ class Router:
         """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
+            for realm in self._realms.values():
+                realm.dealer.callees.resume()
         else:
             self.refuse_newcomers(Unavailable.uri, "This node does not serve at the moment; connect to another one.")
 

@@ -8,35 +8,35 @@ There is no stored state such as "adding": `want` is local truth, `have` is the 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain, islice
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from wampha.counters import Counters
 from wampha.routing.ports import Ledger
-from wampha.state.changes import RegistrationAdded, RegistrationRemoved, RouteAdded, RouteRemoved
-from wampha.state.commands import (
-    AddRegistration,
-    AddRoute,
-    Command,
-    Outcome,
-    Owner,
-    RemoveRegistration,
-    RemoveRoute,
+from wampha.routing.rowkinds import (
+    NOTHING,
+    OWN_CHANGES,
+    REGISTRATIONS,
+    ROUTES,
+    TABLES,
+    RowKey,
+    Standing,
+    Want,
+    offer_key,
 )
-from wampha.state.registrations import SINGLE
-from wampha.state.tables import Registration, Route, Tables
+from wampha.state.changes import RegistrationRemoved
+from wampha.state.commands import Outcome
+from wampha.state.tables import Callee, Registration, Route
 
-ROUTES: Final = "routes"
-REGISTRATIONS: Final = "registrations"
-NOTHING: Final = 0  # wanted or standing: no row
-SUBSCRIBERS: Final = 1  # the only thing a route can want; a registration wants a session id
 _NEVER: Final = -1  # `_Row.sure` of a row with a proposal whose outcome is not known (rule 32)
 _RETRIES_PER_TICK: Final = 500  # rows in doubt that are proposed again at once; bounds the reactor turn
 # A proposal counts as lost after a second. With more in flight than are decided in that time, all would be proposed
 # again for ever, and none of them acknowledged.
 _FLIGHTS_MAX: Final = 2000
+_REFUSALS: Final = (Outcome.TAKEN, Outcome.CONFLICT, Outcome.FULL)
+_ELSEWISE: Final = "the registration was taken away while this node did not follow the cluster"
 
 
 class Watcher(Protocol):
@@ -48,90 +48,28 @@ class Watcher(Protocol):
     def stands(self, row_id: int) -> None:
         """The row stands: what waits for it may be acknowledged now."""
 
-    def taken(self) -> None:
-        """The row belongs to somebody else; the want has been withdrawn."""
+    def refused(self, outcome: Outcome) -> None:
+        """There will be no row, since that of others is in the way; the want has been withdrawn."""
 
-
-class Standing(NamedTuple):
-    """A row of this node as the table shows it."""
-
-    value: int  # SUBSCRIBERS, or the session
-    id: int  # the subscription's or registration's
-    added: int  # index of the entry that added it
-
-
-class RowKey(NamedTuple):
-    """Where a row is: `table` is one of the keys of `_TABLES`."""
-
-    table: str
-    realm: str
-    match: str
-    uri: str
-
-
-class _Routes:
-    """How rows of routes are read and written."""
-
-    @staticmethod
-    def have(tables: Tables, owner: Owner, key: RowKey) -> Standing | None:
-        route = tables.route(key.realm, key.match, key.uri)
-        if route is None or owner not in route.owners:
-            return None
-        return Standing(SUBSCRIBERS, route.id, route.owners[owner])
-
-    @staticmethod
-    def add(owner: Owner, number: int, key: RowKey, _: int) -> Command:
-        return AddRoute(owner, number, key.realm, key.match, key.uri)
-
-    @staticmethod
-    def remove(owner: Owner, number: int, key: RowKey) -> Command:
-        return RemoveRoute(owner, number, key.realm, key.match, key.uri)
-
-
-class _Registrations:
-    """How rows of registrations are read and written."""
-
-    @staticmethod
-    def have(tables: Tables, owner: Owner, key: RowKey) -> Standing | None:
-        registration = tables.registration(key.realm, key.match, key.uri)
-        if registration is None or registration.owner != owner:
-            return None
-        return Standing(registration.session, registration.id, registration.index)
-
-    @staticmethod
-    def add(owner: Owner, number: int, key: RowKey, session: int) -> Command:
-        return AddRegistration(owner, number, key.realm, key.match, key.uri, SINGLE, session)
-
-    @staticmethod
-    def remove(owner: Owner, number: int, key: RowKey) -> Command:
-        return RemoveRegistration(owner, number, key.realm, key.match, key.uri)
-
-
-_TABLES: Final[Mapping[str, type[_Routes] | type[_Registrations]]] = {
-    ROUTES: _Routes,
-    REGISTRATIONS: _Registrations,
-}
-_OWN_CHANGES: Final[dict[type, Callable[[Any], RowKey]]] = {
-    RouteAdded: lambda change: RowKey(ROUTES, change.realm, change.match, change.topic),
-    RouteRemoved: lambda change: RowKey(ROUTES, change.realm, change.match, change.topic),
-    RegistrationAdded: lambda change: RowKey(REGISTRATIONS, change.realm, change.match, change.procedure),
-    RegistrationRemoved: lambda change: RowKey(REGISTRATIONS, change.realm, change.match, change.procedure),
-}
+    def revoked(self, reason: str) -> None:
+        """The row stood and was taken away; the want has been withdrawn."""
 
 
 class _Row:
     """What is wanted under one key, and what is known of it."""
 
-    __slots__ = ("farewells", "flight", "key", "queued", "sure", "want", "watcher")
+    __slots__ = ("farewells", "flight", "key", "queued", "reason", "sure", "told", "want", "watcher")
 
     def __init__(self, key: RowKey, sure: int) -> None:
         self.key: Final = key
         self.sure = sure  # in which tables nothing is in doubt about it; see `Rows._tables`
-        self.want = NOTHING
+        self.want: Want = NOTHING
         self.watcher: Watcher | None = None
+        self.told = 0  # of a registration: the id under which its watcher knows that it stands
+        self.reason = _ELSEWISE  # why it was taken away
         self.flight = 0  # number of the proposal in flight; 0: none (rule 31)
         self.queued = False  # stands in the queue for the claim
-        self.farewells: tuple[tuple[int, Callable[[], None]], ...] = ()  # (value that goes, whom to tell)
+        self.farewells: tuple[tuple[Want, Callable[[], None]], ...] = ()  # (value that goes, whom to tell)
 
 
 class Rows:
@@ -152,7 +90,7 @@ class Rows:
 
     # ---- what broker and dealer ask
 
-    def want(self, key: RowKey, value: int, watcher: Watcher) -> None:
+    def want(self, key: RowKey, value: Want, watcher: Watcher) -> None:
         """Local truth: `value` under `key`. `watcher.stands` follows, perhaps before this returns."""
         row = self._rows.get(key)
         known = row is not None
@@ -172,8 +110,7 @@ class Rows:
             return
         if farewell is not None:
             row.farewells += ((row.want, farewell),)
-        row.want = NOTHING
-        row.watcher = None
+        self._let_go(row)
         self._look(row)
 
     def standing(self, key: RowKey) -> int:
@@ -190,13 +127,15 @@ class Rows:
         """Look at own rows that changed; one that nobody wants is removed."""
         owner = self._ledger.owner
         for change in changes:
-            key_of = _OWN_CHANGES.get(type(change))
+            key_of = OWN_CHANGES.get(type(change))
             if key_of is None or change.owner != owner:
                 continue
             key = key_of(change)
             row = self._rows.get(key)
             if row is None:
                 row = self._rows[key] = _Row(key, self._tables)
+            if type(change) is RegistrationRemoved and change.reason:
+                row.reason = change.reason
             self._look(row)
 
     def installed(self) -> None:
@@ -212,12 +151,12 @@ class Rows:
         )
 
     def _strays(
-        self, routes: list[tuple[str, Route]], registrations: list[tuple[str, Registration]], tables: int
+        self, routes: list[tuple[str, Route]], offers: list[tuple[str, Registration, Callee]], tables: int
     ) -> Iterator[RowKey]:
         """Rows of this incarnation that nobody wants, each made known."""
         standing = chain(
             (RowKey(ROUTES, realm, row.match, row.topic) for realm, row in routes),
-            (RowKey(REGISTRATIONS, realm, row.match, row.procedure) for realm, row in registrations),
+            (offer_key(realm, row, callee.session) for realm, row, callee in offers),
         )
         for key in standing:
             if key not in self._rows:
@@ -270,13 +209,15 @@ class Rows:
         return standing if standing is not None and standing.value == row.want else None
 
     def _have(self, row: _Row) -> Standing | None:
-        return _TABLES[row.key.table].have(self._ledger.tables, self._ledger.owner, row.key)
+        return TABLES[row.key.table].have(self._ledger.tables, self._ledger.owner, row.key)
 
     def _look(self, row: _Row) -> None:
         """Compare want and have; propose the difference unless a proposal is in flight (rule 31)."""
         if row.flight:
             return
         standing = self._have(row)
+        if row.told and (standing is None or standing.id != row.told):
+            self._revoke(row)
         have = NOTHING if standing is None else standing.value
         dirty = row.sure != self._tables
         if row.farewells and not dirty:
@@ -288,13 +229,27 @@ class Rows:
         elif row.watcher is not None and row.watcher.waits():
             self._tell(row, row.watcher, standing)
 
-    def _bid_farewell(self, row: _Row, have: int) -> None:
+    def _revoke(self, row: _Row) -> None:
+        """Somebody else's command has taken the row away; it is not for this node to bring it back."""
+        watcher, reason = row.watcher, row.reason
+        self._let_go(row)
+        if watcher is not None:
+            watcher.revoked(reason)
+
+    @staticmethod
+    def _let_go(row: _Row) -> None:
+        row.want = NOTHING
+        row.watcher = None
+        row.told = 0
+        row.reason = _ELSEWISE
+
+    def _bid_farewell(self, row: _Row, have: Want) -> None:
         gone = [farewell for value, farewell in row.farewells if value != have]
         row.farewells = tuple((value, farewell) for value, farewell in row.farewells if value == have)
         for farewell in gone:
             farewell()
 
-    def _propose(self, row: _Row, have: int) -> None:
+    def _propose(self, row: _Row, have: Want) -> None:
         if self._stopped:
             return
         if self._flights >= _FLIGHTS_MAX:
@@ -303,44 +258,64 @@ class Rows:
         self._flights += 1
         self._number += 1
         row.flight = self._number
-        owner, table = self._ledger.owner, _TABLES[row.key.table]
-        # A change of owner is remove, then add: `apply` takes an add only for a free row or the same session.
+        owner, table = self._ledger.owner, TABLES[row.key.table]
+        # A change of terms is remove, then add: `apply` changes no row that stands.
         adding = row.want != NOTHING and have in (NOTHING, row.want)
         command = (
-            table.add(owner, row.flight, row.key, row.want) if adding else table.remove(owner, row.flight, row.key)
+            table.add(owner, row.flight, row.key, row.want, row.told)
+            if adding
+            else table.remove(owner, row.flight, row.key)
         )
         self._counters.add("proposals")
         self._ledger.propose(command, partial(self._decided, row, row.flight, row.want if adding else NOTHING))
 
-    def _decided(self, row: _Row, number: int, added: int, outcome: Outcome) -> None:
+    def _decided(self, row: _Row, number: int, added: Want, outcome: Outcome) -> None:
         if row.flight != number or self._rows.get(row.key) is not row:
             return  # proposed by an incarnation that is dead
         row.flight = 0
         crowded = self._flights >= _FLIGHTS_MAX
         self._flights -= 1
-        if outcome not in (Outcome.OK, Outcome.TAKEN):
+        if outcome is not Outcome.OK and outcome not in _REFUSALS:
             self._counters.add("rows_doubted")
             row.sure = _NEVER
             self._due[row.key] = None
             return
         # It was applied, and with it every earlier proposal for this key has lost its force (rule 30).
         row.sure = self._tables
-        if outcome is Outcome.TAKEN and row.want == added:
-            self._refused(row)
+        if outcome is not Outcome.OK and row.want == added:
+            if self._held_by_leavers(row.key):
+                self._due[row.key] = None
+                return
+            self._refused(row, outcome)
         self._look(row)
         if crowded:
             self._look_at_due(1)
 
-    def _refused(self, row: _Row) -> None:
+    def _held_by_leavers(self, key: RowKey) -> bool:
+        """Whether all who are in the way are sessions of this node that are on their way out."""
+        registration = self._ledger.tables.registration(key.realm, key.match, key.uri)
+        if registration is None:
+            return False
+        owner = self._ledger.owner
+        rows = [self._rows.get(offer_key(key.realm, registration, callee.session)) for callee in registration.callees]
+        return all(callee.owner == owner for callee in registration.callees) and all(
+            row is not None and row.want == NOTHING for row in rows
+        )
+
+    def _refused(self, row: _Row, outcome: Outcome) -> None:
+        if row.told:
+            self._revoke(row)
+            return
         watcher = row.watcher
-        row.want = NOTHING
-        row.watcher = None
+        self._let_go(row)
         if watcher is not None:
-            watcher.taken()
+            watcher.refused(outcome)
 
     def _tell(self, row: _Row, watcher: Watcher, standing: Standing) -> None:
         """Tell the watcher that its row stands, now or when the claim has reached it (rule 22)."""
         if standing.added <= self._ledger.safe and self._ledger.serving():
+            if row.key.table == REGISTRATIONS:
+                row.told = standing.id
             watcher.stands(standing.id)
         elif not row.queued:
             row.queued = True

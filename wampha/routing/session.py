@@ -12,10 +12,11 @@ from wampha.routing.ports import Client
 
 if TYPE_CHECKING:
     from wampha.routing.broker import Subscription
-    from wampha.routing.calls import PendingCall, Served
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
+    from wampha.routing.places import Places
     from wampha.routing.resumption import Resumption
+    from wampha.routing.work import PendingCall, Served
 
 
 class Session:
@@ -34,6 +35,7 @@ class Session:
         "open",
         "originator",
         "permissions",
+        "places",
         "realm",
         "registrations",
         "removals",
@@ -70,6 +72,13 @@ class Session:
         self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away
         self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
+        self.places: Final[dict[int, Places]] = {}  # INVOCATION.Request -> where it takes a place (`concurrency`)
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
         self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first
+
+    def leave_place(self, invocation: int) -> None:
+        """The session works no longer on this INVOCATION, if it counted for a `concurrency`."""
+        places = self.places.pop(invocation, None)
+        if places is not None:
+            places.leave()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from wampha.routing.ports import Cancellable, Clock
 
 if TYPE_CHECKING:
-    from wampha.routing.calls import PendingCall
+    from wampha.routing.work import PendingCall
 
 _AHEAD_MAX_S: Final = 3600.0  # the timer looks no further; what is due later is looked at then
 _SPARE: Final = 64  # ended timeouts that may lie in the heap before it is tidied

@@ -44,18 +44,25 @@ class RouteRemoved(Change, frozen=True, gc=False):
 
 
 class RegistrationAdded(Change, frozen=True, gc=False):
+    """One callee more."""
+
     owner: Owner
     realm: str
     match: str
     procedure: str
     registration: int
     session: int
+    first: bool  # the registration did not exist before
 
 
 class RegistrationRemoved(Change, frozen=True, gc=False):
+    """One callee less."""
+
     owner: Owner
     realm: str
     match: str
     procedure: str
     registration: int
     session: int
+    last: bool  # the registration does not exist any more
+    reason: str = ""  # why it was taken from its callee; empty if the callee, or its node, gave it up

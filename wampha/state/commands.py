@@ -72,25 +72,30 @@ class RemoveRoute(Command, frozen=True, gc=False, tag=6):
 
 
 class AddRegistration(Command, frozen=True, gc=False, tag=7):
-    """The owner's `session` offers (realm, match, procedure)."""
+    """The owner's `session` offers (realm, match, procedure) on these terms."""
 
     owner: Owner
     number: int
     realm: str
     match: str
     procedure: str
-    policy: str
+    policy: str  # one of `registrations.POLICIES`
     session: int
+    concurrency: int = 0  # calls that the session works on at once; 0: any number
+    repeatable: bool = False  # a call may be given to another callee if this one is lost
+    force: bool = False  # whoever else offers it does so no longer
+    renews: int = 0  # the registration's id, if this row stood before: then it is confirmed, and never made anew
 
 
 class RemoveRegistration(Command, frozen=True, gc=False, tag=8):
-    """The owner's session offers (realm, match, procedure) no longer."""
+    """The owner's `session` offers (realm, match, procedure) no longer."""
 
     owner: Owner
     number: int
     realm: str
     match: str
     procedure: str
+    session: int
 
 
 class Outcome(enum.Enum):
@@ -98,6 +103,8 @@ class Outcome(enum.Enum):
 
     OK = "ok"
     TAKEN = "taken"  # the procedure has another owner (rule 34)
+    CONFLICT = "conflict"  # the procedure is shared by another policy
+    FULL = "full"  # the procedure has as many callees as one may have
     STALE = "stale"  # a later command of the same incarnation was applied before (rule 30)
     DEAD = "dead"  # the incarnation is not up (rule 30), or is dead for good (rule 25)
     REFUSED = "refused"  # a condition of the command does not hold, e.g. the term of Down (rule 26)

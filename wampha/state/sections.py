@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from wampha.state.commands import Owner
-from wampha.state.tables import Registration, Route, Tables
+from wampha.state.tables import Callee, Registration, Route, Tables
 
 
 class Beginning(Protocol):
@@ -77,9 +77,7 @@ class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     procedure: str
     policy: str
     id: int
-    member: int  # position in members
-    session: int
-    index: int
+    callees: list[tuple[int, int, int, int, bool]]  # (position in members, and the rest of the struct)
 
 
 class RegistrationsPiece(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -93,14 +91,20 @@ class _RegistrationSection:
         return [(realm, list(rows)) for realm, rows in tables.registrations.items()]
 
     def pack(self, realm: str, row: Registration, beginning: Beginning) -> tuple[object, ...]:
-        member = beginning.position[row.owner]
-        return (realm, row.match, row.procedure, row.policy, row.id, member, row.session, row.index)
+        position = beginning.position
+        callees = [
+            (position[callee.owner], callee.session, callee.index, callee.concurrency, callee.repeatable)
+            for callee in row.callees
+        ]
+        return (realm, row.match, row.procedure, row.policy, row.id, callees)
 
     def take(self, rows: Sequence[_RegistrationRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
-            registration = Registration(
-                row.id, row.match, row.procedure, row.policy, owners[row.member], row.session, row.index
+            callees = tuple(
+                Callee(owners[position], session, index, concurrency, repeatable)
+                for position, session, index, concurrency, repeatable in row.callees
             )
+            registration = Registration(row.id, row.match, row.procedure, row.policy, callees)
             tables.registrations_in(row.realm).add(row.match, row.procedure, registration)
 
 

@@ -39,16 +39,31 @@ class Route:
         self.owners: Final[dict[Owner, int]] = {}  # -> index of the entry that added this owner's row
 
 
+class Callee(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One session that offers a procedure, and on which terms."""
+
+    owner: Owner
+    session: int
+    index: int  # of the entry that added it; no other callee has the same
+    concurrency: int = 0  # calls that it works on at once; 0: any number
+    repeatable: bool = False  # a call may be given to another callee if this one is lost
+
+
 class Registration(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Who offers (realm, match, procedure)."""
 
     id: int  # the registration id: index of the entry that created the row
     match: str
     procedure: str
-    policy: str
-    owner: Owner
-    session: int
-    index: int  # of the entry that added this owner's row
+    policy: str  # by which a callee is chosen for each call
+    callees: tuple[Callee, ...]  # at least one, in the order of the log, so of their indices
+
+    def callee(self, owner: Owner, session: int) -> Callee | None:
+        """The callee that is this session; it looks through all."""
+        for callee in self.callees:
+            if callee.session == session and callee.owner == owner:
+                return callee
+        return None
 
 
 class Tables:
@@ -115,6 +130,10 @@ class Tables:
         """Take a registration away, which must be there."""
         _remove(self.registrations, realm, registration.match, registration.procedure)
 
+    def replace_registration(self, realm: str, registration: Registration) -> None:
+        """Put another row in the place of the one with the same (match, procedure), which must be there."""
+        self.registrations[realm].replace(registration.match, registration.procedure, registration)
+
     def routes_of(self, owner: Owner) -> Iterator[tuple[str, Route]]:
         """(realm, route) of every route that has a row of this owner; looks through all routes."""
         for realm, index in self.routes.items():
@@ -122,12 +141,13 @@ class Tables:
                 if owner in route.owners:
                     yield realm, route
 
-    def registrations_of(self, owner: Owner) -> Iterator[tuple[str, Registration]]:
-        """(realm, registration) of every registration of this owner; looks through all registrations."""
+    def registrations_of(self, owner: Owner) -> Iterator[tuple[str, Registration, Callee]]:
+        """(realm, registration, callee) of every callee of this owner; looks through all registrations."""
         for realm, index in self.registrations.items():
             for registration in index:
-                if registration.owner == owner:
-                    yield realm, registration
+                for callee in registration.callees:
+                    if callee.owner == owner:
+                        yield realm, registration, callee
 
 
 def _remove(by_realm: dict[str, PatternIndex[_Row]], realm: str, match: str, uri: str) -> None:

@@ -67,6 +67,11 @@ OUTBOUND: list[tuple[Any, type, dict[str, Any]]] = [
     (model.Registered(256, 65_535), autobahn_message.Registered, {"request": 256, "registration": 65_535}),
     (model.Unregistered(65_536), autobahn_message.Unregistered, {"request": 65_536}),
     (
+        model.Revoked(0, {"registration": 7, "reason": "why"}),
+        autobahn_message.Unregistered,
+        {"request": 0, "registration": 7, "reason": "why"},
+    ),
+    (
         model.Invocation(2**32 - 1, 2**32, {"procedure": "a.b", "timeout": 9}, BOTH),
         autobahn_message.Invocation,
         {"request": 2**32 - 1, "registration": 2**32, "procedure": "a.b", "args": ARGS, "kwargs": KWARGS},

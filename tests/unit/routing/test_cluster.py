@@ -381,7 +381,7 @@ def test_rule_3_nothing_is_invoked_if_the_table_shows_another_owner(cluster: Clu
     b, c = cluster["b"], cluster["c"]
     registration = b.ledger.tables.registration("realm1", "exact", "p").id
     b.ledger.events = None  # the row is lost behind the node's back
-    cluster.log.append(RemoveRegistration(b.owner, 99, "realm1", "exact", "p"))
+    cluster.log.append(RemoveRegistration(b.owner, 99, "realm1", "exact", "p", callee.session))
     cluster.log.append(AddRegistration(c.owner, 1, "realm1", "exact", "p", "single", 77))
     b.ledger.apply()
     assert not_delivered(cluster, callee, invoke(cluster, callee, registration=registration))
@@ -464,8 +464,9 @@ def test_what_was_not_delivered_and_has_no_other_owner_has_no_procedure(cluster:
     assert cluster["a"].counters["calls_ended"] == 1
 
 
-def test_a_call_that_nobody_takes_is_refused_after_three_attempts(cluster: Cluster) -> None:
+def test_a_call_that_nobody_takes_is_refused_after_so_many_attempts() -> None:
     """The procedure changes its owner whenever the call arrives."""
+    cluster = Cluster("a", "b", "c", limits=Limits(call_attempts_max=3))
     a, owners, numbers = cluster["a"], [cluster["b"].owner, cluster["c"].owner], {}
     sent: list[Invoke] = []
     a.outbox.network = lambda owner, relayed: sent.append(relayed) or True
@@ -476,7 +477,7 @@ def test_a_call_that_nobody_takes_is_refused_after_three_attempts(cluster: Clust
             (owners[attempt % 2], AddRegistration),
         ):
             numbers[owner] = numbers.get(owner, 100) + 1
-            offer = ("single", 77) if command is AddRegistration else ()
+            offer = ("single", 77) if command is AddRegistration else (77,)
             cluster.log.append(command(owner, numbers[owner], "realm1", "exact", "p", *offer))
         a.ledger.apply()
 

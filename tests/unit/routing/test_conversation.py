@@ -36,6 +36,7 @@ BROKER_FEATURES = (
 )
 DEALER_FEATURES = (
     "call_canceling",
+    "call_reroute",
     "call_timeout",
     "call_trustlevels",
     "caller_identification",
@@ -44,6 +45,8 @@ DEALER_FEATURES = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_revocation",
+    "shared_registration",
 )
 
 

@@ -6,12 +6,14 @@ import pytest
 
 from tests.support.core import FakeLedger, Log
 from wampha.counters import Counters
-from wampha.routing.rows import REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Rows
+from wampha.routing.rowkinds import REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Terms, Want
+from wampha.routing.rows import Rows
 from wampha.state.commands import AddRegistration, AddRoute, Outcome, Owner, RemoveRegistration, RemoveRoute, Up
 
 OWNER = Owner("a", 1)
 KEY = RowKey(ROUTES, "r", "exact", "t")
-OFFER = RowKey(REGISTRATIONS, "r", "exact", "p")
+OFFER = RowKey(REGISTRATIONS, "r", "exact", "p", 7)
+SUCCESSOR = RowKey(REGISTRATIONS, "r", "exact", "p", 8)
 
 
 class Watcher:
@@ -26,8 +28,11 @@ class Watcher:
         self.waiting = False
         self.told.append(row_id)
 
-    def taken(self) -> None:
-        self.told.append("taken")
+    def refused(self, outcome: Outcome) -> None:
+        self.told.append(outcome.value)
+
+    def revoked(self, reason: str) -> None:
+        self.told.append(f"revoked: {reason}")
 
 
 class Bench:
@@ -42,7 +47,7 @@ class Bench:
         self.ledger.hold = True
         self.watcher = Watcher()
 
-    def want(self, key: RowKey = KEY, value: int = SUBSCRIBERS) -> None:
+    def want(self, key: RowKey = KEY, value: Want = SUBSCRIBERS) -> None:
         self.watcher.waiting = True
         self.rows.want(key, value, self.watcher)
 
@@ -90,7 +95,7 @@ def test_rule_31_what_is_wanted_at_the_end_is_what_is_proposed(bench: Bench) -> 
 
 def test_rule_30_numbers_ascend_over_all_keys(bench: Bench) -> None:
     bench.want()
-    bench.want(OFFER, 7)
+    bench.want(OFFER, Terms())
     bench.ledger.commit()
     bench.rows.withdraw(OFFER)
     assert bench.proposed() == [(AddRoute, 1), (AddRegistration, 2), (RemoveRegistration, 3)]
@@ -282,7 +287,7 @@ def test_rule_34_a_taken_procedure_is_told_and_wanted_no_longer(bench: Bench) ->
     other = Owner("b", 2)
     bench.log.append(Up(other, (), "", ""))
     bench.log.append(AddRegistration(other, 1, "r", "exact", "p", "single", 5))
-    bench.want(OFFER, 7)
+    bench.want(OFFER, Terms())
     bench.ledger.commit()
     assert bench.watcher.told == ["taken"]
     bench.rows.ticked()
@@ -290,16 +295,31 @@ def test_rule_34_a_taken_procedure_is_told_and_wanted_no_longer(bench: Bench) ->
 
 
 def test_rule_34_another_session_of_this_node_waits_for_the_removal(bench: Bench) -> None:
-    bench.want(OFFER, 7)
+    bench.want(OFFER, Terms())
     bench.ledger.commit()
     gone: list[str] = []
     bench.rows.withdraw(OFFER, lambda: gone.append("7"))
-    bench.want(OFFER, 8)
+    bench.want(SUCCESSOR, Terms())
     assert gone == []
     bench.ledger.commit()
     assert gone == ["7"]
-    bench.ledger.commit()
     assert bench.watcher.told == [2, 4]
+
+
+def test_rule_34_a_session_that_is_on_its_way_out_is_in_nobody_s_way(bench: Bench) -> None:
+    bench.want(OFFER, Terms())
+    bench.ledger.commit()
+    bench.rows.withdraw(OFFER)
+    _, lost = bench.ledger.forget()
+    bench.want(SUCCESSOR, Terms())
+    bench.ledger.commit()
+    assert bench.watcher.told == [2], "taken, by one who has left"
+    lost(Outcome.UNKNOWN)
+    bench.rows.ticked()
+    bench.ledger.commit()
+    bench.rows.ticked()
+    bench.ledger.commit()
+    assert bench.watcher.told == [2, 6]
 
 
 def test_numbers_begin_anew_with_a_new_incarnation_and_old_outcomes_are_ignored(bench: Bench) -> None:

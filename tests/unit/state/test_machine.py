@@ -33,6 +33,7 @@ from wampha.state.commands import (
     Up,
 )
 from wampha.state.machine import Machine, Restoring
+from wampha.state.tables import Callee
 
 A = Owner("a", 1)
 B = Owner("b", 2)
@@ -71,8 +72,8 @@ def offer(owner: Owner, number: int, session: int, procedure: str = "p") -> AddR
     return AddRegistration(owner, number, REALM, "exact", procedure, "single", session)
 
 
-def unoffer(owner: Owner, number: int, procedure: str = "p") -> RemoveRegistration:
-    return RemoveRegistration(owner, number, REALM, "exact", procedure)
+def unoffer(owner: Owner, number: int, session: int = 11, procedure: str = "p") -> RemoveRegistration:
+    return RemoveRegistration(owner, number, REALM, "exact", procedure, session)
 
 
 @pytest.fixture
@@ -200,7 +201,7 @@ def test_rule_28_all_rows_of_an_incarnation_go_in_one_entry(log: Log) -> None:
     assert log.machine.take_changes() == [
         RouteRemoved(A, REALM, "exact", "t1", 3),
         RouteRemoved(A, REALM, "prefix", "t2", 5),
-        RegistrationRemoved(A, REALM, "exact", "p", 6, 11),
+        RegistrationRemoved(A, REALM, "exact", "p", 6, 11, True),
         NodeGone(A, "left"),
     ]
     tables = log.machine.tables
@@ -309,7 +310,7 @@ def test_rule_34_a_procedure_has_one_owner(log: Log) -> None:
     assert log(offer(B, 1, 22)) is Outcome.TAKEN
     assert log(offer(A, 2, 12)) is Outcome.TAKEN, "another session of the same node"
     row = log.machine.tables.registration(REALM, "exact", "p")
-    assert (row.id, row.owner, row.session) == (3, A, 11)
+    assert (row.id, row.callees) == (3, (Callee(A, 11, 3),))
 
 
 def test_rule_34_the_same_session_again_is_ok_and_keeps_the_id(log: Log) -> None:
@@ -323,14 +324,14 @@ def test_rule_34_the_same_session_again_is_ok_and_keeps_the_id(log: Log) -> None
 def test_a_removed_registration_is_free_for_others_under_a_new_id(log: Log) -> None:
     log(offer(A, 1, 11))
     assert log(unoffer(B, 1)) is Outcome.OK, "not the owner: nothing to remove"
-    assert log.machine.tables.registration(REALM, "exact", "p").owner == A
+    assert log.machine.tables.registration(REALM, "exact", "p").callees[0].owner == A
     log(unoffer(A, 2))
     assert log(offer(B, 2, 22)) is Outcome.OK
     assert log.machine.tables.registration(REALM, "exact", "p").id == 6
     assert log.machine.take_changes() == [
-        RegistrationAdded(A, REALM, "exact", "p", 3, 11),
-        RegistrationRemoved(A, REALM, "exact", "p", 3, 11),
-        RegistrationAdded(B, REALM, "exact", "p", 6, 22),
+        RegistrationAdded(A, REALM, "exact", "p", 3, 11, True),
+        RegistrationRemoved(A, REALM, "exact", "p", 3, 11, True),
+        RegistrationAdded(B, REALM, "exact", "p", 6, 22, True),
     ]
 
 
@@ -351,8 +352,8 @@ def test_what_cannot_be_read_is_counted_and_skipped(log: Log, data: bytes) -> No
         AddRoute(A, 1, REALM, "regex", "t"),
         RemoveRoute(A, 1, REALM, "", "t"),
         AddRegistration(A, 1, REALM, "x", "p", "single", 1),
-        AddRegistration(A, 1, REALM, "exact", "p", "roundrobin", 1),
-        RemoveRegistration(A, 1, REALM, "x", "p"),
+        AddRegistration(A, 1, REALM, "exact", "p", "whoever", 1),
+        RemoveRegistration(A, 1, REALM, "x", "p", 1),
         Up(Owner("c", 3), (3,), "", ""),
     ],
 )

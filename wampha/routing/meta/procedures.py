@@ -15,9 +15,11 @@ from wampha.errors import FeatureNotSupported, InvalidArgument, WampError
 from wampha.messages.model import NO_OPTIONS
 from wampha.messages.payload import Payload, Untranscodable
 from wampha.names.uri import is_reserved
-from wampha.routing.calls import Calls, PendingCall, not_registered
+from wampha.routing.calls import Calls
 from wampha.routing.gather import Gathered
+from wampha.routing.rerouting import not_registered
 from wampha.routing.session import Session
+from wampha.routing.work import PendingCall
 
 _Kind = TypeVar("_Kind")
 

@@ -167,7 +167,7 @@ SEEN: Final = {
     "resumed": True,
     "same": True,
     "new_token": True,
-    "gap": ["calls", "dropped", "invocations", "replayed", "sent"],
+    "gap": ["calls", "dropped", "invocations", "replayed", "sent", "unregistered"],
     "call": 2,
 }
 

@@ -41,7 +41,9 @@ def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> s
         st.builds(AddRoute, owner, integer, *key),
         st.builds(RemoveRoute, owner, integer, *key),
         st.builds(
-            AddRegistration, owner, integer, *key, policy, integer, integer, st.booleans(), st.booleans(), integer
+            AddRegistration,
+            *(owner, integer, *key, policy, integer, integer, st.booleans(), st.booleans(), integer),
+            st.none() | owner,
         ),
         st.builds(RemoveRegistration, owner, integer, *key, integer),
     )

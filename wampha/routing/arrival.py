@@ -9,6 +9,7 @@ From the moment at which the old home has cut the session, it belongs here, what
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from wampha.auth.grant import Grant
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
-from wampha.routing.estate import Answer, CutSession, Estate, KeepSession, Piece, Reader, RestOfSession, TakeSession
+from wampha.routing.estate import Answer, CutSession, Estate, LeaveSession, Piece, Reader, RestOfSession, TakeSession
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather, Gathered, Question
 from wampha.routing.ports import Cancellable, Clock, Ledger
@@ -115,7 +116,7 @@ class Arrivals:
     def clear(self) -> None:
         """This node's incarnation has ended, or it stops."""
         for arrival in list(self._arrivals.values()):
-            self._fail(arrival)
+            self._drop(arrival)
 
     def _living(self, name: str) -> Owner | None:
         return next((owner for owner in reversed(self._ledger.tables.up) if owner.name == name), None)
@@ -193,14 +194,13 @@ class Arrivals:
         arrival.resumption = resumption
         arrival.timer = self._clock.call_later(self._decide_timeout_s, self._fail, arrival)
         arrival.waiting = 1 + len(estate.subscriptions) + len(estate.registrations)
-        for followed in estate.subscriptions:
-            realm.broker.adopt(session, followed.match, followed.topic, lambda: self._stands(arrival))
-        for offered in estate.registrations:
-            realm.offers.adopt(session, offered, arrival.owner, lambda: self._stands(arrival), arrival.lost.append)
-        self._stands(arrival)
+        realm.adopt(session, estate, arrival.owner, partial(self._decided, arrival))
+        self._decided(arrival, 0, True)
 
-    def _stands(self, arrival: Arrival) -> None:
+    def _decided(self, arrival: Arrival, row: int, stands: bool) -> None:
         arrival.waiting -= 1
+        if not stands:
+            arrival.lost.append(row)
         if not arrival.waiting:
             self._ask(arrival, CutSession(arrival.hello.resume_session), self._cut)
 
@@ -234,11 +234,14 @@ class Arrivals:
             self._fetch(arrival)
 
     def _land(self, arrival: Arrival, piece: Piece) -> None:
-        self._forget(arrival)
-        used = arrival.resumption.former
+        used, line = arrival.resumption.former, arrival.resumption.line
         assert used is not None, "a session arrives by a token"
-        arrival.resumption.line.precede(arrival.messages)
-        arrival.messages = []
+        line.precede(arrival.messages)
+        if line.ended:  # too much has waited
+            self._fail(arrival)
+            return
+        self._forget(arrival)
+        self._ask_no_more(arrival)
         self._landed(arrival, used._replace(dropped=-piece.dropped))
 
     # ---- the end
@@ -249,6 +252,16 @@ class Arrivals:
 
     def _fail(self, arrival: Arrival) -> None:
         """Nothing came of it: the old home keeps the session, if there is one and it has not cut it."""
+        self._drop(arrival)
+        self._ask_no_more(arrival)
+
+    def _ask_no_more(self, arrival: Arrival) -> None:
+        try:
+            self._gather.ask(LeaveSession(arrival.hello.resume_session), lambda _: None, nodes=(arrival.owner,))
+        except Unavailable:
+            return  # it notices the silence
+
+    def _drop(self, arrival: Arrival) -> None:
         self._forget(arrival)
         resumption = getattr(arrival, "resumption", None)
         if resumption is not None:
@@ -256,10 +269,6 @@ class Arrivals:
             arrival.realm.leave(resumption.session)
             resumption.line.end()
         arrival.conversation.refused(SessionRefused(Unavailable.uri, _TRY_AGAIN))
-        try:
-            self._gather.ask(KeepSession(arrival.hello.resume_session), lambda _: None, nodes=(arrival.owner,))
-        except Unavailable:
-            return  # it notices the silence
 
     def _forget(self, arrival: Arrival) -> None:
         del self._arrivals[arrival.hello.resume_session]

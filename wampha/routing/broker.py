@@ -30,7 +30,7 @@ from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
 from wampha.routing.audience import Audience, check_lists
 from wampha.routing.details import event_details
-from wampha.routing.docket import Docket, Undecided
+from wampha.routing.docket import Adoption, Docket, Undecided
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.rowkinds import ROUTES, SUBSCRIBERS, RowKey
@@ -191,10 +191,7 @@ class Broker:
         self._uris.check_pattern(match, topic)
         session.permissions.require_pattern("subscribe", match, topic)
         self._check_bound(session)
-        subscription = self._subscriptions.get((match, topic))
-        if subscription is None:
-            key = RowKey(ROUTES, self._realm, match, topic)
-            subscription = self._subscriptions[match, topic] = Subscription(self, key)
+        subscription = self._subscription(match, topic)
         if subscription.id and subscription.id == self._rows.standing(subscription.key):
             session.client.send(Subscribed(subscribe.request, subscription.id))
             self._enrol(session, subscription)
@@ -203,6 +200,24 @@ class Broker:
         subscription.waiting.append(undecided)
         self._rows.want(subscription.key, SUBSCRIBERS, subscription)
         self._docket.enter(undecided)
+
+    def adopt(self, session: Session, match: str, topic: str, adoption: Adoption) -> None:
+        """The session comes from another node with this subscription; it stands here before it goes there."""
+        subscription = self._subscription(match, topic)
+        if subscription.id and subscription.id == self._rows.standing(subscription.key):
+            adoption.answer(None)
+            self._enrol(session, subscription)
+            return
+        adoption.begin(subscription.withdraw)
+        subscription.waiting.append(adoption)
+        self._rows.want(subscription.key, SUBSCRIBERS, subscription)
+
+    def _subscription(self, match: str, topic: str) -> Subscription:
+        subscription = self._subscriptions.get((match, topic))
+        if subscription is None:
+            key = RowKey(ROUTES, self._realm, match, topic)
+            subscription = self._subscriptions[match, topic] = Subscription(self, key)
+        return subscription
 
     def acknowledge(self, subscription: Subscription, row_id: int) -> None:
         """Answer all who wait: the route stands under this id (rule 22)."""

@@ -5,7 +5,7 @@ The new home asks, the old one answers (`gather.py`):
     TakeSession     may I have it?                   -> Estate: who it is, what it has subscribed to and registered
     CutSession      all that stands at my node, too  -> end yours, once nothing can be on its way to you alone
     RestOfSession   what has waited for it at yours? -> Piece after Piece
-    KeepSession     I cannot; keep it
+    LeaveSession     I have all, or cannot; I ask no more
 
 and the old home asks everybody `Passed`, whose answer comes behind all that was forwarded to it before.
 """
@@ -25,6 +25,7 @@ from wampha.messages.model import (
     Published,
     Registered,
     Result,
+    Revoked,
     Subscribed,
     Unregistered,
     Unsubscribed,
@@ -55,8 +56,8 @@ class RestOfSession(Question, frozen=True):
     start: int
 
 
-class KeepSession(Question, frozen=True):
-    """The new home gives up."""
+class LeaveSession(Question, frozen=True):
+    """The new home asks no more: it has everything, or gives up."""
 
     session: int
 
@@ -80,6 +81,9 @@ class Offered(msgspec.Struct, frozen=True, array_like=True):
     procedure: str
     id: int
     discloses: bool
+    policy: str
+    concurrency: int
+    repeatable: bool
 
 
 class Estate(msgspec.Struct, frozen=True, array_like=True):
@@ -123,9 +127,10 @@ _KINDS: Final[tuple[type, ...]] = (
     Unsubscribed,
     Registered,
     Unregistered,
+    Revoked,
 )
 _NUMBERS: Final = {kind: number for number, kind in enumerate(_KINDS)}
-_DECODERS: Final = [msgspec.msgpack.Decoder(kind) for kind in _KINDS]
+_DECODERS: Final[list[msgspec.msgpack.Decoder[Any]]] = [msgspec.msgpack.Decoder(kind) for kind in _KINDS]
 _ENCODE: Final = msgspec.msgpack.Encoder().encode
 _HEAD_BYTES: Final = 5  # length of the rest, and its kind
 

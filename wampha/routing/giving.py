@@ -21,7 +21,7 @@ from wampha.routing.estate import (
     CutSession,
     Estate,
     Followed,
-    KeepSession,
+    LeaveSession,
     Offered,
     Passed,
     Piece,
@@ -95,7 +95,7 @@ class Givings:
         gather.answer(TakeSession, self._take, answers=Answer)
         gather.answer(CutSession, self._cut, answers=bool)
         gather.answer(RestOfSession, self._rest, answers=Piece)
-        gather.answer(KeepSession, self._keep, answers=bool)
+        gather.answer(LeaveSession, self._left, answers=bool)
         gather.answer(Passed, lambda _: True, answers=bool)
 
     def moved_to(self, session: int) -> Owner | None:
@@ -121,6 +121,8 @@ class Givings:
         used = resumption.opened_by(ask.digest) if resumption is not None else None
         if resumption is None or used is None or not self._ledger.serving():
             return Answer()
+        if ask.session in self._givings:  # it has been back
+            self._forget(self._givings[ask.session])
         self._supersede(resumption)
         self._resumptions.give(resumption)
         for undecided in list(session.undecided):
@@ -156,7 +158,7 @@ class Givings:
         last = not line.held and len(data) == len(out)
         return Piece(True, data, last, line.dropped - giving.used.dropped)
 
-    def _keep(self, ask: KeepSession) -> bool:
+    def _left(self, ask: LeaveSession) -> bool:
         giving = self._standing(ask.session)
         if giving is not None:
             self._give_up(giving)
@@ -190,7 +192,7 @@ class Givings:
             giving.stage = _Stage.CUT
             session = giving.resumption.session
             self._cut_off(session)
-            self._resumptions.given(giving.resumption)
+            self._resumptions.handed_over(giving.resumption)
             self._remember(session.id, giving.taker)
 
     def _remember(self, session: int, taker: Owner) -> None:
@@ -239,7 +241,15 @@ def _estate_of(session: Session, resumption: Resumption, used: Key) -> Estate:
             Followed(each.key.match, each.key.uri, number) for number, each in session.subscriptions.items()
         ],
         registrations=[
-            Offered(offer.key.match, offer.key.uri, number, offer.discloses)
+            Offered(
+                offer.key.match,
+                offer.key.uri,
+                number,
+                offer.discloses,
+                offer.terms.policy,
+                offer.terms.concurrency,
+                offer.terms.repeatable,
+            )
             for number, offer in session.registrations.items()
         ],
         invoked=min(unsent, default=session.invoked + 1) - 1,

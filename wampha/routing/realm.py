@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from wampha.counters import Counters
@@ -15,13 +16,15 @@ from wampha.routing import replies
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
-from wampha.routing.docket import Docket
+from wampha.routing.docket import Adoption, Docket
+from wampha.routing.estate import Estate
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
 from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.state.commands import Owner
 
 # Requests that ERROR may answer; a CANCEL, YIELD or ERROR is never refused.
 _CODES: Final[Mapping[type, int]] = {
@@ -130,6 +133,22 @@ class Realm:
         """The session has lost its connection and waits to be resumed; all that it has stays."""
         for tell in self._when_detached:
             tell(session)
+
+    def adopt(self, session: Session, estate: Estate, former: Owner, decided: Callable[[int, bool], None]) -> None:
+        """Make the subscriptions and registrations of a session that comes from another node.
+
+        `decided` is told of each by its id whether it stands here, perhaps before this returns.
+        """
+        for followed in estate.subscriptions:
+            adoption = Adoption(session, partial(decided, followed.id))
+            self.broker.adopt(session, followed.match, followed.topic, adoption)
+        for offered in estate.registrations:
+            self._offers.adopt(session, offered, former, Adoption(session, partial(decided, offered.id)))
+
+    def part(self, session: Session, unsent: Iterable[int]) -> None:
+        """The session goes on at another node: here it ends, and what it was not sent may go elsewhere."""
+        self.dealer.callees.give_back(session, unsent)
+        self.leave(session)
 
     def leave(self, session: Session) -> None:
         """The session has ended: nothing of it stays."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -66,6 +66,7 @@ class Resumption:
         "conversation",
         "dropped",
         "former",
+        "given",
         "key",
         "line",
         "rules",
@@ -188,14 +189,19 @@ class Resumptions:
         self._start(resumption)
         return True
 
-    def resume(self, resumption: Resumption, used: Key, conversation: Conversation, node: str) -> Options:
-        """The session goes on with another connection, which `Line.attach` tells; WELCOME.Details of it."""
+    def resume(
+        self, resumption: Resumption, used: Key, conversation: Conversation, node: str, lost: Sequence[int] = ()
+    ) -> Options:
+        """The session goes on with another connection, which `Line.attach` tells; WELCOME.Details of it.
+
+        `lost`: registrations that it could not keep on its way from another node.
+        """
         self._counters.add("sessions_resumed")
         self._forget(resumption)
         line = resumption.line
         line.detach()
         resumption.conversation = conversation
-        gap = _gap(resumption, used)
+        gap = _gap(resumption, used, lost)
         resumption.former = used
         return {**self.token(resumption, node), "resumed": True, GAP: gap}
 
@@ -213,7 +219,7 @@ class Resumptions:
         resumption.given = False
         self._start(resumption)
 
-    def given(self, resumption: Resumption) -> None:
+    def handed_over(self, resumption: Resumption) -> None:
         """It has gone, but for what waits in its line."""
         self._forget(resumption)
         resumption.line.forget_work()
@@ -288,7 +294,7 @@ class Resumptions:
         self._clock.call_later(0, self._end, resumption.session, BUFFER_FULL, sentence)
 
 
-def _gap(resumption: Resumption, used: Key) -> Options:
+def _gap(resumption: Resumption, used: Key, lost: Sequence[int]) -> Options:
     """What the client may have lost, and what will not be answered unless it remembers."""
     session, line = resumption.session, resumption.line
     waiting = line.unsent_invocations()
@@ -298,6 +304,7 @@ def _gap(resumption: Resumption, used: Key) -> Options:
         "replayed": line.held,
         "calls": list(session.calls),
         "invocations": [each for each in session.invocations if each not in waiting],
+        "unregistered": list(lost),
     }
 
 

@@ -25,6 +25,7 @@ from wampha.messages.relayed import (
     Reply,
 )
 from wampha.names.ids import Ids
+from wampha.routing.arrival import Arrival, Arrivals
 from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
@@ -32,12 +33,13 @@ from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
+from wampha.routing.giving import Givings
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
 from wampha.routing.realm import Realm
 from wampha.routing.rerouting import Why
-from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
+from wampha.routing.resumption import OFFERED, RESUMED, Key, Resumption, Resumptions
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
@@ -116,6 +118,8 @@ class Router:
         self._ledger: Ledger
         self._rows: Rows
         self.gather: Gather
+        self._givings: Givings
+        self._arrivals: Arrivals
         self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
@@ -133,6 +137,26 @@ class Router:
         self._rows = Rows(ledger=ledger, counters=self.counters)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
+        )
+        self._givings = Givings(
+            ledger=ledger,
+            gather=self.gather,
+            clock=self._clock,
+            counters=self.counters,
+            sessions=self._sessions,
+            resumptions=self._resumptions,
+            supersede=self._supersede,
+            cut=self._part,
+            end=self.end_session,
+        )
+        self._arrivals = Arrivals(
+            ledger=ledger,
+            gather=self.gather,
+            clock=self._clock,
+            counters=self.counters,
+            resumptions=self._resumptions,
+            decide_timeout_s=self._limits.decide_timeout_s,
+            landed=self._landed,
         )
         self._realms = {
             rules.name: Realm(
@@ -196,8 +220,7 @@ class Router:
         self._rows.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
-        for session in self._resumptions.detached():
-            self._over(session)
+        self._clear_moving()
 
     def join(
         self, hello: Any, conversation: Conversation, anonymous_role: str | None
@@ -252,34 +275,68 @@ class Router:
 
     # ---- sessions that outlive their connection
 
-    def resume(self, hello: Any, conversation: Conversation) -> tuple[Realm, Session, Options]:
-        """Let a session of this node go on with another connection; returns as `join` does, or raises SessionRefused.
+    def resume(self, hello: Any, conversation: Conversation) -> None:
+        """Let a session go on with another connection; the conversation is told, now or later, what came of it.
 
-        If it still has one, that one is closed: the client knows better that it is dead.
+        A session of another node comes to this one first. Raises SessionRefused if nothing can come of it.
         """
         if self._farewell:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
-        session = self._sessions.get(hello.resume_session)
+        session, realm = self._sessions.get(hello.resume_session), self._realms.get(hello.realm)
+        if session is None and realm is not None and realm.resumption is not None:
+            self._arrivals.begin(conversation, hello, realm, self._givings.moved_to(hello.resume_session))
+            return
         resumption, used = self._resumptions.opened_by(session, hello)
+        self._supersede(resumption)
+        assert session is not None, "what is opened is there"
+        session.features = ClientFeatures.of(hello.roles, lenient=self._realms[session.realm].lenient)
+        self._resume(session, resumption, used, conversation)
+
+    def _supersede(self, resumption: Resumption) -> None:
+        """Close the session's connection, if it has one: the client knows better that it is dead."""
         before = resumption.conversation
         if before is not None:
             self._conversations.pop(before, None)
             resumption.line.flush()
             before.superseded(RESUMED, "The session was resumed by another connection.")
-        assert session is not None, "what is opened is there"
+
+    def _resume(
+        self,
+        session: Session,
+        resumption: Resumption,
+        used: Key,
+        conversation: Conversation,
+        lost: Sequence[int] = (),
+    ) -> None:
         realm = self._realms[session.realm]
-        session.features = ClientFeatures.of(hello.roles, lenient=realm.lenient)
-        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name)
-        return realm, session, {**self._welcome(realm, session.grant), **resumed}
+        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name, lost)
+        details = {**self._welcome(realm, session.grant), **resumed}
+        if not conversation.resumed(realm, session, resumption.line, details):  # it has gone while the session came
+            self.detached(conversation, session, resumption, proved=False)
+
+    def _landed(self, arrival: Arrival, used: Key) -> None:
+        """A session has come from another node."""
+        session = arrival.resumption.session
+        self._sessions[session.id] = session
+        self._givings.arrived(session.id)
+        self._resume(session, arrival.resumption, used, arrival.conversation, arrival.lost)
+
+    def _part(self, session: Session) -> None:
+        """A session goes on at another node."""
+        assert session.resumption is not None, "only such sessions move"
+        session.open = False
+        del self._sessions[session.id]
+        self._calls.caller_dismissed(session)
+        self._realms[session.realm].part(session, sorted(session.resumption.line.unsent_invocations()))
 
     def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
         """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
         self._conversations.pop(conversation, None)
         if proved:
             resumption.proved()
-        if self._farewell or not self._resumptions.detach(resumption):
+        if not self._resumptions.detach(resumption):
             self._over(session)
             return
         self._realms[session.realm].detached(session)
@@ -452,6 +509,12 @@ class Router:
         self.gather.clear()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+        self._clear_moving()
+
+    def _clear_moving(self) -> None:
+        """End every session that has no connection, those included that are on their way from or to another node."""
+        self._arrivals.clear()
+        self._givings.clear()
         for session in self._resumptions.detached():
             self._over(session)
 

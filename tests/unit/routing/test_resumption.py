@@ -17,7 +17,7 @@ from wampha.routing.slow import SlowPolicy
 GRACE_S = 30.0
 RULES = ResumptionRules(grace_s=GRACE_S, buffer_bytes=100_000, sessions_max=3)
 KIB = Payload.of([b"x" * 1024])
-NO_GAP = {"sent": 0, "dropped": 0, "replayed": 0, "calls": [], "invocations": []}
+NO_GAP = {"sent": 0, "dropped": 0, "replayed": 0, "calls": [], "invocations": [], "unregistered": []}
 
 
 def number(value: int) -> Payload:
@@ -44,7 +44,12 @@ def token_of(peer: Peer) -> str:
 
 def back(node: Node, peer: Peer, token: str | None = None, **options: Any) -> Peer:
     """The session of `peer`, by a new connection."""
-    return node.join(resume_session=peer.session, resume_token=token or token_of(peer), after=peer._request, **options)
+    return node.join(
+        resume_session=peer.session,
+        resume_token=token_of(peer) if token is None else token,
+        after=peer._request,
+        **options,
+    )
 
 
 def gap_of(peer: Peer) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Final
 
 import click
 
 from wampha import __version__
+from wampha.auth.ticket import hashed
 from wampha.config.load import load
 from wampha.config.schema import Settings, json_schema
 from wampha.errors import ConfigError
@@ -53,6 +55,17 @@ def check(path: Path) -> None:
         click.echo(f"{len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}", err=True)
         raise SystemExit(1) from None
     click.echo(f"{path}: OK, {describe(settings)}")
+
+
+@main.command("hash")
+@click.option("--ticket", prompt=True, hide_input=True, confirmation_prompt=True, help="asked for if it is left out")
+def hash_ticket(ticket: str) -> None:
+    """Print the argon2id hash of a ticket, for `ticket_hash` in a configuration.
+
+    \b
+        wampha hash
+    """
+    click.echo(hashed(ticket, os.urandom(16)))
 
 
 @main.command()

@@ -10,6 +10,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "sessions_opened": "sessions that got WELCOME",
     "sessions_closed": "sessions that ended, for any reason",
     "hello_refused": "HELLOs answered with ABORT",
+    "work_refused": "clients refused because too many were being authenticated",
     "protocol_violations": "connections closed because the client broke the protocol",
     "requests_refused": "requests answered with ERROR by the router",
     "publishes_refused_silently": "unacknowledged PUBLISH that was refused; WAMP sends no ERROR for it",

@@ -9,8 +9,10 @@ clients -> transport -> Router -> Delivery -> clients of this node
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,8 @@ from twisted.internet import defer
 from twisted.logger import Logger
 
 from wampha import __version__
+from wampha.auth.configured import doorway
+from wampha.auth.steps import Chance
 from wampha.clock import ReactorClock
 from wampha.cluster.links import Links, configuration_hash, configuration_terms
 from wampha.cluster.streams import Gap
@@ -40,6 +44,7 @@ from wampha.stages import Event, Stage, after
 from wampha.state.changes import Change, LeaderChanged, NodeGone, NodeUp
 from wampha.state.commands import Owner
 from wampha.state.machine import Machine
+from wampha.threads import Threads
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
@@ -83,6 +88,7 @@ class Node:
 
         run_dir = settings.node.run_dir if settings.cluster else None
         self._certificate: Final = DeathCertificate(Path(run_dir), settings.node.name) if run_dir else None
+        self._threads: Final = Threads(reactor=reactor, counters=self.counters)
         self.links: Final = self._make_links(settings.cluster) if settings.cluster else None
         self.delivery: Final = Delivery(
             forward=self.links.forward if self.links else _forward_nowhere,
@@ -97,6 +103,8 @@ class Node:
             ids=Ids(self._chance),
             clock=self._clock,
             outbox=self.delivery,
+            workers=self._threads,
+            chance=Chance(partial(_bytes, self._chance), _utc),
             agent=AGENT,
             status=self.status,
         )
@@ -141,6 +149,7 @@ class Node:
         return stopped.addCallback(self._stopped)
 
     def _stopped(self, _: object) -> None:
+        self._threads.stop()
         if self._certificate:
             self._certificate.close()  # this process never serves again
 
@@ -237,11 +246,12 @@ class Node:
         shared = serializers(limits, self.counters)
         slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
         room = Room(descriptors=descriptors(), limits=limits, counters=self.counters)
+        key = _bytes(self._chance, 32)
         return [
             Listener(
                 endpoint_string=listener.endpoint,
                 protocols=listener.protocols,
-                anonymous_role=listener.auth.anonymous.role if listener.auth.anonymous else None,
+                doorway=doorway(listener.auth, key),
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
@@ -377,6 +387,14 @@ def _shared_times(cluster: ClusterSettings) -> dict[str, float]:
     """The times that all nodes of a cluster must share (protocol section 2)."""
     timing = dataclasses.asdict(Timing.of(cluster.election_timeout_s))
     return {name: value for name, value in timing.items() if isinstance(value, float)}
+
+
+def _bytes(chance: random.Random, length: int) -> bytes:
+    return chance.getrandbits(8 * length).to_bytes(length, "big")
+
+
+def _utc() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 
 def _forward_nowhere(owner: Owner, relayed: object) -> bool:

@@ -11,6 +11,9 @@ from typing import Any
 from autobahn.wamp import message as autobahn
 from autobahn.wamp.role import RoleCalleeFeatures, RoleCallerFeatures, RolePublisherFeatures, RoleSubscriberFeatures
 
+from wampha.auth.anonymous import Anonymous
+from wampha.auth.doorway import Doorway
+from wampha.auth.steps import Chance
 from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.messages.model import (
@@ -176,6 +179,19 @@ class FakeLedger:
         self.events.installed()
 
 
+class AtOnce:
+    """Workers that work at once."""
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> bool:
+        done(work())
+        return True
+
+
+def doorway_for(role: str | None) -> Doorway:
+    """How everybody is let in under a role, or nobody is."""
+    return Doorway({} if role is None else {"anonymous": Anonymous(role)})
+
+
 class RecorderClient:
     """A client that keeps what it is sent."""
 
@@ -245,7 +261,7 @@ class Peer:
     ) -> None:
         """`after`: the last request id that the session has used; `details` are those of HELLO."""
         self.client = RecorderClient()
-        self.conversation = node.router.connected(self.client, role)
+        self.conversation = node.router.connected(self.client, doorway_for(role))
         self._request = after
         self.receive(hello(realm, features, **details))
         self.opening = self.client.take()
@@ -362,6 +378,8 @@ class Node:
             ids=Ids(random.Random(name)),
             clock=self.clock,
             outbox=self.outbox,
+            workers=AtOnce(),
+            chance=Chance(random.Random(name).randbytes, lambda: "2026-01-01T00:00:00.000+00:00"),
             agent="wampha-test",
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )

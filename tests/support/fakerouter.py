@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from wampha.auth.anonymous import Anonymous
+from wampha.auth.doorway import Doorway
 from wampha.errors import ProtocolViolation, WamphaError
 from wampha.messages.model import Abort, Event
 from wampha.routing.slow import SlowPolicy
@@ -90,6 +92,9 @@ class FakeConversation:
         self.losses += 1
 
 
+DOORWAY = Doorway({"anonymous": Anonymous("anonymous")})
+
+
 class FakeRouter:
     """Keeps the conversations in the order in which they began; `on_message(conversation, message)` is the test's."""
 
@@ -97,12 +102,12 @@ class FakeRouter:
         self, on_message: Callable[[FakeConversation, Any], None] = lambda conversation, message: None
     ) -> None:
         self.conversations: list[FakeConversation] = []
-        self.roles: list[str | None] = []
+        self.doorways: list[Any] = []
         self.slow_clients = SlowPolicy.DISCONNECT
         self.on_message = on_message
 
-    def connected(self, client: Any, anonymous_role: str | None) -> FakeConversation:
+    def connected(self, client: Any, doorway: Any) -> FakeConversation:
         conversation = FakeConversation(client, self)
         self.conversations.append(conversation)
-        self.roles.append(anonymous_role)
+        self.doorways.append(doorway)
         return conversation

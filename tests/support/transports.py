@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from tests.support.fakerouter import FakeRouter, JsonStandIn, MsgpackStandIn
+from tests.support.fakerouter import DOORWAY, FakeRouter, JsonStandIn, MsgpackStandIn
 from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.transport.connection import Service
@@ -85,7 +85,7 @@ class Bench:
         self.slow = SlowClients(limits=self.limits, counters=self.counters, reactor=self.clock)
         self.service = Service(
             router=self.router,
-            anonymous_role="anonymous",
+            doorway=DOORWAY,
             gate=self.gate,
             flusher=self.delivery.flusher,
             pressure=self.delivery.pressure,

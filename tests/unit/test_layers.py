@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("state",),
     ("auth",),
     ("routing",),
-    ("clock",),
+    ("clock", "threads"),
     ("ledger", "cluster"),
     ("transport",),
     ("observe",),

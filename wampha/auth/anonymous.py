@@ -1,20 +1,23 @@
-"""Authentication method `anonymous` (advanced profile, "Authentication Methods"): nobody proves anything."""
+"""Method `anonymous` (advanced profile, "Authentication Methods"): nobody proves anything."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from wampha.auth.grant import Grant
+from wampha.auth.principals import STATIC
+from wampha.auth.steps import Chance, Claim, Steps
 
 METHOD: Final = "anonymous"
 
 
-def grant(*, authid: str, role: str) -> Grant:
-    """Let the client in under `role`; the authid is drawn by the router, never the client's claim."""
-    return Grant(authid=authid, authrole=role, authmethod=METHOD, authprovider="static")
+class Anonymous:
+    """Lets everybody in under one role."""
 
+    def __init__(self, role: str) -> None:
+        self._role: Final = role
 
-def offered(authmethods: Sequence[str] | None) -> bool:
-    """Whether HELLO asks for this method: by name, or by naming none."""
-    return not authmethods or METHOD in authmethods
+    def steps(self, claim: Claim, chance: Chance) -> Steps:
+        """Grant at once; the authid is drawn, never the client's claim."""
+        return Grant(chance.bytes(8).hex(), self._role, METHOD, STATIC)
+        yield  # a generator, like all methods

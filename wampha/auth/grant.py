@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 
@@ -12,3 +15,4 @@ class Grant(msgspec.Struct, frozen=True):
     authrole: str
     authmethod: str
     authprovider: str
+    authextra: Mapping[str, Any] = {}

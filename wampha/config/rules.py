@@ -21,6 +21,14 @@ EACH: Final = "*"
 DRAIN_END_S: Final = 5.0  # to leave the cluster, close connections and flush links
 FRAME_HEADER_BYTES: Final = 64 * KIB  # what a frame between nodes carries beside the message: URIs, details, options
 
+# The sections of a listener's `auth` that name principals, and under which key.
+_PRINCIPALS: Final = (
+    ("ticket", "principals"),
+    ("wampcra", "users"),
+    ("scram", "principals"),
+    ("cryptosign", "principals"),
+)
+
 Found = tuple[PathInFile, Any]
 
 
@@ -83,12 +91,26 @@ def _permissions(data: Any) -> Iterator[tuple[PathInFile, str]]:
 def _roles(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """Every listener lets somebody in, as a role that some realm has."""
     roles = sorted({role for _, role in _texts(data, "realms", EACH, "roles", EACH, "name")})
-    for path, role in _texts(data, "listeners", EACH, "auth", "anonymous", "role"):
+    for path, role in _given_to(data, "role"):
         if role not in roles:
             yield path, f'no realm has a role "{role}"' + did_you_mean(role, roles)
+    realms = [name for _, name in _texts(data, "realms", EACH, "name")]
+    for path, realm in _given_to(data, "realm"):
+        if realm not in realms:
+            yield path, f'there is no realm "{realm}"' + did_you_mean(realm, realms)
     for path, listener in select(data, "listeners", EACH):
         if isinstance(listener, dict) and not listener.get("auth", None):
             yield path, "nobody could join here; say who may, as in: auth: {anonymous: {role: guest}}"
+
+
+def _given_to(data: Any, key: str) -> Iterator[Found]:
+    """What `key` says of those who can be let in."""
+    for auth, _ in select(data, "listeners", EACH, "auth"):
+        yield from _texts(data, *auth, "anonymous", key)
+        for method, principals in _PRINCIPALS:
+            for path, by_authid in select(data, *auth, method, principals):
+                for authid in by_authid if isinstance(by_authid, dict) else ():
+                    yield from _texts(data, *path, authid, key)
 
 
 def _endpoints(data: Any) -> Iterator[tuple[PathInFile, str]]:

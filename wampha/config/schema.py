@@ -13,48 +13,17 @@ What must hold *between* keys (a listener's role exists, names are unique, ...) 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from wampha.config.places import check_address, check_endpoint
-from wampha.errors import InvalidUri
+from wampha.config.authentication import Auth
+from wampha.config.section import Address, Endpoint, Name, RealmName, RoleName, Section, check_uri
 from wampha.limits import KIB, MIB, Limits
-from wampha.names.uri import EXACT, PREFIX, WILDCARD, UriRules
+from wampha.names.uri import EXACT, PREFIX, WILDCARD
 
 SECRET_LENGTH_MIN: Final = 16  # characters; whoever records a handshake can try shorter ones one by one
-_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_LIMITS: Final = Limits()
-_URIS: Final = UriRules(strict=False, bytes_max=_LIMITS.uri_bytes_max, components_max=_LIMITS.uri_components_max)
-
-
-def _check_name(name: str) -> str:
-    if _NAME.fullmatch(name) is None:
-        raise ValueError("should be 1 to 63 letters, digits, '.', '_' or '-', with a letter or digit at both ends")
-    return name
-
-
-def _check_uri(uri: str, match: str = EXACT) -> str:
-    try:
-        _URIS.check_pattern(match, uri)
-    except InvalidUri as error:
-        raise ValueError(str(error)) from None
-    return uri
-
-
-Name = Annotated[str, AfterValidator(_check_name)]
-RealmName = Annotated[str, AfterValidator(_check_uri)]
-RoleName = Annotated[str, Field(min_length=1, max_length=255)]
-Address = Annotated[str, AfterValidator(check_address)]
-Endpoint = Annotated[str, AfterValidator(check_endpoint)]
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, and strict about its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Drain(Section):
@@ -177,7 +146,7 @@ class Permission(Section):
     @field_validator("uri")
     @classmethod
     def _check_pattern(cls, uri: str, info: ValidationInfo) -> str:
-        return _check_uri(uri, info.data["match"]) if "match" in info.data else uri
+        return check_uri(uri, info.data["match"]) if "match" in info.data else uri
 
 
 class Role(Section):
@@ -237,18 +206,6 @@ class Realm(Section):
     )
 
 
-class Anonymous(Section):
-    """Lets in clients that say nothing about themselves."""
-
-    role: RoleName = Field(description="the role that such clients get, in the realm they ask for")
-
-
-class Auth(Section):
-    """The ways to be let in through a listener."""
-
-    anonymous: Anonymous | None = Field(None, description="whether, and as which role, anyone is let in")
-
-
 class ListenerSettings(Section):
     """A place where clients connect; WebSocket and RawSocket share it and are told apart by their first byte."""
 
@@ -283,7 +240,7 @@ class Settings(Section):
     cluster: ClusterSettings | None = Field(None, description="the other nodes; leave it out for a node on its own")
     realms: tuple[Realm, ...] = Field(min_length=1, description="the realms that clients can join")
     listeners: tuple[ListenerSettings, ...] = Field(min_length=1, description="where clients connect")
-    limits: Limits = Field(_LIMITS, description="every bound of the node; the defaults suit most")
+    limits: Limits = Field(Limits(), description="every bound of the node; the defaults suit most")
     log: LogSettings = Field(LogSettings(), description="what the log shows")
 
 
@@ -323,6 +280,8 @@ def _with_references(schema: dict[str, Any]) -> dict[str, Any]:
     replaced = dict(schema)
     if "properties" in schema:
         replaced["properties"] = {name: _with_references(value) for name, value in schema["properties"].items()}
+    if isinstance(schema.get("additionalProperties"), dict):
+        replaced["additionalProperties"] = _with_references(schema["additionalProperties"])
     if "items" in schema:
         replaced["items"] = _with_references(schema["items"])
     if "anyOf" in schema:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -128,11 +128,18 @@ def _shown(value: Any) -> str:
 def known_keys(path: PathInFile) -> list[str]:
     """Return the keys that the section at `path` may have (none if there is no such section)."""
     model: Any = Settings
+    named = False  # whether the next step is a name that the file's owner chose, such as an authid
     for step in path:
-        if isinstance(step, str):
-            model = _model_in(_annotation(model, step))
+        if named:
+            named = False
+        elif isinstance(step, str):
+            annotation = _annotation(model, step)
+            named = get_origin(annotation) is dict
+            model = _model_in(annotation)
         if model is None:
             return []
+    if named:
+        return []
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

@@ -36,10 +36,6 @@ class Ids:
         """An integer in 0..bound-1, uniform as far as anyone can tell; `bound` is far below 2^53."""
         return self._getrandbits(_BITS) % bound
 
-    def authid(self) -> str:
-        """A name for a session that has none of its own, e.g. an anonymous one; 16 characters."""
-        return f"{self._getrandbits(64):016x}"
-
     def secret(self) -> str:
         """What nobody can guess; 64 characters."""
         return f"{self._getrandbits(_SECRET_BITS):064x}"

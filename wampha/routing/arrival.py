@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from wampha.auth.grant import Grant
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.routing.estate import Answer, CutSession, Estate, LeaveSession, Piece, Reader, RestOfSession, TakeSession
@@ -173,18 +172,17 @@ class Arrivals:
 
     def _settle(self, arrival: Arrival, estate: Estate) -> None:
         hello, realm = arrival.hello, arrival.realm
-        permissions = realm.permissions_of(estate.authrole)
+        permissions = realm.permissions_of(estate.grant.authrole)
         if realm.resumption is None or permissions is None:
             self._fail(arrival)
             return
-        grant = Grant(estate.authid, estate.authrole, estate.authmethod, estate.authprovider)
         resumption = self._resumptions.arrive(
             realm.resumption, realm.slow_clients, digest_of(hello.resume_token), estate.sent
         )
         resumption.session = session = Session(
             session_id=hello.resume_session,
             realm=realm.name,
-            grant=grant,
+            grant=estate.grant,
             permissions=permissions,
             client=resumption.line,
             features=ClientFeatures.of(hello.roles, lenient=realm.lenient),

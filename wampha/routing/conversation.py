@@ -1,11 +1,9 @@
 """The conversation with one client: HELLO, then a session, then the end (basic profile, "Sessions").
 
-    AWAITING_HELLO -- HELLO granted --> OPEN -- GOODBYE, ours or theirs --> CLOSED
-          |  |                                 ^                               ^
-          |  `-- resuming --> RESUMED -- any message                           |
-          |                      ^                                             |
-          `-- RESUMING: the session is fetched from another node               |
-                 `---------- ABORT, violation, loss: from everywhere ----------'
+    AWAITING_HELLO -- HELLO --> AUTHENTICATING -- granted --> OPEN -- GOODBYE, ours or theirs --> CLOSED
+          |                                                    ^                                   ^
+          `--> RESUMING -- the session is here --> RESUMED -- any message                          |
+          `------------------- ABORT, violation, loss: from everywhere ----------------------------'
 
 A session that can be resumed outlives the loss of its connection, and that only (`resumption.py`).
 Once it is closed, whatever still arrives is ignored, as the specification asks of a peer that has said GOODBYE.
@@ -20,8 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.wamp import message as autobahn
 
+from wampha.auth.doorway import Doorway
+from wampha.auth.grant import Grant
+from wampha.auth.steps import Answer, Claim
 from wampha.errors import ProtocolViolation, SessionRefused
-from wampha.messages.model import NO_OPTIONS, Abort, Goodbye, Options, Welcome
+from wampha.messages.model import NO_OPTIONS, Abort, Challenge, Goodbye, Options, Welcome
+from wampha.routing.admission import Admission
 from wampha.routing.line import Line
 from wampha.routing.ports import Cancellable, Client
 from wampha.routing.realm import Realm
@@ -39,7 +41,8 @@ class State(enum.Enum):
     """Where the conversation stands."""
 
     AWAITING_HELLO = "awaiting HELLO"
-    RESUMING = "its session is on its way here"
+    AUTHENTICATING = "authenticating"
+    RESUMING = "its session is on its way here, or will be told that it is not"
     RESUMED = "resumed, and the client has not shown yet that it knows"
     OPEN = "open"
     CLOSED = "closed"
@@ -48,12 +51,13 @@ class State(enum.Enum):
 class Conversation:
     """What the transport talks to: one per connection. None of its methods raises."""
 
-    __slots__ = ("_anonymous_role", "_deadline", "_realm", "_router", "_session", "_state", "client")
+    __slots__ = ("_admission", "_deadline", "_doorway", "_realm", "_router", "_session", "_state", "client")
 
-    def __init__(self, *, router: Router, client: Client, anonymous_role: str | None) -> None:
+    def __init__(self, *, router: Router, client: Client, doorway: Doorway) -> None:
         self.client: Final = client
         self._router: Final = router
-        self._anonymous_role: Final = anonymous_role
+        self._doorway: Final = doorway
+        self._admission: Admission | None = None  # while AUTHENTICATING
         self._state = State.AWAITING_HELLO
         self._realm: Realm | None = None
         self._session: Session | None = None
@@ -130,7 +134,7 @@ class Conversation:
         """End the session from our side: GOODBYE, or ABORT before WELCOME, then the close."""
         if self._state is State.CLOSED:
             return
-        if not self.established:
+        if self._session is None:
             self._abort(reason, sentence)
             return
         assert self._session is not None, "an open conversation has a session"
@@ -160,27 +164,50 @@ class Conversation:
     # ---- steps
 
     def _hello(self, hello: Any) -> None:
+        if hello.resume_session is not None:
+            self._resume(hello)
+            return
+        self._state = State.AUTHENTICATING
         try:
-            if hello.resume_session is None:
-                admitted = self._router.join(hello, self, self._anonymous_role)
-            else:
-                self._state = State.RESUMING
-                self._forget_deadline()
-                self._router.resume(hello, self)
-                return
+            claim = self._router.claim(hello, self.client)
+            steps = self._router.authentication(claim, hello.authmethods, self._doorway)
         except SessionRefused as refused:
             self.refused(refused)
             return
-        self._realm, self._session, details = admitted
+        self._admission = Admission(
+            steps=steps,
+            workers=self._router.workers,
+            challenge=lambda step: self.client.send(Challenge(step.method, step.extra)),
+            granted=partial(self._granted, hello, claim),
+            refused=self.refused,
+        )
+        self._admission.begin()
+
+    def _authenticate(self, message: Any) -> None:
+        assert self._admission is not None, "who is authenticating has an admission"
+        self._admission.answer(Answer(message.signature, message.extra or NO_OPTIONS))
+
+    def _granted(self, hello: Any, claim: Claim, grant: Grant) -> None:
+        self._admission = None
+        self._open(hello, claim, grant)
+
+    def _open(self, hello: Any, claim: Claim, grant: Grant) -> None:
+        try:
+            self._realm, self._session, details = self._router.join(hello, claim, grant, self)
+        except SessionRefused as refused:
+            self.refused(refused)
+            return
         self._state = State.OPEN
         self._forget_deadline()
         self.client.send(Welcome(self._session.id, details))
 
-    def refused(self, refused: SessionRefused) -> None:
-        """The HELLO cannot be granted; nothing happens if the client has gone meanwhile."""
-        if self._state is not State.CLOSED:
-            self._router.counters.add("hello_refused")
-            self._abort(refused.reason, str(refused))
+    def _resume(self, hello: Any) -> None:
+        self._state = State.RESUMING
+        self._forget_deadline()  # whoever is asked has a deadline
+        try:
+            self._router.resume(hello, self)
+        except SessionRefused as refused:
+            self.refused(refused)
 
     def resumed(self, realm: Realm, session: Session, line: Line, details: Options) -> bool:
         """The session goes on here: WELCOME, then what has waited; False if the client has gone meanwhile."""
@@ -199,6 +226,14 @@ class Conversation:
         self._state = State.OPEN
         self.receive(message)
 
+    def refused(self, refused: SessionRefused) -> None:
+        """The HELLO cannot be granted; nothing happens if the client has gone meanwhile."""
+        if self._state is State.CLOSED:
+            return
+        self._admission = None
+        self._router.counters.add("hello_refused")
+        self._abort(refused.reason, str(refused))
+
     def _goodbye(self, _: Any) -> None:
         self._part(Goodbye(NO_OPTIONS, GOODBYE_AND_OUT))
 
@@ -214,10 +249,10 @@ class Conversation:
         self.client.finish()
 
     def _second_hello(self, _: Any) -> None:
-        raise ProtocolViolation("HELLO in an open session.")
+        raise ProtocolViolation("A second HELLO.")
 
     def _misplaced(self, message: Any) -> None:
-        raise ProtocolViolation(f"{type(message).__name__.upper()} before the session was opened by HELLO.")
+        raise ProtocolViolation(f"{type(message).__name__.upper()} before the session was opened.")
 
     def _ignore(self, _: Any) -> None:
         """What arrives behind the end is of no interest."""
@@ -230,7 +265,8 @@ class Conversation:
             self._deadline = self._router.hello_deadline(self._too_late)
             return
         self._router.counters.add("hello_timeouts")
-        self._abort("wamp.error.timeout", "No HELLO arrived in time.")
+        what = "No HELLO arrived" if self._state is State.AWAITING_HELLO else "The authentication was not complete"
+        self._abort("wamp.error.timeout", f"{what} in time.")
 
     def _abort(self, reason: str, sentence: str) -> None:
         self.client.send(Abort({"message": sentence}, reason))
@@ -247,6 +283,9 @@ class Conversation:
     def _close(self) -> None:
         self._state = State.CLOSED
         self._forget_deadline()
+        if self._admission is not None:
+            self._admission.stop()
+            self._admission = None
         self._realm = self._session = None
 
     def _forget_deadline(self) -> None:
@@ -269,6 +308,11 @@ _OPEN: Final[Mapping[type, _Step]] = {
 }
 _STEPS: Final[Mapping[State, Mapping[type, _Step]]] = {
     State.AWAITING_HELLO: {autobahn.Hello: Conversation._hello, autobahn.Abort: Conversation._aborted},
+    State.AUTHENTICATING: {
+        autobahn.Authenticate: Conversation._authenticate,
+        autobahn.Hello: Conversation._second_hello,
+        autobahn.Abort: Conversation._aborted,
+    },
     State.RESUMING: {autobahn.Abort: Conversation._aborted},
     State.RESUMED: {},
     State.OPEN: _OPEN,
@@ -276,6 +320,7 @@ _STEPS: Final[Mapping[State, Mapping[type, _Step]]] = {
 }
 _OTHERWISE: Final[Mapping[State, _Step]] = {
     State.AWAITING_HELLO: Conversation._misplaced,
+    State.AUTHENTICATING: Conversation._misplaced,
     State.RESUMING: Conversation._misplaced,
     State.RESUMED: Conversation._proved,
     State.CLOSED: Conversation._ignore,

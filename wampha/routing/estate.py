@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from wampha.auth.grant import Grant
 from wampha.messages.model import (
     Error,
     Event,
@@ -89,10 +90,7 @@ class Offered(msgspec.Struct, frozen=True, array_like=True):
 class Estate(msgspec.Struct, frozen=True, array_like=True):
     """A session as its old home describes it."""
 
-    authid: str
-    authrole: str
-    authmethod: str
-    authprovider: str
+    grant: Grant
     subscriptions: list[Followed]
     registrations: list[Offered]
     invoked: int  # the id of the last INVOCATION that was sent

@@ -230,13 +230,10 @@ class Givings:
 
 
 def _estate_of(session: Session, resumption: Resumption, used: Key) -> Estate:
-    grant, line = session.grant, resumption.line
+    line = resumption.line
     unsent = line.unsent_invocations()
     return Estate(
-        authid=grant.authid,
-        authrole=grant.authrole,
-        authmethod=grant.authmethod,
-        authprovider=grant.authprovider,
+        grant=session.grant,
         subscriptions=[
             Followed(each.key.match, each.key.uri, number) for number, each in session.subscriptions.items()
         ],

@@ -69,6 +69,16 @@ class Clock(Protocol):
     def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Cancellable: ...
 
 
+class Workers(Protocol):
+    """Threads for calculations that would stop the reactor."""
+
+    def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> bool:
+        """Calculate elsewhere, and call `done` with the result, here and later; False if too many wait already.
+
+        `work` must not raise. After the node has stopped `done` is not called any more.
+        """
+
+
 class Ledger(Protocol):
     """The replicated log, as `propose(command) -> outcome`.
 

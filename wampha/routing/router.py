@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from wampha.auth import anonymous
+from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
+from wampha.auth.steps import Chance, Claim, Steps
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import Options
+from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
     Answer,
@@ -36,7 +37,7 @@ from wampha.routing.gather import Gather
 from wampha.routing.giving import Givings
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import RealmRules
-from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox
+from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
 from wampha.routing.rerouting import Why
 from wampha.routing.resumption import OFFERED, RESUMED, Key, Resumption, Resumptions
@@ -91,6 +92,8 @@ class Router:
         ids: Ids,
         clock: Clock,
         outbox: Outbox,
+        workers: Workers,
+        chance: Chance,
         agent: str,
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
@@ -99,6 +102,8 @@ class Router:
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
+        self.workers: Final = workers
+        self._chance: Final = chance
         self._rules: Final = tuple(realms)
         self._limits: Final = limits
         self._ids: Final = ids
@@ -183,9 +188,9 @@ class Router:
 
     # ---- clients
 
-    def connected(self, client: Client, anonymous_role: str | None) -> Conversation:
-        """A client's transport is open; `anonymous_role` is what its listener gives to those who prove nothing."""
-        conversation = Conversation(router=self, client=client, anonymous_role=anonymous_role)
+    def connected(self, client: Client, doorway: Doorway) -> Conversation:
+        """A client's transport is open; `doorway`: how its listener lets clients in."""
+        conversation = Conversation(router=self, client=client, doorway=doorway)
         self._conversations[conversation] = None
         return conversation
 
@@ -222,28 +227,34 @@ class Router:
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
         self._clear_moving()
 
+    def claim(self, hello: Any, client: Client) -> Claim:
+        """What a HELLO says of the client; raises SessionRefused if no session can be opened whoever it is."""
+        self._room(hello.realm)
+        return Claim(
+            realm=hello.realm,
+            authid=hello.authid,
+            extra=hello.authextra or NO_OPTIONS,
+            session=self._session_id(),
+            peer=client.describe(),
+        )
+
+    def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
+        """The steps by which the client is let in; raises SessionRefused if no method fits."""
+        return doorway.choose(authmethods).steps(claim, self._chance)
+
     def join(
-        self, hello: Any, conversation: Conversation, anonymous_role: str | None
+        self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
     ) -> tuple[Realm, Session, Options]:
-        """Open a session for a HELLO; returns it with WELCOME.Details, or raises SessionRefused."""
-        if self._farewell:
-            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
-        realm = self._realms.get(hello.realm)
-        if realm is None:
-            raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {hello.realm!r} here.")
-        if anonymous_role is None or not anonymous.offered(hello.authmethods):
-            raise SessionRefused(
-                "wamp.error.no_matching_auth_method", "None of the authentication methods offered is accepted here."
-            )
-        permissions = realm.permissions_of(anonymous_role)
+        """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
+        realm = self._room(claim.realm)
+        permissions = realm.permissions_of(grant.authrole)
         if permissions is None:
-            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {anonymous_role!r}.")
-        if not self.serving():
-            raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
-        grant = anonymous.grant(authid=self._ids.authid(), role=anonymous_role)
+            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        if claim.session in self._sessions:
+            raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
         resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
         session = Session(
-            session_id=self._session_id(),
+            session_id=claim.session,
             realm=realm.name,
             grant=grant,
             permissions=permissions,
@@ -269,6 +280,8 @@ class Router:
             "roles": _ROLES,
             "agent": self._agent,
         }
+        if grant.authextra:
+            details["authextra"] = grant.authextra
         if realm.resumption:
             details[OFFERED] = realm.resumption.grace_s
         return details
@@ -360,6 +373,17 @@ class Router:
         self._realms[session.realm].leave(session)
 
     # ---- the end of sessions
+
+    def _room(self, name: str) -> Realm:
+        """The realm, if sessions can be opened in it at present; raises SessionRefused."""
+        if self._farewell:
+            raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
+        realm = self._realms.get(name)
+        if realm is None:
+            raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {name!r} here.")
+        if not self.serving():
+            raise SessionRefused(Unavailable.uri, "This node does not serve at the moment; try again.")
+        return realm
 
     def caller_dismissed(self, session: Session) -> None:
         """Answer the calls of a session that is about to get GOODBYE."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, Protocol
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.logger import Logger
 
+from wampha.auth.doorway import Doorway
 from wampha.counters import Counters
 from wampha.errors import InvalidArgument, PayloadSizeExceeded, ProtocolViolation, WamphaError
 from wampha.limits import Limits
@@ -46,7 +47,7 @@ class Conversation(Protocol):
 class Router(Protocol):
     """What connections ask the core for."""
 
-    def connected(self, client: Any, anonymous_role: str | None) -> Conversation: ...
+    def connected(self, client: Any, doorway: Doorway) -> Conversation: ...
 
 
 class Service:
@@ -56,7 +57,7 @@ class Service:
         self,
         *,
         router: Router,
-        anonymous_role: str | None,
+        doorway: Doorway,
         gate: Gate,
         flusher: Flusher,
         pressure: Pressure,
@@ -66,7 +67,7 @@ class Service:
         reactor: Reactor,
     ) -> None:
         self.router: Final = router
-        self.anonymous_role: Final = anonymous_role
+        self.doorway: Final = doorway
         self.gate: Final = gate
         self.flusher: Final = flusher
         self.pressure: Final = pressure
@@ -149,7 +150,7 @@ class ClientConnection:
         self._age = 0
         self._serializer = serializer
         self.outbox.group = service.groups.group(serializer, framing, bytes_max)
-        self._conversation = service.router.connected(self.outbox, service.anonymous_role)
+        self._conversation = service.router.connected(self.outbox, service.doorway)
 
     # ---- input
 

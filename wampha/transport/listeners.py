@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
+from wampha.auth.doorway import Doorway
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.limits import Limits
@@ -150,7 +151,7 @@ class Listener:
         *,
         endpoint_string: str,
         protocols: Collection[str],
-        anonymous_role: str | None,
+        doorway: Doorway,
         router: Router,
         gate: Gate,
         delivery: Delivery,
@@ -163,14 +164,13 @@ class Listener:
     ) -> None:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
-        `anonymous_role`: role of clients that do not authenticate, None to refuse them. `serializers`, `slow`,
-        `room`: the same for all listeners.
+        `doorway`: how clients are let in. `serializers`, `slow`, `room`: the same for all listeners.
         """
         self._endpoint_string: Final = endpoint_string
         self._reactor: Final = reactor
         self._service: Final = Service(
             router=router,
-            anonymous_role=anonymous_role,
+            doorway=doorway,
             gate=gate,
             flusher=delivery.flusher,
             pressure=delivery.pressure,

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.support.fakerouter import FakeConversation, FakeRouter, JsonStandIn, MsgpackStandIn
+from tests.support.fakerouter import DOORWAY, FakeConversation, FakeRouter, JsonStandIn, MsgpackStandIn
 from tests.support.rawclients import (
     CLOSE,
     PONG,
@@ -68,7 +68,7 @@ class Server:
         self.listener = Listener(
             endpoint_string=endpoint,
             protocols=protocols,
-            anonymous_role="anonymous",
+            doorway=DOORWAY,
             router=self.router,
             gate=self.gate,
             delivery=self.delivery,

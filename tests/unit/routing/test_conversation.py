@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from autobahn.wamp import message as autobahn
 
-from tests.support.core import Node, Peer, RecorderClient, hello
+from tests.support.core import Node, Peer, RecorderClient, doorway_for, hello
 from wampha.errors import ProtocolViolation
 from wampha.messages.model import (
     NO_OPTIONS,
@@ -57,7 +57,7 @@ def node() -> Node:
 
 def connect(node: Node, role: str | None = "user") -> tuple[RecorderClient, Any]:
     client = RecorderClient()
-    return client, node.router.connected(client, role)
+    return client, node.router.connected(client, doorway_for(role))
 
 
 def refused(client: RecorderClient) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.core import Cluster, Node, Peer, RecorderClient, hello
+from tests.support.core import Cluster, Node, Peer, RecorderClient, doorway_for, hello
 from wampha.messages.model import Abort, Error, Event, Goodbye, Invocation, Registered, Result
 from wampha.routing.farewell import BEAT_S, RATE_MIN
 from wampha.routing.router import STOPPING
@@ -90,9 +90,9 @@ def test_who_has_no_session_is_refused() -> None:
     for _ in range(50):
         node.join()
     clients = [RecorderClient(), RecorderClient()]
-    node.router.connected(clients[0], "user")
+    node.router.connected(clients[0], doorway_for("user"))
     drain = Drain(node)
-    node.router.connected(clients[1], "user").receive(hello())
+    node.router.connected(clients[1], doorway_for("user")).receive(hello())
     for client in clients:
         (abort,) = client.take()
         assert isinstance(abort, Abort) and abort.reason == "wamp.close.system_shutdown"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from tests.support.core import ALL, FakeClock, Peer, RecorderOutbox
+from tests.support.core import ALL, AtOnce, FakeClock, Peer, RecorderOutbox
+from wampha.auth.steps import Chance
 from wampha.counters import Counters
 from wampha.ledger.local import LocalLedger
 from wampha.limits import Limits
@@ -28,6 +29,8 @@ class Alone:
             ids=Ids(random.Random(1)),
             clock=self.clock,
             outbox=RecorderOutbox(),
+            workers=AtOnce(),
+            chance=Chance(random.Random(1).randbytes, lambda: ""),
             agent="wampha-test",
         )
         self.ledger = LocalLedger(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.fakerouter import FakeRouter
+from tests.support.fakerouter import DOORWAY, FakeRouter
 from tests.support.rawclients import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, ws_frame
 from tests.support.transports import Bench, RecordingTransport, websocket_request
 
@@ -36,7 +36,7 @@ def test_both_paths_open_a_session_for_the_first_subprotocol_that_is_known(path:
     transport = bench.connect(bench.websocket)
     transport.protocol.dataReceived(websocket_request("wamp.2.flatbuffers, wamp.2.msgpack, wamp.2.json", path))
     assert b"\r\nSec-WebSocket-Protocol: wamp.2.msgpack\r\n" in transport.taken()
-    assert bench.router.roles == ["anonymous"]
+    assert bench.router.doorways == [DOORWAY]
 
 
 def test_the_handshake_may_arrive_octet_by_octet_with_a_message_behind_it() -> None:

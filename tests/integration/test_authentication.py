@@ -1,0 +1,251 @@
+"""Each method of authentication on a real node, over both transports, with raw messages and with client libraries."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from autobahn.wamp.auth import compute_wcs, derive_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tests.support.nodes import ALL_RIGHTS, START_S, NodeProcess, eventually, free_ports
+from tests.support.wampclient import ABORT, HELLO, ROLES, TRANSPORTS, Connection, ConnectionEndedError, connect
+from wampha.auth.ticket import hashed
+
+CHALLENGE, AUTHENTICATE, WELCOME = 4, 5, 2
+KEY: Final = Ed25519PrivateKey.from_private_bytes(b"1" * 32)
+STRANGE_KEY: Final = Ed25519PrivateKey.from_private_bytes(b"2" * 32)
+SALT: Final = base64.b64encode(b"0123456789abcdef").decode()
+SALTED: Final = derive_key("password", "salt123", 1000, 32).decode()
+NONCE: Final = "abcdEFGH"
+
+
+def public(key: Ed25519PrivateKey) -> str:
+    return key.public_key().public_bytes_raw().hex()
+
+
+def scram_keys(password: str) -> tuple[bytes, bytes]:
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(SALT), 4096)
+    return hmac.digest(salted, b"Client Key", "sha256"), hmac.digest(salted, b"Server Key", "sha256")
+
+
+CLIENT_KEY, SERVER_KEY = scram_keys("pencil")
+AUTH: Final[dict[str, Any]] = {
+    "ticket": {
+        "principals": {
+            "joe": {"ticket": "secret!!!", "role": "anonymous"},
+            "eva": {"ticket_hash": hashed("geheim", b"s" * 16), "role": "anonymous"},
+        }
+    },
+    "wampcra": {
+        "users": {
+            "joe": {"secret": "secret2", "role": "anonymous"},
+            "peter": {"secret": SALTED, "salt": "salt123", "iterations": 1000, "keylen": 32, "role": "anonymous"},
+        }
+    },
+    "scram": {
+        "principals": {
+            "joe": {
+                "kdf": "pbkdf2",
+                "salt": SALT,
+                "iterations": 4096,
+                "stored-key": hashlib.sha256(CLIENT_KEY).hexdigest(),
+                "server-key": SERVER_KEY.hex(),
+                "role": "anonymous",
+            }
+        }
+    },
+    "cryptosign": {"principals": {"joe": {"authorized_keys": [public(KEY)], "role": "anonymous"}}},
+}
+
+
+@pytest.fixture(scope="module")
+def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    (port,) = free_ports(1)
+    settings = {
+        "realms": [{"name": "realm1", "roles": [ALL_RIGHTS]}],
+        "listeners": [{"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": AUTH}],
+    }
+    node = NodeProcess(tmp_path_factory.mktemp("guarded"), "guarded", port, settings)
+    try:
+        node.launch()
+        eventually(lambda: "accepts" in node.log(), START_S, "a listener", node.log)
+        yield node
+    finally:
+        node.end()
+
+
+@pytest.fixture
+def guarded(_guarded: NodeProcess) -> Iterator[NodeProcess]:
+    """A node that lets nobody in without a proof."""
+    yield _guarded
+    _guarded.check_log()
+    assert _guarded.running()
+
+
+Signer = Callable[[Mapping[str, Any]], tuple[str, dict[str, Any]]]
+
+
+def ticket(said: str) -> Signer:
+    return lambda extra: (said, {})
+
+
+def cra(secret: str) -> Signer:
+    def sign(extra: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        key = secret
+        if "salt" in extra:
+            key = derive_key(secret, extra["salt"], extra["iterations"], extra["keylen"]).decode()
+        return compute_wcs(key.encode(), extra["challenge"].encode()).decode(), {}
+
+    return sign
+
+
+def scram(password: str) -> Signer:
+    def sign(extra: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+        key, _ = scram_keys(password)
+        message = f"n=joe,r={NONCE},r={extra['nonce']},s={extra['salt']},i={extra['iterations']},c=biws"
+        signature = hmac.digest(hashlib.sha256(key).digest(), f"{message},r={extra['nonce']}".encode(), "sha256")
+        proof = bytes(a ^ b for a, b in zip(key, signature, strict=True))
+        return base64.b64encode(proof).decode(), {"nonce": extra["nonce"], "channel_binding": None, "cbind_data": None}
+
+    return sign
+
+
+def cryptosign(key: Ed25519PrivateKey) -> Signer:
+    return lambda extra: (key.sign(bytes.fromhex(extra["challenge"])).hex() + extra["challenge"], {})
+
+
+PUBKEY: Final = {"pubkey": public(KEY), "channel_binding": None}
+SCRAM: Final = {"nonce": NONCE, "channel_binding": None}
+Proof = tuple[str, str, Mapping[str, Any], Signer]  # method, authid, authextra, what signs the challenge
+RIGHT: Final[list[Proof]] = [
+    ("ticket", "joe", {}, ticket("secret!!!")),
+    ("ticket", "eva", {}, ticket("geheim")),
+    ("wampcra", "joe", {}, cra("secret2")),
+    ("wampcra", "peter", {}, cra("password")),
+    ("wamp-scram", "joe", SCRAM, scram("pencil")),
+    ("scram", "joe", SCRAM, scram("pencil")),
+    ("cryptosign", "joe", PUBKEY, cryptosign(KEY)),
+]
+WRONG: Final[list[Proof]] = [
+    ("ticket", "joe", {}, ticket("secret")),
+    ("ticket", "nobody", {}, ticket("secret!!!")),
+    ("ticket", "eva", {}, ticket("secret!!!")),
+    ("wampcra", "joe", {}, cra("secret")),
+    ("wampcra", "nobody", {}, cra("secret2")),
+    ("wamp-scram", "joe", SCRAM, scram("pen")),
+    ("wamp-scram", "nobody", SCRAM, scram("pencil")),
+    ("cryptosign", "joe", PUBKEY, cryptosign(STRANGE_KEY)),
+    ("cryptosign", "nobody", PUBKEY, cryptosign(KEY)),
+    ("cryptosign", "joe", {"pubkey": public(STRANGE_KEY)}, cryptosign(STRANGE_KEY)),
+]
+
+
+def names(proofs: list[Proof]) -> list[str]:
+    """What pytest calls them."""
+    return [f"{number}-{method}-{authid}" for number, (method, authid, *_) in enumerate(proofs)]
+
+
+def hello(connection: Connection, method: str, authid: str, extra: Mapping[str, Any]) -> list[Any]:
+    """HELLO, and what comes back."""
+    details = {"roles": ROLES, "authmethods": [method], "authid": authid, "authextra": extra}
+    connection.send([HELLO, "realm1", details])
+    return connection.receive()
+
+
+def prove(connection: Connection, method: str, authid: str, extra: Mapping[str, Any], sign: Signer) -> list[Any]:
+    """HELLO, CHALLENGE, AUTHENTICATE, and what comes back."""
+    challenge = hello(connection, method, authid, extra)
+    assert challenge[:2] == [CHALLENGE, method]
+    signature, details = sign(challenge[2])
+    connection.send([AUTHENTICATE, signature, details])
+    return connection.receive()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("proof", RIGHT, ids=names(RIGHT))
+def test_who_proves_it_is_let_in(guarded: NodeProcess, transport: str, proof: Proof) -> None:
+    method, authid, _, _ = proof
+    with connect(guarded.port, transport, "msgpack") as connection:
+        code, _, details = prove(connection, *proof)
+        assert code == WELCOME
+        assert (details["authid"], details["authmethod"], details["authprovider"]) == (authid, method, "static")
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("proof", WRONG, ids=names(WRONG))
+def test_who_does_not_is_told_the_same_whatever_was_wrong(guarded: NodeProcess, transport: str, proof: Proof) -> None:
+    with connect(guarded.port, transport) as connection:
+        code, details, reason = prove(connection, *proof)
+        assert (code, reason) == (ABORT, "wamp.error.authentication_failed")
+        assert details == {"message": "The authid is unknown here, or the proof does not fit it."}
+        with pytest.raises(ConnectionEndedError):
+            connection.receive()
+
+
+@pytest.mark.parametrize("proof", RIGHT[2:], ids=names(RIGHT[2:]))
+def test_a_proof_that_was_seen_is_worth_nothing(guarded: NodeProcess, proof: Proof) -> None:
+    method, authid, extra, sign = proof
+    with connect(guarded.port) as connection:
+        seen = sign(hello(connection, method, authid, extra)[2])
+    with connect(guarded.port) as connection:
+        assert prove(connection, method, authid, extra, lambda challenge: seen)[0] == ABORT
+
+
+def test_who_names_no_method_is_refused_since_nobody_is_anonymous_here(guarded: NodeProcess) -> None:
+    with connect(guarded.port) as connection:
+        connection.send([HELLO, "realm1", {"roles": ROLES}])
+        assert connection.receive()[::2] == [ABORT, "wamp.error.no_matching_auth_method"]
+
+
+def test_a_client_that_goes_before_it_answers_leaves_nothing(guarded: NodeProcess) -> None:
+    for method, authid, extra, _ in RIGHT:
+        with connect(guarded.port) as connection:
+            assert hello(connection, method, authid, extra)[0] == CHALLENGE
+    with connect(guarded.port) as connection:
+        assert prove(connection, *RIGHT[0])[0] == WELCOME
+
+
+HERE: Final = Path(__file__).parent
+PYTHON: Final = (sys.executable, str(HERE / "clients" / "authentication.py"))
+LIBRARIES: Final = {
+    "autobahn": (*PYTHON, "autobahn"),
+    "autobahn-js": ("node", str(HERE / "js" / "authentication.js")),
+    "xconn": (*PYTHON, "xconn"),
+}
+
+
+@pytest.mark.parametrize(
+    ("library", "method", "authid", "secret"),
+    [
+        *[(library, "ticket", "joe", "secret!!!") for library in LIBRARIES],
+        *[(library, "wampcra", "joe", "secret2") for library in LIBRARIES],
+        *[(library, "wampcra", "peter", "password") for library in LIBRARIES],
+        ("xconn", "cryptosign", "joe", (b"1" * 32).hex()),
+    ],
+)
+def test_client_libraries_are_let_in(guarded: NodeProcess, library: str, method: str, authid: str, secret: str) -> None:
+    assert said_by(library, guarded.port, method, authid, secret) == f"{authid} {method}"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("method", ["ticket", "wampcra"])
+def test_client_libraries_are_told_why_they_are_not(guarded: NodeProcess, library: str, method: str) -> None:
+    assert "wamp.error.authentication_failed" in said_by(library, guarded.port, method, "joe", "wrong")
+
+
+def said_by(library: str, *words: object) -> str:
+    """What the library's script prints."""
+    environment = {**os.environ, "NODE_PATH": str(HERE / "js" / "node_modules")}
+    command = [*LIBRARIES[library], *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment, check=False)
+    assert done.stdout, done.stderr
+    return done.stdout.strip()

@@ -1,0 +1,72 @@
+"""Authentication as steps: what a method asks of the world, one after the other, until it grants or refuses.
+
+A method is a generator. It yields what it needs and is sent the answer; it returns a `Grant`, or raises
+SessionRefused. So each method reads from its first line to its last, knows no clock, no socket and no thread, and can
+be driven by a test.
+
+    Challenge -> Answer     CHALLENGE for the client, and its AUTHENTICATE
+    Work -> its result      a calculation that takes long: never in the reactor
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from wampha.auth.grant import Grant
+from wampha.errors import SessionRefused
+
+AUTHENTICATION_FAILED: Final = "wamp.error.authentication_failed"
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What HELLO says of the client, and what the router knows of its connection."""
+
+    realm: str
+    authid: str | None
+    extra: Mapping[str, Any]  # HELLO.Details.authextra
+    session: int  # the id that the session will have
+    peer: str  # address, transport and serializer, for people
+
+
+class Chance(msgspec.Struct, frozen=True):
+    """Where a method gets what nobody can guess, and the words for the present time."""
+
+    bytes: Callable[[int], bytes]
+    utc: Callable[[], str]  # ISO 8601; stands in challenges for people, nothing is decided by it (P11)
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    """Send CHALLENGE and wait for AUTHENTICATE."""
+
+    method: str
+    extra: Mapping[str, Any]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """AUTHENTICATE, as it came: nothing of it is checked."""
+
+    signature: str
+    extra: Mapping[str, Any]
+
+
+class Work(msgspec.Struct, frozen=True):
+    """Calculate in another thread; `run` takes no lock and must not raise."""
+
+    run: Callable[[], Any]
+
+
+Step = Challenge | Work
+Steps = Generator[Step, Any, Grant]
+
+
+def failed() -> SessionRefused:
+    """The one refusal for whoever cannot prove who they are: it does not tell whether such a principal exists."""
+    return SessionRefused(AUTHENTICATION_FAILED, "The authid is unknown here, or the proof does not fit it.")
+
+
+def offered(authmethods: Sequence[str] | None) -> Sequence[str]:
+    """The methods that HELLO asks for, in its order; who names none is anonymous."""
+    return authmethods or ("anonymous",)

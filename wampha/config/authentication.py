@@ -1,0 +1,151 @@
+"""How clients are let in through a listener: the methods, in Crossbar's words, and their principals."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from wampha.config.section import Authid, RealmName, RoleName, Section
+
+HASH_MEMORY_KIB_MAX: Final = 256 * 1024  # of one argon2id hash; two may be calculated at once
+HASH_ITERATIONS_MAX: Final = 100
+_PHC: Final = re.compile(r"\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}")
+
+
+def _check_hash(text: str) -> str:
+    matched = _PHC.fullmatch(text)
+    if matched is None:
+        raise ValueError("should be an argon2id hash as `wampha hash` makes one ($argon2id$v=19$m=19456,t=2,p=1$...)")
+    memory, iterations = map(int, matched.groups())
+    if memory > HASH_MEMORY_KIB_MAX or iterations > HASH_ITERATIONS_MAX:
+        raise ValueError(f"should cost at most m={HASH_MEMORY_KIB_MAX} (KiB) and t={HASH_ITERATIONS_MAX}")
+    return text
+
+
+def _check_key(text: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]{64}", text) is None:
+        raise ValueError("should be 64 hexadecimal digits")
+    return text.lower()
+
+
+def _check_base64(text: str) -> str:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError("should be base64") from None
+    return text
+
+
+Key = Annotated[str, AfterValidator(_check_key)]
+
+
+class Principal(Section):
+    """Somebody who can prove who they are."""
+
+    role: RoleName = Field(description="the role of the principal's sessions")
+    realm: RealmName | None = Field(None, description="the only realm the principal may join; any that has the role")
+
+
+class Anonymous(Section):
+    """Lets in clients that say nothing about themselves."""
+
+    type: Literal["static"] = Field("static", description="where the principals come from")
+    role: RoleName = Field(description="the role that such clients get, in the realm they ask for")
+
+
+class TicketPrincipal(Principal):
+    """Who says a ticket."""
+
+    ticket: str | None = Field(None, min_length=1, repr=False, description="the ticket; better `ticket_hash`")
+    ticket_hash: Annotated[str, AfterValidator(_check_hash)] | None = Field(
+        None, repr=False, description="argon2id hash of the ticket, in the PHC string format"
+    )
+
+    @model_validator(mode="after")
+    def _check_one(self) -> TicketPrincipal:
+        if (self.ticket is None) == (self.ticket_hash is None):
+            raise ValueError("should have either ticket or ticket_hash")
+        return self
+
+
+class TicketAuth(Section):
+    """Method ticket: a password in the clear; only over TLS or loopback."""
+
+    type: Literal["static"] = Field("static", description="where the principals come from")
+    principals: dict[Authid, TicketPrincipal] = Field(min_length=1, description="by authid")
+
+
+class WampCraUser(Principal):
+    """Who signs by a shared secret."""
+
+    secret: str = Field(min_length=1, repr=False, description="the secret; with a salt, the derived key in base64")
+    salt: str | None = Field(None, min_length=1, description="salt of the password from which the secret is derived")
+    iterations: int = Field(1000, ge=1, le=10_000_000, description="of PBKDF2, if there is a salt")
+    keylen: int = Field(32, ge=16, le=64, description="bytes of the derived key, if there is a salt")
+
+
+class WampCraAuth(Section):
+    """Method wampcra: a challenge is signed by a shared secret."""
+
+    type: Literal["static"] = Field("static", description="where the users come from")
+    users: dict[Authid, WampCraUser] = Field(min_length=1, description="by authid")
+
+
+class ScramPrincipal(Principal):
+    """Who proves to know a password."""
+
+    kdf: Literal["argon2id-13", "pbkdf2"] = Field("argon2id-13", description="how keys come from the password")
+    salt: Annotated[str, AfterValidator(_check_base64)] = Field(min_length=1, description="base64, of this user only")
+    iterations: int = Field(ge=1, le=10_000_000, description="cost in time")
+    memory: int | None = Field(None, ge=8, le=4 * 1024 * 1024, description="cost in KiB, of argon2id-13")
+    stored_key: Key = Field(alias="stored-key", repr=False, description="RFC 5802's StoredKey, hexadecimal")
+    server_key: Key = Field(alias="server-key", repr=False, description="RFC 5802's ServerKey, hexadecimal")
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> ScramPrincipal:
+        if (self.kdf == "argon2id-13") != (self.memory is not None):
+            raise ValueError("should have memory with kdf argon2id-13, and only with it")
+        return self
+
+
+class ScramAuth(Section):
+    """Methods wamp-scram and scram: the password is never sent, and what is stored does not give it away."""
+
+    type: Literal["static"] = Field("static", description="where the principals come from")
+    principals: dict[Authid, ScramPrincipal] = Field(min_length=1, description="by authid")
+
+
+class CryptosignPrincipal(Principal):
+    """Who signs by a private key."""
+
+    authorized_keys: tuple[Key, ...] = Field(min_length=1, description="Ed25519 public keys, hexadecimal; any will do")
+
+
+class CryptosignAuth(Section):
+    """Method cryptosign: a challenge is signed by an Ed25519 key."""
+
+    type: Literal["static"] = Field("static", description="where the principals come from")
+    principals: dict[Authid, CryptosignPrincipal] = Field(min_length=1, description="by authid")
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> CryptosignAuth:
+        owners: dict[str, str] = {}
+        for authid, principal in self.principals.items():
+            for key in principal.authorized_keys:
+                if owners.setdefault(key, authid) != authid:
+                    raise ValueError(f'"{owners[key]}" and "{authid}" have the same key')
+        return self
+
+
+class Auth(Section):
+    """The ways to be let in through a listener; a client gets the first of those it offers."""
+
+    anonymous: Anonymous | None = Field(None, description="whether, and as which role, anyone is let in")
+    ticket: TicketAuth | None = Field(None, description="who is let in by a ticket")
+    wampcra: WampCraAuth | None = Field(None, description="who is let in by a signed challenge")
+    scram: ScramAuth | None = Field(None, description="who is let in by a password that is never sent")
+    cryptosign: CryptosignAuth | None = Field(None, description="who is let in by a key pair")

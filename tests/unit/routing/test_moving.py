@@ -454,8 +454,44 @@ def test_arrivals_are_bounded(cluster: Cluster, monkeypatch: pytest.MonkeyPatch)
         peer.conversation.lost()
     first, second = (asking(cluster["b"], peer) for peer in peers)
     assert second.opening[0].reason == "wamp.error.unavailable"
+    assert cluster["b"].counters["hello_refused"] == 1
     assert type(arrived(cluster, first).opening[0]) is Welcome
     assert moved(cluster, "b", peers[1]).session == peers[1].session
+
+
+def test_memory_of_sessions_that_moved_is_bounded(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wampha.routing.giving._MOVED_MAX", 1)
+    first, second = joined(cluster["a"]), joined(cluster["a"])
+    for peer in (first, second):
+        peer.conversation.lost()
+        moved(cluster, "b", peer).conversation.lost()
+    assert refusal(moved(cluster, "c", first)) == "wamp.error.no_such_session"
+    assert moved(cluster, "c", second).session == second.session
+
+
+def test_a_session_is_followed_over_a_bounded_number_of_nodes(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wampha.routing.arrival._HOPS_MAX", 1)
+    peer = joined(cluster["a"])
+    peer.conversation.lost()
+    moved(cluster, "b", peer).conversation.lost()
+    assert refusal(moved(cluster, "c", peer)) == "wamp.error.no_such_session"
+    assert cluster["c"].counters["resumptions_refused"] == 1
+
+
+def test_a_node_that_stands_still_for_too_long_ends_the_attempt(cluster: Cluster) -> None:
+    peer = joined(cluster["a"])
+    subscribed(cluster, peer, "t")
+    peer.conversation.lost()
+    again = asking(cluster["b"], peer)
+    cluster.hold("c")
+    run(cluster, 32.0)
+    assert refusal(arrived(cluster, again)) == "wamp.error.unavailable"
+    assert cluster["b"].counters["hello_refused"] == 1
+    cluster.held.clear()
+    assert moved(cluster, "c", peer).session == peer.session
+    at_rest(cluster)
 
 
 def test_the_old_home_keeps_the_session_if_the_new_one_falls_silent(cluster: Cluster) -> None:

@@ -169,7 +169,7 @@ def test_whatever_is_published_meanwhile_comes_once_and_in_order(cluster: Cluste
     peer, publisher = joined(cluster["a"]), cluster[publisher_at].join()
     subscribed(cluster, peer, "t")
     published = 0
-    for slow_wire in [("c", "a"), ("c", "b"), ("a", "b"), ("b", "a"), None]:
+    for slow_wire in [("c", "a"), ("c", "b"), ("a", "b"), ("b", "a"), ("the", "log"), None]:
         names = "abc"
         home = peer.opening[0].details["resume_token"][0]
         there = names[(names.index(home) + 1) % 3]
@@ -180,7 +180,8 @@ def test_whatever_is_published_meanwhile_comes_once_and_in_order(cluster: Cluste
             publisher.publish("t", number(published))
             published += 1
             for node in cluster.nodes.values():
-                node.ledger.commit(min(1, len(node.ledger.queue)))
+                if slow_wire != ("the", "log") or published % 20 == 0:
+                    node.ledger.commit(min(1, len(node.ledger.queue)))
             for node in cluster.nodes.values():
                 node.ledger.apply()
             for node in cluster.nodes.values():
@@ -491,6 +492,42 @@ def test_a_node_that_stands_still_for_too_long_ends_the_attempt(cluster: Cluster
     assert cluster["b"].counters["hello_refused"] == 1
     cluster.held.clear()
     assert moved(cluster, "c", peer).session == peer.session
+    at_rest(cluster)
+
+
+def test_what_was_not_fetched_is_forgotten(cluster: Cluster) -> None:
+    peer, publisher = joined(cluster["a"]), cluster["a"].join()
+    subscribed(cluster, peer, "t")
+    peer.conversation.lost()
+    publisher.publish("t", number(1))
+    asking(cluster["b"], peer)
+    while peer.session in cluster["a"].router._sessions:
+        run(cluster, 0.0)
+        for node in cluster.nodes.values():
+            node.clock.advance(0.001)
+    assert cluster["a"].router.waiting()["bytes"] > 0
+    cluster.die("b")
+    run(cluster, 6.0)
+    assert cluster["a"].router.waiting() == {"sessions": 0, "bytes": 0}
+    at_rest(cluster)
+
+
+def test_a_session_comes_and_goes_although_its_first_move_was_never_confirmed(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wampha.routing.arrival.Arrivals._ask_no_more", lambda *_: None)
+    peer = joined(cluster["a"])
+    subscribed(cluster, peer, "t")
+    for name in "babc":
+        peer.conversation.lost()
+        session = peer.session
+        peer = moved(cluster, name, peer)
+        assert peer.session == session
+    run(cluster, 6.0)
+    publisher = cluster["a"].join()
+    publisher.publish("t", number(1))
+    run(cluster, 0.01)
+    assert numbers(peer.take()) == [1]
     at_rest(cluster)
 
 

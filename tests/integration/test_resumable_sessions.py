@@ -250,6 +250,32 @@ def test_tokens_are_refused_across_nodes_when_wrong_used_or_late(cluster: Cluste
         refused(cluster["c"].port, session.id, again.welcome["resume_token"])
 
 
+def test_a_node_that_stops_costs_a_session_nothing(fresh_cluster: Callable[[], Cluster]) -> None:
+    """Rolling restart: the client reads to the end of its connection, and goes on at another node."""
+    cluster = fresh_cluster().start()
+    topic, procedure = fresh("topic"), fresh("procedure")
+    session = joined(cluster["a"].port)
+    session.subscribe(topic)
+    registration = session.register(procedure)
+    with Publishing(cluster["c"].port, topic) as publishing, plain(cluster["c"].port) as caller:
+        got = inbox(session, 0.3)
+        stopping = threading.Thread(target=cluster["a"].stop)
+        stopping.start()
+        with contextlib.suppress(ConnectionEndedError):
+            while True:
+                got += events(session, 1)
+        session.close()
+        session = back(cluster["b"].port, session)
+        stopping.join()
+        publishing.stop()
+        got += inbox(session, 0.5)
+        assert got == list(range(publishing.published))
+        request = caller.start(CALL, {}, procedure, [1])
+        invocation = session.answer_invocation()
+        assert (invocation[2], caller.answer(request)[3]) == (registration, [1])
+    session.leave()
+
+
 def test_of_many_that_resume_at_once_across_nodes_exactly_one_wins(cluster: Cluster) -> None:
     for _ in range(20):
         session = joined(cluster["a"].port)

@@ -128,7 +128,17 @@ class Conversation:
 
     def settled(self) -> bool:
         """Prepare the end from our side; whether nothing is in progress any more. Asked again until it is so."""
+        if self._router.may_move(self._session):
+            return True
         return self._realm is None or self._session is None or self._realm.settled(self._session)
+
+    def send_away(self, reason: str, sentence: str) -> None:
+        """This node stops: `dismiss`, unless the session may go on at another node; then only the connection ends."""
+        if not self._router.may_move(self._session):
+            self.dismiss(reason, sentence)
+            return
+        self.lost()
+        self.client.finish()
 
     def dismiss(self, reason: str, sentence: str) -> None:
         """End the session from our side: GOODBYE, or ABORT before WELCOME, then the close."""

@@ -213,7 +213,8 @@ class Router:
             clock=self._clock,
             spread_s=spread_s,
             answer_s=answer_s,
-            dismiss=lambda conversation: conversation.dismiss(SYSTEM_SHUTDOWN, STOPPING),
+            dismiss=lambda conversation: conversation.send_away(SYSTEM_SHUTDOWN, STOPPING),
+            lingers=lambda: len(self._ledger.tables.up) > 1 and bool(self._resumptions.detached()),
             done=done,
         )
         self._farewell.start()
@@ -353,6 +354,10 @@ class Router:
             self._over(session)
             return
         self._realms[session.realm].detached(session)
+
+    def may_move(self, session: Session | None) -> bool:
+        """Whether the session may go on at another node."""
+        return session is not None and session.resumption is not None and len(self._ledger.tables.up) > 1
 
     def end_session(self, session: Session, reason: str, sentence: str) -> None:
         """End a session for good, whether it has a connection or not; harmless if it has ended."""

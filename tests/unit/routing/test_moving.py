@@ -620,3 +620,49 @@ def test_published_and_other_answers_come_along(cluster: Cluster) -> None:
     peer.publish("t", acknowledge=True)
     peer.conversation.lost()
     assert [type(each) for each in moved(cluster, "b", peer).opening[1:]] == [Published]
+
+
+# ---- a node that stops
+
+
+def test_a_node_that_stops_says_no_goodbye_to_sessions_that_can_go_on_elsewhere(cluster: Cluster) -> None:
+    peer, plain, publisher = joined(cluster["a"]), cluster["a"].join(), cluster["c"].join()
+    subscription = subscribed(cluster, peer, "t")
+    registration = registered(cluster, peer, "p")
+    peer.take()
+    over: list[bool] = []
+    cluster["a"].router.drain(spread_s=0.0, answer_s=1.0, done=lambda: over.append(True))
+    run(cluster, 0.1)
+    assert (peer.take(), peer.client.finished) == ([], True)
+    assert [type(each) for each in plain.take()] == [Goodbye]
+    publisher.publish("t", number(1))
+    request = publisher.call("p", number(2))
+    run(cluster, 0.1)
+    assert not over
+    (abort,) = asking(cluster["a"], peer).opening
+    assert abort.reason == "wamp.close.system_shutdown"
+    again = moved(cluster, "b", peer)
+    event, invocation = again.opening[1:]
+    assert (event.subscription, *numbers([event])) == (subscription, 1)
+    assert (invocation.registration, *numbers([invocation])) == (registration, 2)
+    again.result(invocation.request)
+    run(cluster, 0.1)
+    assert [each.request for each in publisher.take()] == [request]
+    assert over == [True]
+    cluster["a"].router.close()
+    at_rest(cluster)
+
+
+def test_sessions_that_nobody_fetches_do_not_keep_a_node_from_stopping(cluster: Cluster) -> None:
+    for lost in (False, True):
+        peer = joined(cluster["a"])
+        if lost:
+            peer.conversation.lost()
+    over: list[bool] = []
+    cluster["a"].router.drain(spread_s=0.0, answer_s=1.0, done=lambda: over.append(True))
+    run(cluster, 4.8)
+    assert not over
+    run(cluster, 0.4)
+    assert over
+    cluster["a"].router.close()
+    assert cluster["a"].router.sessions() == 0

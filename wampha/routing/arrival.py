@@ -19,6 +19,7 @@ from wampha.errors import SessionRefused, Unavailable
 from wampha.routing.estate import Answer, CutSession, Estate, LeaveSession, Piece, Reader, RestOfSession, TakeSession
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather, Gathered, Question
+from wampha.routing.passage import Passage
 from wampha.routing.ports import Cancellable, Clock, Ledger
 from wampha.routing.realm import Realm
 from wampha.routing.resumption import Resumption, Resumptions, digest_of, home_of, no_such_session
@@ -77,6 +78,7 @@ class Arrivals:
         *,
         ledger: Ledger,
         gather: Gather,
+        passage: Passage,
         clock: Clock,
         counters: Counters,
         resumptions: Resumptions,
@@ -86,12 +88,17 @@ class Arrivals:
         """`landed(arrival, used key)`: the session is one of this node from now on."""
         self._ledger: Final = ledger
         self._gather: Final = gather
+        self._passage: Final = passage
         self._clock: Final = clock
         self._counters: Final = counters
         self._resumptions: Final = resumptions
         self._decide_timeout_s: Final = decide_timeout_s
         self._landed: Final = landed
         self._arrivals: Final[dict[int, Arrival]] = {}  # by session id
+
+    def __contains__(self, session: int) -> bool:
+        """Whether the session of this id is on its way here."""
+        return session in self._arrivals
 
     def begin(self, conversation: Conversation, hello: Any, realm: Realm, moved_to: Owner | None) -> None:
         """Look for the session at its node; the conversation is told what came of it, in a later turn.
@@ -129,9 +136,9 @@ class Arrivals:
 
     def _found(self, arrival: Arrival, gathered: Gathered) -> None:
         answer: Answer | None = gathered.answers.get(arrival.owner)
-        if self._arrivals.get(arrival.hello.resume_session) is not arrival:
+        if not self._wanted(arrival):
             return
-        if answer is None:
+        if answer is None or answer.busy:
             self._refuse(arrival, SessionRefused(Unavailable.uri, _TRY_AGAIN))
         elif answer.estate is not None:
             self._settle(arrival, answer.estate)
@@ -152,7 +159,7 @@ class Arrivals:
 
         def done(gathered: Gathered) -> None:
             answer = gathered.answers.get(arrival.owner)
-            if self._arrivals.get(arrival.hello.resume_session) is not arrival:
+            if not self._wanted(arrival):
                 return
             if answer is not None:
                 then(arrival, answer)
@@ -161,7 +168,7 @@ class Arrivals:
             else:
                 self._fail(arrival)
 
-        if self._arrivals.get(arrival.hello.resume_session) is not arrival:
+        if not self._wanted(arrival):
             return
         try:
             self._gather.ask(question, done, nodes=(arrival.owner,))
@@ -227,9 +234,14 @@ class Arrivals:
             self._fail(arrival)
             return
         if piece.last:
-            self._land(arrival, piece)
+            # Of what the old home got, copies may still be on their way here.
+            wanted = partial(self._wanted, arrival)
+            self._passage.wait(wanted, lambda: self._land(arrival, piece))
         else:
             self._fetch(arrival)
+
+    def _wanted(self, arrival: Arrival) -> bool:
+        return self._arrivals.get(arrival.hello.resume_session) is arrival
 
     def _land(self, arrival: Arrival, piece: Piece) -> None:
         used, line = arrival.resumption.former, arrival.resumption.line

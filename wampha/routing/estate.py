@@ -7,7 +7,8 @@ The new home asks, the old one answers (`gather.py`):
     RestOfSession   what has waited for it at yours? -> Piece after Piece
     LeaveSession     I have all, or cannot; I ask no more
 
-and the old home asks everybody `Passed`, whose answer comes behind all that was forwarded to it before.
+Before it ends its own, the old home waits until all is through that others sent to it alone; before it goes on, the
+new home waits until all is through of which the old one got a copy (`passage.py`).
 """
 
 from __future__ import annotations
@@ -63,10 +64,6 @@ class LeaveSession(Question, frozen=True):
     session: int
 
 
-class Passed(Question, frozen=True):
-    """Tell that all which was forwarded before is through."""
-
-
 class Followed(msgspec.Struct, frozen=True, array_like=True):
     """One subscription."""
 
@@ -99,10 +96,11 @@ class Estate(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """To TakeSession: at most one of the two."""
+    """To TakeSession: what is known of it, or nothing."""
 
     estate: Estate | None = None
     elsewhere: Owner | None = None  # it has moved on to this node
+    busy: bool = False  # it is about to, or this node does not serve
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):

@@ -23,13 +23,13 @@ from wampha.routing.estate import (
     Followed,
     LeaveSession,
     Offered,
-    Passed,
     Piece,
     RestOfSession,
     TakeSession,
     write,
 )
-from wampha.routing.gather import Gather, Gathered
+from wampha.routing.gather import Gather
+from wampha.routing.passage import Passage
 from wampha.routing.ports import Cancellable, Clock, Ledger
 from wampha.routing.replies import refusal
 from wampha.routing.resumption import Key, Resumption, Resumptions
@@ -38,7 +38,6 @@ from wampha.state.commands import Owner
 
 _PIECE_BYTES_MAX: Final = 256 * 1024  # of a session's messages in one answer
 _SILENCE_S: Final = 5.0  # after which a new home has given up
-_AGAIN_S: Final = 0.1  # until those are asked again who did not say that all is through
 _MOVED_MAX: Final = 10_000  # sessions of which is remembered where they went, for a client whose WELCOME was lost
 
 
@@ -72,21 +71,27 @@ class Givings:
         *,
         ledger: Ledger,
         gather: Gather,
+        passage: Passage,
         clock: Clock,
         counters: Counters,
         sessions: Mapping[int, Session],
         resumptions: Resumptions,
+        arriving: Callable[[int], bool],
         supersede: Callable[[Resumption], None],
         cut: Callable[[Session], None],
         end: Callable[[Session, str, str], None],
     ) -> None:
-        """`supersede` closes a session's connection, `cut` makes it none of this node, `end` ends it for all."""
+        """`arriving`: whether a session is on its way here; `supersede` closes a session's connection.
+
+        `cut` makes it none of this node, `end` ends it for all.
+        """
         self._ledger: Final = ledger
-        self._gather: Final = gather
+        self._passage: Final = passage
         self._clock: Final = clock
         self._counters: Final = counters
         self._sessions: Final = sessions
         self._resumptions: Final = resumptions
+        self._arriving: Final = arriving
         self._supersede: Final = supersede
         self._cut_off: Final = cut
         self._end: Final = end
@@ -96,7 +101,6 @@ class Givings:
         gather.answer(CutSession, self._cut, answers=bool)
         gather.answer(RestOfSession, self._rest, answers=Piece)
         gather.answer(LeaveSession, self._left, answers=bool)
-        gather.answer(Passed, lambda _: True, answers=bool)
 
     def moved_to(self, session: int) -> Owner | None:
         """Where a session went that was here."""
@@ -116,11 +120,13 @@ class Givings:
     def _take(self, ask: TakeSession) -> Answer:
         session = self._sessions.get(ask.session)
         if session is None or session.realm != ask.realm:
-            return Answer(elsewhere=self._moved.get(ask.session))
+            return Answer(elsewhere=self._moved.get(ask.session), busy=self._arriving(ask.session))
         resumption = session.resumption
         used = resumption.opened_by(ask.digest) if resumption is not None else None
-        if resumption is None or used is None or not self._ledger.serving():
+        if resumption is None or used is None:
             return Answer()
+        if resumption.given or not self._ledger.serving():
+            return Answer(busy=True)
         if ask.session in self._givings:  # it has been back
             self._forget(self._givings[ask.session])
         self._supersede(resumption)
@@ -141,7 +147,8 @@ class Givings:
         self._wait(giving)
         if giving.stage is _Stage.GIVEN:
             giving.stage = _Stage.PASSING
-            self._ask_all(giving, tuple(self._ledger.tables.up))
+            session = ask.session
+            self._passage.wait(lambda: self._standing(session) is giving, lambda: self._passed(giving))
         return True
 
     def _rest(self, ask: RestOfSession) -> Piece:
@@ -174,26 +181,12 @@ class Givings:
         self._forget(giving)
         return None
 
-    def _ask_all(self, giving: _Giving, nodes: tuple[Owner, ...]) -> None:
-        if self._standing(giving.resumption.session.id) is not giving:
-            return
-        try:
-            self._gather.ask(Passed(), lambda gathered: self._passed(giving, nodes, gathered), nodes=nodes)
-        except Unavailable:
-            self._clock.call_later(_AGAIN_S, self._ask_all, giving, nodes)
-
-    def _passed(self, giving: _Giving, nodes: tuple[Owner, ...], gathered: Gathered) -> None:
-        up = self._ledger.tables.up
-        # Who stands still has not sent what it will send; who has died will not, and what it sent is here or lost.
-        behind = tuple(owner for owner in nodes if owner in up and owner not in gathered.answers)
-        if behind:
-            self._clock.call_later(_AGAIN_S, self._ask_all, giving, behind)
-        elif self._standing(giving.resumption.session.id) is giving:
-            giving.stage = _Stage.CUT
-            session = giving.resumption.session
-            self._cut_off(session)
-            self._resumptions.handed_over(giving.resumption)
-            self._remember(session.id, giving.taker)
+    def _passed(self, giving: _Giving) -> None:
+        giving.stage = _Stage.CUT
+        session = giving.resumption.session
+        self._cut_off(session)
+        self._resumptions.handed_over(giving.resumption)
+        self._remember(session.id, giving.taker)
 
     def _remember(self, session: int, taker: Owner) -> None:
         self._counters.add("sessions_moved")

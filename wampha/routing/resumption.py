@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wampha.counters import Counters
-from wampha.errors import SessionRefused
+from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.names.ids import Ids
@@ -92,8 +92,8 @@ class Resumption:
         self.dropped = 0  # events that were counted as dropped
 
     def opened_by(self, digest: bytes) -> Key | None:
-        """The key of the token with this digest, if it may be used now."""
-        if self.line.ended or self.given:
+        """The key of the token with this digest, if it may be used now, or (`given`) as soon as that is decided."""
+        if self.line.ended:
             return None
         keys = [self.key] if self.conversation or self.former is None else [self.key, self.former]
         return next((key for key in keys if hmac.compare_digest(key.digest, digest)), None)
@@ -175,6 +175,8 @@ class Resumptions:
         if resumption is None or key is None:
             self._counters.add("resumptions_refused")
             raise no_such_session()
+        if resumption.given:
+            raise SessionRefused(Unavailable.uri, "The session is on its way to another node; try again.")
         return resumption, key
 
     def detach(self, resumption: Resumption) -> bool:

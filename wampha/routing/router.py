@@ -36,6 +36,7 @@ from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
 from wampha.routing.giving import Givings
 from wampha.routing.meta.apis import MetaApis
+from wampha.routing.passage import Passage
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
@@ -143,13 +144,16 @@ class Router:
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
+        passage = Passage(ledger=ledger, gather=self.gather, clock=self._clock)
         self._givings = Givings(
             ledger=ledger,
             gather=self.gather,
+            passage=passage,
             clock=self._clock,
             counters=self.counters,
             sessions=self._sessions,
             resumptions=self._resumptions,
+            arriving=lambda session: session in self._arrivals,
             supersede=self._supersede,
             cut=self._part,
             end=self.end_session,
@@ -157,6 +161,7 @@ class Router:
         self._arrivals = Arrivals(
             ledger=ledger,
             gather=self.gather,
+            passage=passage,
             clock=self._clock,
             counters=self.counters,
             resumptions=self._resumptions,

@@ -2,13 +2,14 @@
 
     WamphaError
     |-- WampError             a client asked for something it cannot have: an ERROR message answers it
-    |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration,
-    |   |   NoSuchProcedure, ProcedureAlreadyExists, PolicyConflict, Unavailable, NoAvailableCallee,
-    |   |   ConcurrencyReached, Canceled, TimedOut, InvalidArgument, PayloadSizeExceeded, FeatureNotSupported
+    |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration, NoSuchSession, NoSuchProcedure,
+    |   |   ProcedureAlreadyExists, PolicyConflict, Unavailable, NoAvailableCallee, ConcurrencyReached, Canceled,
+    |   |   TimedOut, InvalidArgument, PayloadSizeExceeded, FeatureNotSupported
     |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
     |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
     |-- Untranscodable        a payload that another serializer cannot express (messages/values.py)
     |-- TooLarge              a message beyond what its receiver accepts (transport/frames.py)
+    |-- NodeBehind            a message for a node that does not keep up: its sender waits
     |-- LinkRefused           a peer that must not become a member: one log line, then the close
     |-- ConfigError           a configuration that cannot be used: every problem of the file at once
     `-- StartError            the node cannot start (a port in use, ...): one sentence, exit status 1
@@ -63,6 +64,12 @@ class NoSuchRegistration(WampError):
     """UNREGISTER for an id that is not one of the session's registrations."""
 
     uri = "wamp.error.no_such_registration"
+
+
+class NoSuchSession(WampError):
+    """No session with this id, or none that it could be about."""
+
+    uri = "wamp.error.no_such_session"
 
 
 class NoSuchProcedure(WampError):
@@ -134,9 +141,20 @@ class ProtocolViolation(WamphaError):
 class SessionRefused(WamphaError):
     """The HELLO cannot be granted; answered by ABORT with `reason`, then the connection is closed."""
 
-    def __init__(self, reason: str, sentence: str) -> None:
+    def __init__(self, reason: str, sentence: str, cause: str = "") -> None:
+        """`cause`: what the log says of it, and the client is not told."""
         super().__init__(sentence)
         self.reason: Final = reason
+        self.cause: Final = cause
+
+
+class NodeBehind(WamphaError):
+    """The message is for a node for which much waits already. Nothing was done: it is to be handed in again later."""
+
+    def __init__(self, node: Any) -> None:
+        super().__init__("A node that this message is for does not keep up with what it is sent.")
+        self.node: Final = node
+        """Its incarnation (`state.commands.Owner`)."""
 
 
 class LinkRefused(WamphaError):

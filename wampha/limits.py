@@ -57,6 +57,9 @@ class Limits(BaseModel):
         5.0, gt=0, le=300, description="seconds to complete the opening handshake of WebSocket or RawSocket"
     )
     hello_timeout_s: float = Field(10.0, gt=0, le=300, description="seconds from the open transport to a session")
+    authenticator_timeout_s: float = Field(
+        5.0, gt=0, le=60, description="seconds for an authenticator to answer; then the client is not let in"
+    )
     goodbye_timeout_s: float = Field(5.0, gt=0, le=300, description="seconds for a client to answer our close")
     ping_interval_s: float = Field(10.0, gt=0, le=3600, description="seconds between our pings to a silent client")
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
@@ -80,6 +83,11 @@ class Limits(BaseModel):
     decide_timeout_s: float = Field(
         10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"
     )
+    meta_list_max: int = Field(
+        100_000,
+        ge=1,
+        description="ids in one list of subscriptions or registrations; other clients wait while it is made",
+    )
     gathers_max: int = Field(
         1000, ge=1, description="questions to other nodes that wait for their answers, of one node; each is a call's"
     )
@@ -93,7 +101,10 @@ class Limits(BaseModel):
         17 * MIB, ge=1 * MIB, le=256 * MIB, description="largest frame between nodes; a message and its header must fit"
     )
     link_queue_bytes_max: int = Field(
-        64 * MIB, ge=1 * MIB, description="bytes that wait for one peer before its link is reset"
+        64 * MIB,
+        ge=1 * MIB,
+        description="bytes that wait for one peer before its link is reset; from a quarter "
+        "on clients that feed it wait, so that it holds two frames at least",
     )
     link_ring_bytes_max: int = Field(
         16 * MIB,

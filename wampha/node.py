@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from wampha import __version__
 from wampha.auth.configured import doorway
 from wampha.auth.steps import Chance
-from wampha.clock import ReactorClock
+from wampha.clock import ReactorClock, wall_ms
 from wampha.cluster.links import Links, configuration_hash, configuration_terms
 from wampha.cluster.streams import Gap
 from wampha.config.schema import ClusterSettings, Settings
@@ -69,11 +69,12 @@ class Node:
         chance: random.Random | None = None,
         machine: Callable[[Counters], Machine] = Machine,
         options: Options | None = None,
+        wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source).
 
         `reactor` provides Twisted's IReactorTime, IReactorTCP and IReactorPluggableNameResolver, and has been made
-        `steady`: the node reads no other clock. `machine` and `options` are for tests.
+        `steady`: the node reads no other clock. `machine`, `options` and `wall_ms` are for tests.
         """
         self.settings: Final = settings
         self.counters: Final = Counters()
@@ -93,6 +94,7 @@ class Node:
         self.delivery: Final = Delivery(
             forward=self.links.forward if self.links else _forward_nowhere,
             flush_links=self.links.flush if self.links else _nothing_to_flush,
+            behind=self.links.behind if self.links else (),
             counters=self.counters,
             reactor=reactor,
         )
@@ -106,6 +108,7 @@ class Node:
             workers=self._threads,
             chance=Chance(partial(_bytes, self._chance), _utc),
             agent=AGENT,
+            wall_ms=wall_ms,
             status=self.status,
         )
         self.ledger: Final = self._make_ledger(settings.cluster)
@@ -188,14 +191,13 @@ class Node:
             config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
             config_terms=configuration_terms(list(voters), cluster.election_timeout_s),
             on_control=lambda name, data: self._raft.received(name, data),
-            on_chunk=lambda link: self.delivery.flusher.begin_relayed(link),
+            on_chunk=lambda link: self.delivery.flusher.begin(link),
             on_data=lambda source, relayed: self.router.relayed(source, relayed),
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
             on_down=lambda name: self._raft.peer_down(name),
             on_owner_lost=lambda owner: self.router.node_lost(owner),
             on_gap=self._announce_gap,
             on_chunk_end=lambda: self.delivery.flush(),
-            on_behind=lambda owner: self.delivery.behind(owner),
             on_relieved=lambda owner: self.delivery.relieved(owner),
             chance=self._chance,
         )

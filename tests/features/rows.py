@@ -18,6 +18,10 @@ CLUSTER: Final = "tests/unit/routing/test_cluster.py"
 BATCHES: Final = "tests/integration/test_batches.py"
 READING: Final = "tests/unit/messages/test_reading.py"
 
+META: Final = "tests/integration/test_meta_api.py"
+REGISTRATIONS: Final = "tests/unit/routing/meta/test_registrations_api.py"
+SUBSCRIPTIONS: Final = "tests/unit/routing/meta/test_subscriptions_api.py"
+
 NEITHER: Final = "nothing of it outlives a publication"
 ENDS: Final = (f"{CLUSTER}::test_calls_to_a_node_that_is_lost_end_once_with_unknown_outcome",)
 NOT_YET: Final = "not there yet, and not announced"
@@ -48,8 +52,6 @@ _MISSING: Final = (
     ("broker", "session_meta_api"),
     ("broker", "sharded_subscription"),
     ("broker", "subscription_meta_api"),
-    ("broker", "subscription_revocation"),
-    ("dealer", "registration_meta_api"),
     ("dealer", "session_meta_api"),
     ("dealer", "testament_meta_api"),
 )
@@ -235,11 +237,34 @@ FEATURES: Final[tuple[Feature, ...]] = (
         remark="after the loss of a callee or its node only with `_repeatable`: [shared.md](shared.md)",
     ),
     Feature(
+        "registration_meta_api",
+        "dealer",
+        (
+            *_of(
+                REGISTRATIONS, "list_has_the_ids_by_match_policy", "lookup_finds_a_registration_by_its_uri_and_policy"
+            ),
+            *_of(REGISTRATIONS, "match_finds_the_registration_that_a_call_would_go_to"),
+            *_of(REGISTRATIONS, "get_tells_all_about_a_registration", "callees_are_listed_and_counted"),
+            *_of(REGISTRATIONS, "every_node_gives_the_same_answers", "an_unknown_registration_is_an_error"),
+            *_of(REGISTRATIONS, "the_life_of_a_registration_is_told_once_on_every_node_in_order"),
+            *_of(META, "registrations_are_found_described_and_counted", "the_life_of_a_registration_is_told"),
+        ),
+        (
+            *_of(REGISTRATIONS, "the_death_of_a_node_is_told_for_each_of_its_callees"),
+            *_of(META, "deaths_and_returns_of_nodes_are_told"),
+        ),
+        remark="see [meta.md](meta.md)",
+    ),
+    Feature(
         "registration_revocation",
         "dealer",
-        _of(SHARED, "force_takes_the_procedure_and_who_had_it_is_told"),
+        (
+            *_of(SHARED, "force_takes_the_procedure_and_who_had_it_is_told"),
+            *_of(REGISTRATIONS, "a_callee_can_be_removed_and_is_told_if_it_understands_that"),
+            *_of(META, "registration_revocation"),
+        ),
         _of(SHARED, "who_was_put_out_while_its_node_slept_does_not_come_back_by_a_snapshot"),
-        remark="to callees that announce it",
+        remark="by `force_reregister` and `wamp.registration.remove_callee`",
     ),
     Feature(
         "sharded_registration",
@@ -247,6 +272,16 @@ FEATURES: Final[tuple[Feature, ...]] = (
         (),
         'the specification has no text for "all" calls yet, and breaks off in its one sentence on partitioned ones',
         announced=False,
+    ),
+    Feature(
+        "subscription_revocation",
+        "broker",
+        (
+            *_of(SUBSCRIPTIONS, "a_subscriber_can_be_removed_and_is_told_if_it_understands_that"),
+            *_of(META, "subscription_revocation"),
+        ),
+        "who is gone is told nothing",
+        remark="by `wamp.subscription.remove_subscriber`",
     ),
     *(Feature(name, role, (), NOT_YET, announced=False) for role, name in _MISSING),
 )

@@ -16,8 +16,19 @@ import pytest
 from autobahn.wamp.auth import compute_wcs, derive_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tests.support.nodes import ALL_RIGHTS, START_S, NodeProcess, eventually, free_ports
-from tests.support.wampclient import ABORT, HELLO, ROLES, TRANSPORTS, Connection, ConnectionEndedError, connect
+from tests.support.nodes import ALL_RIGHTS, START_S, Cluster, NodeProcess, eventually, free_ports
+from tests.support.wampclient import (
+    ABORT,
+    HELLO,
+    INVOCATION,
+    ROLES,
+    TRANSPORTS,
+    YIELD,
+    Connection,
+    ConnectionEndedError,
+    Session,
+    connect,
+)
 from wampha.auth.ticket import hashed
 
 CHALLENGE, AUTHENTICATE, WELCOME = 4, 5, 2
@@ -249,3 +260,74 @@ def said_by(library: str, *words: object) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment, check=False)
     assert done.stdout, done.stderr
     return done.stdout.strip()
+
+
+def dynamic_cluster_settings(port: int) -> list[dict[str, Any]]:
+    """One listener where anyone is let in, and none but by the authenticator's word on the same one."""
+    auth = {
+        "anonymous": {"role": "anonymous"},
+        "ticket": {"type": "dynamic", "authenticator": "com.example.authenticate"},
+        "wampcra": {"type": "dynamic", "authenticator": "com.example.authenticate"},
+    }
+    return [{"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": auth}]
+
+
+@pytest.fixture(scope="module")
+def dynamic_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three nodes that ask an authenticator."""
+    cluster = Cluster(tmp_path_factory.mktemp("dynamic"))
+    for node in cluster:
+        node.settings["listeners"] = dynamic_cluster_settings(node.port)
+    try:
+        yield cluster.start()
+        cluster.check_logs()
+    finally:
+        cluster.end()
+
+
+def answer(authenticator: Session, value: Any) -> list[Any]:
+    """Take the authenticator's invocation, answer it, and give its arguments."""
+    invocation = authenticator.next(INVOCATION)
+    authenticator.connection.send([YIELD, invocation[1], {}, [value]])
+    args: list[Any] = invocation[4]
+    return args
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("home", ["a", "b"])
+def test_an_authenticator_on_any_node_decides(dynamic_cluster: Cluster, transport: str, home: str) -> None:
+    node = dynamic_cluster["a"]
+    with dynamic_cluster[home].session() as authenticator:
+        authenticator.register("com.example.authenticate")
+        with connect(node.port, transport, "cbor") as connection:
+            assert hello(connection, "ticket", "joe", {})[0] == CHALLENGE
+            connection.send([AUTHENTICATE, "geheim", {}])
+            realm, authid, details = answer(authenticator, {"role": "anonymous", "authid": "joe2"})
+            assert (realm, authid, details["ticket"], details["authmethod"]) == ("realm1", "joe", "geheim", "ticket")
+            code, session, welcome = connection.receive()
+            assert (code, session) == (WELCOME, details["session"])
+            assert (welcome["authid"], welcome["authprovider"]) == ("joe2", "dynamic")
+        with connect(node.port, transport, "cbor") as connection:
+            connection.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["wampcra"], "authid": "eva"}])
+            answer(authenticator, {"role": "anonymous", "secret": "abc"})
+            code, _, extra = connection.receive()
+            assert code == CHALLENGE
+            connection.send([AUTHENTICATE, cra("abc")(extra)[0], {}])
+            assert connection.receive()[0] == WELCOME
+
+
+def test_when_the_authenticator_s_node_dies_the_client_is_told_no(fresh_cluster: Callable[[], Cluster]) -> None:
+    cluster = fresh_cluster()
+    for node in cluster:
+        node.settings["listeners"] = dynamic_cluster_settings(node.port)
+    cluster.start()
+    with cluster["b"].session() as authenticator, connect(cluster["a"].port) as connection:
+        authenticator.register("com.example.authenticate")
+        assert hello(connection, "ticket", "joe", {})[0] == CHALLENGE
+        connection.send([AUTHENTICATE, "geheim", {}])
+        authenticator.next(INVOCATION)
+        cluster["b"].kill()
+        code, _, reason = connection.receive()
+        assert code == ABORT
+        # If the dead node led, this one may stop serving for a moment, and says so first.
+        assert reason in ("wamp.error.authentication_failed", "wamp.error.unavailable")

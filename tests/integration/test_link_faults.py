@@ -5,20 +5,33 @@ Reliability matrix, rows 5, 8, 9 and 19.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from tests.support.nodes import Cluster, NodeProcess, eventually
-from tests.support.wampclient import EVENT, GOODBYE, PUBLISH, ConnectionEndedError, Session
+from tests.support.wampclient import (
+    CALL,
+    EVENT,
+    GOODBYE,
+    INVOCATION,
+    PUBLISH,
+    YIELD,
+    ConnectionEndedError,
+    Session,
+)
 
 MIB: Final = 1024 * 1024
 FLOOD: Final = 1500
+FEEDERS: Final = 6
+LARGE: Final = 4  # messages of each
 PAYLOAD: Final = "x" * 32_768  # in all 48 MiB: more than the sockets' buffers and the link's mark take
 
 
@@ -39,12 +52,21 @@ def flooding(publisher: Session, topic: str) -> Any:
         for number in range(FLOOD):
             publisher.connection.send([PUBLISH, 1 + number, {}, topic, [number, PAYLOAD]])
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
+    with sending([publish]) as (thread,):
         yield thread
+
+
+@contextmanager
+def sending(senders: list[Callable[[], None]]) -> Any:
+    """A thread for each of them."""
+    threads = [threading.Thread(target=send) for send in senders]
+    for thread in threads:
+        thread.start()
+    try:
+        yield threads
     finally:
-        thread.join(30)
+        for thread in threads:
+            thread.join(30)
 
 
 def resident_bytes(node: NodeProcess) -> int:
@@ -56,7 +78,7 @@ def resident_bytes(node: NodeProcess) -> int:
 def test_who_feeds_a_node_that_stands_still_waits_and_all_events_arrive_in_order(
     fresh_cluster: Callable[[], Cluster], pause_s: float
 ) -> None:
-    here, there, other = started(fresh_cluster, link_queue_bytes_max=18 * MIB)
+    here, there, other = started(fresh_cluster, link_queue_bytes_max=34 * MIB)
     with (
         here.session("rawsocket", "msgpack") as feeder,
         there.session("rawsocket", "msgpack") as subscriber,
@@ -87,8 +109,61 @@ def test_who_feeds_a_node_that_stands_still_waits_and_all_events_arrive_in_order
     assert not here.status()["counters"].get("link_gaps")
 
 
+@pytest.mark.parametrize("kind", ["events", "calls"])
+def test_many_who_feed_large_messages_to_a_node_that_reads_slowly_lose_none_of_them(
+    fresh_cluster: Callable[[], Cluster], kind: str
+) -> None:
+    here, there, other = started(fresh_cluster, client_queue_bytes_max=400 * MIB)
+    large = "x" * (15 * MIB)
+    with (
+        contextlib.ExitStack() as stack,
+        there.session("rawsocket", "msgpack") as target,
+        here.session() as publisher,
+        other.session() as bystander,
+    ):
+        feeders = [stack.enter_context(here.session("rawsocket", "msgpack")) for _ in range(FEEDERS)]
+        target.subscribe("test.large")
+        target.register("test.large")
+        bystander.subscribe("test.cool")
+        before = resident_bytes(here)
+        there.pause()
+        try:
+            code = PUBLISH if kind == "events" else CALL
+            with sending([partial(send_some, feeder, code, number, large) for number, feeder in enumerate(feeders)]):
+                began, count = time.monotonic(), 0
+                while time.monotonic() < began + 1.7:
+                    publisher.publish("test.cool", [count], acknowledge=True)
+                    assert bystander.next(EVENT, timeout_s=1.0)[4] == [count]
+                    count += 1
+                # Each client's message may be there twice: as it comes in, in pieces, and whole. All of them: 360 MiB.
+                assert resident_bytes(here) - before < (2 * FEEDERS + 6) * 16 * MIB
+                there.resume()
+                heard = [taken(target, kind) for _ in range(FEEDERS * LARGE)]
+        finally:
+            there.resume()
+        for feeder in range(FEEDERS):
+            assert [message for sender, message in heard if sender == feeder] == list(range(LARGE))
+    counters = here.status()["counters"]
+    assert not counters.get("link_gaps") and not counters.get("link_queue_resets")
+    assert counters.get("clients_paused")
+
+
+def send_some(feeder: Session, code: int, sender: int, filler: str) -> None:
+    for number in range(LARGE):
+        feeder.connection.send([code, 1 + number, {}, "test.large", [sender, number, filler]])
+
+
+def taken(target: Session, kind: str) -> list[int]:
+    """The sender and the number of the next message that arrives."""
+    if kind == "events":
+        return target.next(EVENT)[4][:2]  # type: ignore[no-any-return]
+    invocation = target.next(INVOCATION)
+    target.connection.send([YIELD, invocation[1], {}])
+    return invocation[4][:2]  # type: ignore[no-any-return]
+
+
 def test_who_feeds_a_node_goes_on_when_it_is_declared_dead(fresh_cluster: Callable[[], Cluster]) -> None:
-    here, there, _ = started(fresh_cluster, link_queue_bytes_max=18 * MIB)
+    here, there, _ = started(fresh_cluster, link_queue_bytes_max=34 * MIB)
     with here.session("rawsocket", "msgpack") as feeder, there.session("rawsocket", "msgpack") as subscriber:
         subscriber.subscribe("test.hot")
         there.pause()

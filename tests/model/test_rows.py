@@ -55,7 +55,7 @@ class World:
             self.log.append(Up(owner, (), "", ""))
         self.ledger = FakeLedger(self.log, OWN, None, self.counters)
         self.ledger.apply()
-        self.rows = Rows(ledger=self.ledger, counters=self.counters)
+        self.rows = Rows(ledger=self.ledger, counters=self.counters, wall_ms=lambda: 0)
         self.ledger.events = self
         self.applied = self.rows.applied
         self.installed = self.rows.installed

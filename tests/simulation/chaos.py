@@ -51,7 +51,7 @@ class Chaos:
         world.network.heal()
         world.network.slow.clear()
         for name, host in list(world.hosts.items()):
-            if host.alive and host.ledger._leaving:
+            if host.alive and host.ledger._affiliation.leaving:
                 host.ledger.stop()
                 world.kill(name)
             if not host.alive:
@@ -198,7 +198,7 @@ class Chaos:
     def _leave(self) -> None:
         """A clean stop, and the next process of that name."""
         host = self._chance.choice(self.world.alive)
-        if not host.stopped and not host.ledger._leaving:
+        if not host.stopped and not host.ledger._affiliation.leaving:
             host.ledger.hand_over(lambda: self._go(host))
 
     def _go(self, host: Host) -> None:

@@ -21,6 +21,7 @@ import msgspec
 from tests.simulation import world as world_module
 from tests.simulation.runs import run
 from wampha.ledger import lease as lease_module
+from wampha.ledger.affiliation import Affiliation
 from wampha.ledger.certificate import DeathCertificate
 from wampha.ledger.constants import Timing
 from wampha.ledger.election import Election
@@ -31,6 +32,7 @@ from wampha.ledger.lease import LeaseBook
 from wampha.ledger.member import Member
 from wampha.ledger.opening import Note, Openings
 from wampha.ledger.options import REPAIRS, Options
+from wampha.ledger.peers import Peers
 from wampha.ledger.raft import RaftLedger
 from wampha.routing.callees import Callees
 from wampha.routing.rows import Rows
@@ -121,6 +123,8 @@ def _whoever_offers_it_is_called(original: Any, self: Callees, source: Any, invo
 @_wrapped("3-registered", Callees, "invoke")
 def _called_before_registered(original: Any, self: Callees, source: Any, invoke: Any) -> None:
     offers = [offer for offer in self._offers if offer.session.id == invoke.callee]
+    for offer in offers:
+        offer.id = invoke.registration
     with patch.dict(self._standing, {(invoke.registration, invoke.callee): offers[0]} if offers else {}):
         original(self, source, invoke)
 
@@ -129,8 +133,8 @@ _replaced("3-table", Callees, "_owns", lambda self, offer: True)
 _replaced("4-suspended", RaftLedger, "_fence_if_suspended_for_long", _nothing)
 
 
-@_wrapped("4-dead", RaftLedger, "_fence")
-def _who_is_dead_goes_on(original: Any, self: RaftLedger, sentence: str) -> None:
+@_wrapped("4-dead", Affiliation, "fence")
+def _who_is_dead_goes_on(original: Any, self: Affiliation, sentence: str) -> None:
     if "dead" not in sentence:
         original(self, sentence)
 
@@ -138,7 +142,7 @@ def _who_is_dead_goes_on(original: Any, self: RaftLedger, sentence: str) -> None
 @_mutant("5-order")
 def _leaving_is_no_state() -> Iterator[None]:
     def leave(self: RaftLedger, done: Callable[[], None]) -> None:
-        self._membership.leave(self._owner, self.tables, done)
+        self._membership.leave(self.owner, self.tables, done)
 
     with patch.object(RaftLedger, "leave", leave):
         yield
@@ -146,7 +150,7 @@ def _leaving_is_no_state() -> Iterator[None]:
 
 # ---- the lease: rules 10-17
 
-_replaced("10-probe", RaftLedger, "_probe", _nothing)
+_replaced("10-probe", Peers, "_probe", _nothing)
 
 
 @_wrapped("11-arrival", LeaseBook, "echoed")
@@ -235,9 +239,7 @@ def _claims_may_fall(original: Any, self: LeaseBook, *args: Any) -> Any:
     return moved and self.claim != before
 
 
-@_wrapped("21-sent", RaftLedger, "_claim")
-def _claims_ride_on_answers_only(original: Any, self: RaftLedger, member: Member) -> None:
-    self._tell(self._events.safe_moved)
+_replaced("21-sent", Peers, "claim", _nothing)
 
 
 @_wrapped("22-claim", Rows, "_tell")
@@ -420,12 +422,12 @@ _replaced("43-quorum", Openings, "asked", lambda self, *args, **kwargs: _asked(s
 _replaced("43-log", Openings, "asked", lambda self, *args, **kwargs: _asked(self, *args, log=False, **kwargs))
 
 
-@_wrapped("44-pledge", RaftLedger, "_open")
-def _opened_in_spite_of_a_pledge(original: Any, self: RaftLedger, leader: str, reply: Reply, member: Member) -> None:
-    if self._founding:
-        pledge, self._founding.pledge = self._founding.pledge, None
+@_wrapped("44-pledge", Affiliation, "open")
+def _opened_in_spite_of_a_pledge(original: Any, self: Affiliation, leader: str, reply: Reply, member: Member) -> None:
+    if self.founding:
+        pledge, self.founding.pledge = self.founding.pledge, None
         original(self, leader, reply, member)
-        self._founding.pledge = pledge
+        self.founding.pledge = pledge
 
 
 @_wrapped("44-vote", Engine, "open")
@@ -542,14 +544,14 @@ def _a_new_cluster_is_served_at_once(original: Any, self: Founding, held_until: 
     original(self, -math.inf)
 
 
-@_wrapped("55-superseded", RaftLedger, "_hear_of_another_cluster")
-def _a_member_stays_what_it_is(original: Any, self: RaftLedger, reply: Reply) -> None:
-    if self._member is None:
+@_wrapped("55-superseded", Affiliation, "hear_of_another_cluster")
+def _a_member_stays_what_it_is(original: Any, self: Affiliation, reply: Reply) -> None:
+    if self.member is None:
         original(self, reply)
 
 
-@_wrapped("55-quorate", RaftLedger, "_hear_of_another_cluster")
-def _any_leader_is_followed(original: Any, self: RaftLedger, reply: Reply) -> None:
+@_wrapped("55-quorate", Affiliation, "hear_of_another_cluster")
+def _any_leader_is_followed(original: Any, self: Affiliation, reply: Reply) -> None:
     original(self, msgspec.structs.replace(reply, quorate=True))
 
 
@@ -561,18 +563,18 @@ def _a_leader_once_known_is_alive(original: Any, self: Member) -> Any:
     return 0.0 if self.engine.leader else original(self)
 
 
-@_wrapped("57-safe", RaftLedger, "_enter")
-def _claims_outlive_their_cluster(original: Any, self: RaftLedger, *args: Any, **kwargs: Any) -> None:
-    safe, lease_end = self.safe, self._member.lease_end if self._member else -math.inf
+@_wrapped("57-safe", Affiliation, "_enter")
+def _claims_outlive_their_cluster(original: Any, self: Affiliation, *args: Any, **kwargs: Any) -> None:
+    safe, lease_end = (self.member.safe, self.member.lease_end) if self.member else (0, -math.inf)
     original(self, *args, **kwargs)
-    assert self._member
-    self._member.safe, self._member.lease_end = safe, lease_end
+    assert self.member
+    self.member.safe, self.member.lease_end = safe, lease_end
 
 
-@_wrapped("57-incarnation", RaftLedger, "_exit")
-def _incarnations_outlive_their_cluster(original: Any, self: RaftLedger) -> None:
-    with patch.object(self, "_fence", _nothing):
-        original(self)
+@_wrapped("57-incarnation", Affiliation, "_exit")
+def _incarnations_outlive_their_cluster(original: Any, self: Affiliation, *args: Any) -> None:
+    with patch.object(self, "fence", _nothing):
+        original(self, *args)
 
 
 # ---- the error of clocks

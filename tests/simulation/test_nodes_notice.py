@@ -108,7 +108,7 @@ def leaves_calls_waiting_when_a_node_is_lost(patch: Patch) -> None:
 
 
 def leaves_calls_waiting_when_a_callee_is_lost(patch: Patch) -> None:
-    patch.setattr(Calls, "callee_left", lambda self, session: None)
+    patch.setattr(Callees, "leave", lambda self, session: None)
 
 
 def answers_a_call_with_the_next_one_s_result(patch: Patch) -> None:

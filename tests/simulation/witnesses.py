@@ -125,7 +125,7 @@ def an_old_answer_reaches_a_new_incarnation() -> None:
     world.network.filter = keep
     world.run(0.3)
     world.network.filter = None
-    host.ledger._fence("a test says so")
+    host.ledger._affiliation.fence("a test says so")
     assert world.run(1.0, lambda: host.ledger.owner in host.ledger.tables.up)
     host.member.lease_end = 0.0
     host.ledger.received(leader.name, kept[-1])

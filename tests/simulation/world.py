@@ -126,7 +126,7 @@ class Host:
             incarnated=lambda incarnation: world.incarnations.setdefault(name, []).append(incarnation),
             options=Options(**options),
         )
-        self.rows = Rows(ledger=self.ledger, counters=self.counters)
+        self.rows = Rows(ledger=self.ledger, counters=self.counters, wall_ms=lambda: 0)
 
     # ---- the process
 
@@ -238,7 +238,7 @@ class Host:
 
     @property
     def cluster(self) -> int | None:
-        return self.ledger._cluster
+        return self.ledger._affiliation.cluster
 
     @property
     def leads(self) -> bool:

@@ -228,6 +228,7 @@ class RecorderOutbox:
     def __init__(self) -> None:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
+        self.behind: dict[Owner, None] = {}
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
@@ -359,6 +360,7 @@ class Node:
         self.clock = FakeClock()
         self.outbox = RecorderOutbox()
         self.limits = limits or Limits()
+        self.wall_ms = 1_000_000_000_000
         self.router = Router(
             realms=[
                 RealmRules(
@@ -381,6 +383,7 @@ class Node:
             workers=AtOnce(),
             chance=Chance(random.Random(name).randbytes, lambda: "2026-01-01T00:00:00.000+00:00"),
             agent="wampha-test",
+            wall_ms=lambda: self.wall_ms,
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()

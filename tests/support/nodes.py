@@ -28,6 +28,7 @@ SECRET: Final = "loopback only, and long enough"
 REALM: Final = "realm1"
 RESUMABLE_REALM: Final = "resumable"  # its sessions may outlive their connections
 GRACE_S: Final = 3.0  # by so many seconds
+META_REALM: Final = "meta"  # for who may change things by the meta API
 LENIENT_REALM: Final = "lenient"  # for clients that use what they do not announce
 
 # What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
@@ -49,6 +50,16 @@ ALL_RIGHTS: Final[dict[str, Any]] = {
 TELLING: Final = {
     **ALL_RIGHTS,
     "permissions": [{**permission, "disclose": {"caller": True}} for permission in ALL_RIGHTS["permissions"]],
+}
+
+
+# The same, and the procedures of the router that change something.
+MEANT: Final = {
+    **ALL_RIGHTS,
+    "permissions": [
+        *ALL_RIGHTS["permissions"],
+        {"uri": "wamp.", "match": "prefix", "allow": {"call": True, "subscribe": True}},
+    ],
 }
 
 
@@ -85,6 +96,7 @@ def client_settings(port: int) -> dict[str, Any]:
     return {
         "realms": [
             {"name": REALM, "roles": [ALL_RIGHTS]},
+            {"name": META_REALM, "roles": [MEANT]},
             {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted"},
             {"name": RESUMABLE_REALM, "roles": [ALL_RIGHTS], "resumable_sessions": {"grace_s": GRACE_S}},
         ],

@@ -48,7 +48,11 @@ NO_MASK: Final = b"\0\0\0\0"  # masked, as a client must, and yet readable in a 
 WAIT_S: Final = 10.0  # longest wait for one message; a healthy router needs milliseconds
 
 FEATURES: Final = dict.fromkeys(
-    ("payload_passthru_mode", "call_canceling", "progressive_call_results", "progressive_call_invocations"), True
+    (
+        *("payload_passthru_mode", "call_canceling", "progressive_call_results", "progressive_call_invocations"),
+        *("subscription_revocation", "registration_revocation"),
+    ),
+    True,
 )
 ROLES: Final = {role: {"features": FEATURES} for role in ("publisher", "subscriber", "caller", "callee")}
 REPLIES: Final = frozenset(

@@ -2,40 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-from wampha.auth import anonymous, cryptosign, ticket, wampcra
-from wampha.auth.anonymous import Anonymous
-from wampha.auth.cryptosign import Cryptosign, KeyHolder
+from wampha.auth import anonymous, cryptosign, dynamic, scram, ticket, wampcra
+from wampha.auth.anonymous import Anonymous, Presented
+from wampha.auth.cryptosign import Cryptosign, KeyHolder, KeyHolders
 from wampha.auth.doorway import Doorway, Method
-from wampha.auth.principals import Principals
-from wampha.auth.scram import METHODS as SCRAM_METHODS
+from wampha.auth.dynamic import Dynamic, Said
+from wampha.auth.principals import Principal, Principals, Source
 from wampha.auth.scram import Scram, Verifier
 from wampha.auth.ticket import Ticket, TicketHolder
 from wampha.auth.wampcra import Salt, SecretHolder, WampCra
+
+P = TypeVar("P", bound=Principal)
 
 
 def doorway(auth: Any, key: bytes) -> Doorway:
     """The methods of a `config.authentication.Auth`; `key`: 32 random bytes that stay secret."""
     methods: dict[str, Method] = {}
     if auth.anonymous:
-        methods[anonymous.METHOD] = Anonymous(auth.anonymous.role)
+        methods[anonymous.METHOD] = _anonymous(auth.anonymous)
     if auth.ticket:
-        methods[ticket.METHOD] = Ticket(_holders(auth.ticket.principals, _ticket_holder, key))
+        methods[ticket.METHOD] = _ticket(auth.ticket, key)
     if auth.wampcra:
-        methods[wampcra.METHOD] = WampCra(_holders(auth.wampcra.users, _secret_holder, key))
+        methods[wampcra.METHOD] = _wampcra(auth.wampcra, key)
     if auth.scram:
-        verifiers = _holders(auth.scram.principals, _verifier, key)
-        methods |= {name: Scram(verifiers, name) for name in SCRAM_METHODS}
+        methods |= _scram(auth.scram, key)
     if auth.cryptosign:
-        holders = {authid: _key_holder(each) for authid, each in auth.cryptosign.principals.items()}
-        owners = {each: authid for authid, holder in holders.items() for each in holder.keys}
-        methods[cryptosign.METHOD] = Cryptosign(Principals(holders, key), owners)
+        methods[cryptosign.METHOD] = _cryptosign(auth.cryptosign, key)
     return Doorway(methods)
 
 
-def _holders(by_authid: Any, of: Any, key: bytes) -> Principals[Any]:
-    return Principals({authid: of(principal) for authid, principal in by_authid.items()}, key)
+def _ticket(given: Any, key: bytes) -> Method:
+    holders = {name: _ticket_holder(each) for name, each in given.principals.items()}
+    return Ticket(_source(given, Principals(holders, key, ticket.stranger), dynamic.ticket_holder))
+
+
+def _wampcra(given: Any, key: bytes) -> Method:
+    holders = {name: _secret_holder(each) for name, each in given.users.items()}
+    return WampCra(_source(given, Principals(holders, key, wampcra.stranger), dynamic.secret_holder))
+
+
+def _scram(given: Any, key: bytes) -> dict[str, Method]:
+    verifiers = {name: _verifier(each) for name, each in given.principals.items()}
+    source = _source(given, Principals(verifiers, key, scram.stranger), dynamic.verifier)
+    return {name: Scram(source, name) for name in scram.METHODS}
+
+
+def _cryptosign(given: Any, key: bytes) -> Method:
+    holders = {name: _key_holder(each) for name, each in given.principals.items()}
+    return Cryptosign(_source(given, KeyHolders(holders, key), dynamic.key_holder))
+
+
+def _source(method: Any, static: Principals[P], read: Callable[[Said], P]) -> Source[P]:
+    if method.type == dynamic.DYNAMIC:
+        return Dynamic(method.authenticator, method.authenticator_realm, read)
+    return static
+
+
+def _anonymous(given: Any) -> Method:
+    if given.type == dynamic.DYNAMIC:
+        return Presented(Dynamic(given.authenticator, given.authenticator_realm, dynamic.ticket_holder))
+    return Anonymous(given.role)
 
 
 def _ticket_holder(given: Any) -> TicketHolder:

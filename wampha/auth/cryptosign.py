@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hmac
-from typing import Final
+from collections.abc import Generator, Mapping
+from typing import Any, Final
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from wampha.auth.grant import Grant
-from wampha.auth.principals import STATIC, Principals
-from wampha.auth.steps import Answer, Challenge, Chance, Claim, Steps, failed
+from wampha.auth.principals import Found, Principals, Source
+from wampha.auth.steps import Answer, Challenge, Chance, Claim, Step, Steps, failed
 
 METHOD: Final = "cryptosign"
 _SIGNATURE: Final = 64  # bytes; the signed 32 bytes follow it
@@ -26,30 +27,46 @@ class KeyHolder(msgspec.Struct, frozen=True):
     realm: str | None = None
 
 
-class Cryptosign:
-    """Lets in who signs the challenge by a key that belongs to its authid, or, without authid, to anybody."""
+class KeyHolders(Principals[KeyHolder]):
+    """Those of the configuration; without authid, the owner of the client's key is meant."""
 
-    def __init__(self, holders: Principals[KeyHolder], owners: dict[bytes, str]) -> None:
-        """`owners`: public key -> the authid of who comes without one."""
-        self._holders: Final = holders
-        self._owners: Final = owners
+    def __init__(self, by_authid: Mapping[str, KeyHolder], key: bytes) -> None:
+        super().__init__(by_authid, key, stranger)
+        self._owners: Final = {each.hex(): authid for authid, holder in by_authid.items() for each in holder.keys}
+
+    def find(self, claim: Claim, method: str, **more: Any) -> Generator[Step, Any, Found[KeyHolder]]:
+        """As `Principals` does; who has neither a name nor a known key is a stranger."""
+        authid = claim.authid or self._owners.get(str(claim.extra.get("pubkey")).lower())
+        named = msgspec.structs.replace(claim, authid=authid or "?")
+        return (yield from super().find(named, method, **more))
+
+
+class Cryptosign:
+    """Lets in who signs the challenge by a key that belongs to its authid."""
+
+    def __init__(self, source: Source[KeyHolder]) -> None:
+        self._source: Final = source
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
         """Have 32 random bytes signed."""
         key = _bytes(claim.extra.get("pubkey"), _MESSAGE)
         if key is None:
-            raise failed()
-        authid = claim.authid or self._owners.get(key)
-        holder = self._holders.known(authid, claim.realm) if authid else None
+            raise failed("no pubkey")
+        found = yield from self._source.find(claim, METHOD)
         # What binds to the channel is not available: the client sees its absence, and decides.
         challenge = chance.bytes(_MESSAGE)
         answer: Answer = yield Challenge(METHOD, {"challenge": challenge.hex(), "channel_binding": None})
         signed = _bytes(answer.signature, _SIGNATURE + _MESSAGE)
         if signed is None or not _verify(key, signed[:_SIGNATURE], signed[_SIGNATURE:], challenge):
-            raise failed()
-        if authid is None or holder is None or key not in holder.keys:
-            raise failed()
-        return Grant(authid, holder.role, METHOD, STATIC)
+            raise failed("wrong signature")
+        if not found.known or not found.authid or key not in found.principal.keys:
+            raise failed("unknown authid or key")
+        return Grant(found.authid, found.principal.role, METHOD, self._source.provider)
+
+
+def stranger(authid: str, others: Principals[KeyHolder]) -> KeyHolder:
+    """Who has no key."""
+    return KeyHolder("", ())
 
 
 def _verify(key: bytes, signature: bytes, signed: bytes, challenge: bytes) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from wampha.auth.grant import Grant
-from wampha.auth.principals import STATIC, Principals
+from wampha.auth.principals import Principals, Source
 from wampha.auth.steps import AUTHENTICATION_FAILED, Answer, Challenge, Chance, Claim, Steps, failed
 from wampha.errors import SessionRefused
 
@@ -42,40 +42,36 @@ class Verifier(msgspec.Struct, frozen=True):
 class Scram:
     """Lets in who proves to know the password of its authid, and proves to it that the router knows the verifier."""
 
-    def __init__(self, verifiers: Principals[Verifier], method: str) -> None:
+    def __init__(self, source: Source[Verifier], method: str) -> None:
         """`method`: one of `METHODS`."""
-        self._verifiers: Final = verifiers
+        self._source: Final = source
         self._method: Final = method
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
         """One round: the client's nonce, ours, its proof, ours (with the grant)."""
-        nonce = claim.extra.get("nonce")
-        if not claim.authid or not isinstance(nonce, str) or not 0 < len(nonce) <= NONCE_LENGTH_MAX:
-            raise failed()
+        first = claim.extra.get("nonce")
+        if not claim.authid or not isinstance(first, str) or not 0 < len(first) <= NONCE_LENGTH_MAX:
+            raise failed("no authid or no nonce")
         if claim.extra.get("channel_binding"):
             raise SessionRefused(AUTHENTICATION_FAILED, "Channel binding is not available here; ask without it.")
-        known = self._verifiers.known(claim.authid, claim.realm)
-        verifier = known or self._stranger(claim.authid)
-        nonce += base64.b64encode(chance.bytes(24)).decode()
-        answer: Answer = yield Challenge(self._method, _challenge(verifier, nonce))
-        message = _authenticated(claim.authid, verifier, claim.extra["nonce"], nonce, answer)
-        if known is None or message is None:
-            raise failed()
-        proof = base64.b64encode(hmac.digest(known.server_key, message, hashlib.sha256)).decode()
-        return Grant(
-            claim.authid,
-            known.role,
-            self._method,
-            STATIC,
-            {"verifier": proof, "scram_server_signature": proof},
-        )
+        found = yield from self._source.find(claim, self._method)
+        nonce = first + base64.b64encode(chance.bytes(24)).decode()
+        answer: Answer = yield Challenge(self._method, _challenge(found.principal, nonce))
+        message = _authenticated(claim.authid, found.principal, first, nonce, answer)
+        if not found.known or message is None:
+            raise failed("unknown authid" if not found.known else "wrong proof")
+        proof = base64.b64encode(hmac.digest(found.principal.server_key, message, hashlib.sha256)).decode()
+        extra = {"verifier": proof, "scram_server_signature": proof}
+        return Grant(found.authid or claim.authid, found.principal.role, self._method, self._source.provider, extra)
 
-    def _stranger(self, authid: str) -> Verifier:
-        shape, noise = self._verifiers.like(authid), self._verifiers.noise
-        salt = base64.b64encode(noise(f"salt of {authid}", 16)).decode()
-        if shape is None:
-            return Verifier("", PBKDF2, salt, 4096, noise(authid, 32), b"")
-        return msgspec.structs.replace(shape, salt=salt, stored_key=noise(authid, 32))
+
+def stranger(authid: str, others: Principals[Verifier]) -> Verifier:
+    """Whose challenge looks like that of some known one, always with the same salt; nobody has its key."""
+    shape = others.like(authid)
+    salt = base64.b64encode(others.noise(f"salt of {authid}", 16)).decode()
+    if shape is None:
+        return Verifier("", PBKDF2, salt, 4096, others.noise(authid, 32), b"")
+    return msgspec.structs.replace(shape, salt=salt, stored_key=others.noise(authid, 32))
 
 
 def _challenge(verifier: Verifier, nonce: str) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ be driven by a test.
 
     Challenge -> Answer     CHALLENGE for the client, and its AUTHENTICATE
     Work -> its result      a calculation that takes long: never in the reactor
+    Ask -> Asked            a procedure of the user's, on whatever node it is
 """
 
 from __future__ import annotations
@@ -58,13 +59,31 @@ class Work(msgspec.Struct, frozen=True):
     run: Callable[[], Any]
 
 
-Step = Challenge | Work
+class Ask(msgspec.Struct, frozen=True):
+    """Call a procedure."""
+
+    realm: str
+    procedure: str
+    args: tuple[Any, ...]
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What a procedure answered: its first result, or the URI of an error."""
+
+    value: Any = None
+    error: str | None = None
+
+
+Step = Challenge | Work | Ask
 Steps = Generator[Step, Any, Grant]
 
 
-def failed() -> SessionRefused:
-    """The one refusal for whoever cannot prove who they are: it does not tell whether such a principal exists."""
-    return SessionRefused(AUTHENTICATION_FAILED, "The authid is unknown here, or the proof does not fit it.")
+def failed(cause: str = "") -> SessionRefused:
+    """The one refusal for whoever cannot prove who they are: it does not tell whether such a principal exists.
+
+    `cause` is for the log, and never for the client.
+    """
+    return SessionRefused(AUTHENTICATION_FAILED, "The authid is unknown here, or the proof does not fit it.", cause)
 
 
 def offered(authmethods: Sequence[str] | None) -> Sequence[str]:

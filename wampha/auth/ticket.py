@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from wampha.auth.grant import Grant
-from wampha.auth.principals import STATIC, Principals
+from wampha.auth.principals import Principals, Source
 from wampha.auth.steps import Answer, Challenge, Chance, Claim, Steps, Work, failed
 
 METHOD: Final = "ticket"
@@ -19,7 +19,7 @@ TICKET_BYTES_MAX: Final = 4096  # longer ones are wrong; bounds what is hashed
 
 
 class TicketHolder(msgspec.Struct, frozen=True):
-    """Exactly one of `ticket` and `hashed` is set."""
+    """At most one of `ticket` and `hashed` is set; none if the ticket has been judged."""
 
     role: str
     realm: str | None = None
@@ -30,27 +30,31 @@ class TicketHolder(msgspec.Struct, frozen=True):
 class Ticket:
     """Lets in who says the ticket of its authid."""
 
-    def __init__(self, holders: Principals[TicketHolder]) -> None:
-        self._holders: Final = holders
+    def __init__(self, source: Source[TicketHolder]) -> None:
+        self._source: Final = source
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
-        """Ask for the ticket and compare it."""
+        """Ask for the ticket and compare it, unless who was asked for the principal has seen it already."""
         if not claim.authid:
-            raise failed()
-        holder = self._holders.known(claim.authid, claim.realm)
+            raise failed("no authid")
         answer: Answer = yield Challenge(METHOD, {})
+        found = yield from self._source.find(claim, METHOD, ticket=answer.signature)
         said = answer.signature.encode(errors="replace")
-        shape = holder or self._holders.like(claim.authid)
-        right = False
-        if shape is not None and len(said) <= TICKET_BYTES_MAX:
-            if shape.hashed is None:
-                right = hmac.compare_digest(said, (shape.ticket or "").encode())
-            else:
-                hashed = shape.hashed
-                right = yield Work(lambda: verify(said, hashed))
-        if holder is None or not right:
-            raise failed()
-        return Grant(claim.authid, holder.role, METHOD, STATIC)
+        holder = found.principal
+        if holder.hashed is not None:
+            hashed = holder.hashed
+            right = len(said) <= TICKET_BYTES_MAX and (yield Work(lambda: verify(said, hashed)))
+        else:
+            right = holder.ticket is None or hmac.compare_digest(said, holder.ticket.encode())
+        if not found.known or not right:
+            raise failed("unknown authid" if not found.known else "wrong ticket")
+        return Grant(found.authid or claim.authid, holder.role, METHOD, self._source.provider)
+
+
+def stranger(authid: str, others: Principals[TicketHolder]) -> TicketHolder:
+    """Whose ticket is compared in the same way as that of some known one, and is never right."""
+    shape = others.like(authid)
+    return TicketHolder("", ticket="") if shape is None else shape
 
 
 def hashed(ticket: str, salt: bytes) -> str:

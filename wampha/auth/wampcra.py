@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from wampha.auth.grant import Grant
-from wampha.auth.principals import STATIC, Principals
+from wampha.auth.principals import Principals, Source
 from wampha.auth.steps import Answer, Challenge, Chance, Claim, Steps, failed
 
 METHOD: Final = "wampcra"
@@ -37,21 +37,21 @@ class SecretHolder(msgspec.Struct, frozen=True):
 class WampCra:
     """Lets in who signs the challenge by the secret of its authid."""
 
-    def __init__(self, holders: Principals[SecretHolder]) -> None:
-        self._holders: Final = holders
+    def __init__(self, source: Source[SecretHolder]) -> None:
+        self._source: Final = source
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
         """Have a challenge signed that nobody has seen before."""
         if not claim.authid:
-            raise failed()
-        known = self._holders.known(claim.authid, claim.realm)
-        holder = known or self._stranger(claim.authid)
+            raise failed("no authid")
+        found = yield from self._source.find(claim, METHOD)
+        authid, holder = found.authid or claim.authid, found.principal
         challenge = json.dumps(
             {
-                "authid": claim.authid,
+                "authid": authid,
                 "authrole": holder.role,
                 "authmethod": METHOD,
-                "authprovider": STATIC,
+                "authprovider": self._source.provider,
                 "nonce": chance.bytes(32).hex(),
                 "timestamp": chance.utc(),
                 "session": claim.session,
@@ -62,18 +62,20 @@ class WampCra:
             extra |= msgspec.structs.asdict(holder.salted)
         answer: Answer = yield Challenge(METHOD, extra)
         right = hmac.compare_digest(answer.signature.encode(errors="replace"), _signature(holder.secret, challenge))
-        if known is None or not right:
-            raise failed()
-        return Grant(claim.authid, known.role, METHOD, STATIC)
+        if not found.known or not right:
+            raise failed("unknown authid" if not found.known else "wrong signature")
+        return Grant(authid, holder.role, METHOD, self._source.provider)
 
-    def _stranger(self, authid: str) -> SecretHolder:
-        shape, secret = self._holders.like(authid), self._holders.noise(authid, 32).hex()
-        if shape is None:
-            return SecretHolder("", secret)
-        salted = shape.salted
-        if salted is not None:
-            salted = msgspec.structs.replace(salted, salt=self._holders.noise(f"salt of {authid}", 16).hex())
-        return SecretHolder(shape.role, secret, salted=salted)
+
+def stranger(authid: str, others: Principals[SecretHolder]) -> SecretHolder:
+    """Whose challenge looks like that of some known one, and whose secret nobody has."""
+    shape, secret = others.like(authid), others.noise(authid, 32).hex()
+    if shape is None:
+        return SecretHolder("", secret)
+    salted = shape.salted
+    if salted is not None:
+        salted = msgspec.structs.replace(salted, salt=others.noise(f"salt of {authid}", 16).hex())
+    return SecretHolder(shape.role, secret, salted=salted)
 
 
 def _signature(secret: str, challenge: str) -> bytes:

@@ -76,7 +76,6 @@ class Links:
         on_gap: Callable[[Gap], None] = lambda gap: None,
         on_chunk: Callable[[Connection], None] = lambda link: None,
         on_chunk_end: Callable[[], None] = lambda: None,
-        on_behind: Callable[[Owner], None] = lambda owner: None,
         on_relieved: Callable[[Owner], None] = lambda owner: None,
         chance: random.Random | None = None,
         endpoints: TcpEndpoints | None = None,
@@ -88,9 +87,8 @@ class Links:
         incarnation; `on_chunk(link)` begins each group of them, `on_chunk_end()` ends it. In between, who finds that
         this is enough for one turn calls `link.stop_flow()`, and `link.resume()` in a later turn: the others wait
         till then. `on_gap(gap)`: frames between two living nodes are lost. `on_owner_lost(owner)`, behind it: what
-        was on its way to or from that incarnation will not come. `on_behind(owner)` is told from inside each `forward`
-        for a peer for which a quarter of `link_queue_bytes_max` waits; `on_relieved(owner)` when it does no longer.
-        None of the others is called from inside `send_control` or `forward`.
+        was on its way to or from that incarnation will not come. `on_relieved(owner)`: it is in `behind` no longer.
+        None of this is called from inside `send_control` or `forward`.
         An empty `secret` proves nothing: loopback only.
         """
         self._clock: Final = ReactorClock(reactor)
@@ -124,7 +122,6 @@ class Links:
             on_chunk_end=self._chunk_ended,
             on_owner_lost=self._told(on_owner_lost),
             on_gap=self._told(on_gap),
-            on_behind=on_behind,
             on_relieved=on_relieved,
             on_written=self._written,
         )
@@ -252,9 +249,10 @@ class Links:
         """The names of the peers that are up, sorted."""
         return sorted(self._up)
 
-    def behind(self, owner: Owner) -> bool:
-        """Whether that incarnation is behind (see `on_behind`)."""
-        return self._streams.behind(owner)
+    @property
+    def behind(self) -> Collection[Owner]:
+        """The incarnations for which more than a quarter of `link_queue_bytes_max` waits; always the same object."""
+        return self._streams.behind
 
     def owner_up(self, owner: Owner) -> None:
         """The ledger says that this incarnation is a member: messages for it wait for its link, also for the first."""

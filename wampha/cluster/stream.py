@@ -105,6 +105,10 @@ class Stream:
             self._seal()
         return True
 
+    def unsent(self) -> int:
+        """How many of the waiting bytes no connection was given, in time linear in the chunks that wait."""
+        return len(self._gathered) + sum(len(data) for last, data in self._ready if last > self._handed)
+
     def _seal(self) -> None:
         self._ready.append((self._sent, bytes(self._gathered)))
         self._gathered.clear()

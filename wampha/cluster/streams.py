@@ -95,7 +95,6 @@ class Streams:
         on_chunk_end: Callable[[], None],
         on_owner_lost: Callable[[Owner], None],
         on_gap: Callable[[Gap], None],
-        on_behind: Callable[[Owner], None],
         on_relieved: Callable[[Owner], None],
         on_written: Callable[[], None],
     ) -> None:
@@ -110,7 +109,6 @@ class Streams:
         self._on_chunk_end: Final = on_chunk_end
         self._on_owner_lost: Final = on_owner_lost
         self._on_gap: Final = on_gap
-        self._on_behind: Final = on_behind
         self._on_relieved: Final = on_relieved
         self._on_written: Final = on_written
         self._incarnation = 0  # of this node; all streams are of it
@@ -119,7 +117,7 @@ class Streams:
         self._entries: Final[dict[Owner, _Entry]] = {}  # the same keys
         self._gone: Final[dict[Owner, None]] = {}  # those without a link that keep no frame, oldest first
         self._unflushed: Final[dict[Owner, None]] = {}
-        self._behind: Final[dict[Owner, None]] = {}  # more than the mark waits for them
+        self.behind: Final[dict[Owner, None]] = {}  # more than the mark waited for them, and still half of it does
 
     # ---- sending
 
@@ -151,9 +149,9 @@ class Streams:
 
     def _bear(self, owner: Owner, stream: Stream) -> bool:
         """Whether so many bytes may wait."""
-        if stream.waiting <= self._limits.link_queue_bytes_max:
-            self._behind[owner] = None
-            self._on_behind(owner)
+        bytes_max = self._limits.link_queue_bytes_max
+        if stream.waiting <= bytes_max or stream.unsent() <= bytes_max:  # the ring has a bound of its own
+            self.behind[owner] = None
             return True
         self._counters.add("link_queue_resets")
         sentence = f"it does not read: more than link_queue_bytes_max ({stream.waiting} bytes) wait for it"
@@ -175,20 +173,16 @@ class Streams:
                 entry = self._entries.get(owner)
                 if entry is not None and entry.link is not None:
                     entry.link.flush()
-        if self._behind:
+        if self.behind:
             self.look_relieved()
 
     def look_relieved(self) -> None:
         """Tell, in a later turn, which peers are no longer behind."""
-        for owner in tuple(self._behind):
+        for owner in tuple(self.behind):
             stream = self._streams.get(owner)
             if stream is None or stream.waiting < self._mark_bytes // 2:
-                del self._behind[owner]
+                del self.behind[owner]
                 self._clock.call_later(0, self._on_relieved, owner)
-
-    def behind(self, owner: Owner) -> bool:
-        """Whether more waits for that incarnation than should."""
-        return owner in self._behind
 
     # ---- connections
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from typing import Annotated, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from wampha.config.section import Authid, RealmName, RoleName, Section
+from wampha.config.section import Authid, RealmName, RoleName, Section, Uri
 
 HASH_MEMORY_KIB_MAX: Final = 256 * 1024  # of one argon2id hash; two may be calculated at once
 HASH_ITERATIONS_MAX: Final = 100
@@ -50,11 +50,39 @@ class Principal(Section):
     realm: RealmName | None = Field(None, description="the only realm the principal may join; any that has the role")
 
 
-class Anonymous(Section):
+class Method(Section):
+    """One way to be let in. Its principals stand in this file, or a procedure of yours knows them."""
+
+    type: Literal["static", "dynamic"] = Field(
+        "static", description="where the principals come from: this file, or an authenticator"
+    )
+    authenticator: Uri | None = Field(
+        None, description="procedure (realm, authid, details) -> role or details of the principal, for type dynamic"
+    )
+    authenticator_realm: RealmName | None = Field(
+        None,
+        alias="authenticator-realm",
+        description="the realm in which the authenticator is registered; else the one that the client asks for",
+    )
+
+    LISTED: ClassVar[str] = "principals"  # what type static needs
+
+    @model_validator(mode="after")
+    def _check_type(self) -> Self:
+        listed = bool(getattr(self, self.LISTED))
+        if self.type == "static" and (not listed or self.authenticator or self.authenticator_realm):
+            raise ValueError(f"should have {self.LISTED}, and no authenticator, unless it is of type dynamic")
+        if self.type == "dynamic" and (listed or not self.authenticator):
+            raise ValueError(f"should have an authenticator, and no {self.LISTED}, since it is of type dynamic")
+        return self
+
+
+class Anonymous(Method):
     """Lets in clients that say nothing about themselves."""
 
-    type: Literal["static"] = Field("static", description="where the principals come from")
-    role: RoleName = Field(description="the role that such clients get, in the realm they ask for")
+    LISTED: ClassVar[str] = "role"
+
+    role: RoleName | None = Field(None, description="the role that such clients get, in the realm they ask for")
 
 
 class TicketPrincipal(Principal):
@@ -72,11 +100,10 @@ class TicketPrincipal(Principal):
         return self
 
 
-class TicketAuth(Section):
+class TicketAuth(Method):
     """Method ticket: a password in the clear; only over TLS or loopback."""
 
-    type: Literal["static"] = Field("static", description="where the principals come from")
-    principals: dict[Authid, TicketPrincipal] = Field(min_length=1, description="by authid")
+    principals: dict[Authid, TicketPrincipal] = Field({}, description="by authid, for type static")
 
 
 class WampCraUser(Principal):
@@ -88,11 +115,12 @@ class WampCraUser(Principal):
     keylen: int = Field(32, ge=16, le=64, description="bytes of the derived key, if there is a salt")
 
 
-class WampCraAuth(Section):
+class WampCraAuth(Method):
     """Method wampcra: a challenge is signed by a shared secret."""
 
-    type: Literal["static"] = Field("static", description="where the users come from")
-    users: dict[Authid, WampCraUser] = Field(min_length=1, description="by authid")
+    LISTED: ClassVar[str] = "users"
+
+    users: dict[Authid, WampCraUser] = Field({}, description="by authid, for type static")
 
 
 class ScramPrincipal(Principal):
@@ -112,11 +140,10 @@ class ScramPrincipal(Principal):
         return self
 
 
-class ScramAuth(Section):
+class ScramAuth(Method):
     """Methods wamp-scram and scram: the password is never sent, and what is stored does not give it away."""
 
-    type: Literal["static"] = Field("static", description="where the principals come from")
-    principals: dict[Authid, ScramPrincipal] = Field(min_length=1, description="by authid")
+    principals: dict[Authid, ScramPrincipal] = Field({}, description="by authid, for type static")
 
 
 class CryptosignPrincipal(Principal):
@@ -125,11 +152,10 @@ class CryptosignPrincipal(Principal):
     authorized_keys: tuple[Key, ...] = Field(min_length=1, description="Ed25519 public keys, hexadecimal; any will do")
 
 
-class CryptosignAuth(Section):
+class CryptosignAuth(Method):
     """Method cryptosign: a challenge is signed by an Ed25519 key."""
 
-    type: Literal["static"] = Field("static", description="where the principals come from")
-    principals: dict[Authid, CryptosignPrincipal] = Field(min_length=1, description="by authid")
+    principals: dict[Authid, CryptosignPrincipal] = Field({}, description="by authid, for type static")
 
     @model_validator(mode="after")
     def _check_keys(self) -> CryptosignAuth:

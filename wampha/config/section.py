@@ -33,7 +33,8 @@ def check_uri(uri: str, match: str = EXACT) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-RealmName = Annotated[str, AfterValidator(check_uri)]
+Uri = Annotated[str, AfterValidator(check_uri)]
+RealmName = Uri
 RoleName = Annotated[str, Field(min_length=1, max_length=255)]
 Authid = Annotated[str, Field(min_length=1, max_length=255)]
 Address = Annotated[str, AfterValidator(check_address)]

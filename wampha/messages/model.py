@@ -126,6 +126,13 @@ class Unsubscribed(Hot, frozen=True):
     request: int
 
 
+class SubscriptionRevoked(Hot, frozen=True):
+    """UNSUBSCRIBED that nobody asked for (advanced profile, "Subscription Revocation")."""
+
+    request: int  # 0
+    details: Options
+
+
 class Registered(Hot, frozen=True):
     request: int
     registration: int

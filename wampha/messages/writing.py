@@ -27,6 +27,7 @@ _CODES: Final[Mapping[type, int]] = {
     model.Published: 17,
     model.Subscribed: 33,
     model.Unsubscribed: 35,
+    model.SubscriptionRevoked: 35,
     model.Event: 36,
     model.Result: 50,
     model.Registered: 65,

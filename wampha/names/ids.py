@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Final, Protocol
 
 ID_MAX: Final = 2**53  # the largest integer up to which every double is exact
 _BITS: Final = 53
 _SECRET_BITS: Final = 256
+
+
+def derived_publication(topic: str, number: int) -> int:
+    """The publication id of an event that every node publishes by itself; as good as random, and the same on each.
+
+    `number`, an id of its own, stands for at most one event on the topic.
+    """
+    digest = blake2b(b"%b %d" % (topic.encode(), number), digest_size=8).digest()
+    return (int.from_bytes(digest, "big") >> (64 - _BITS)) + 1
 
 
 class Chance(Protocol):

@@ -103,6 +103,10 @@ class PatternIndex(Generic[T]):
             self._remembered[uri] = matches
         return matches
 
+    def matching(self, uri: str) -> tuple[T, ...]:
+        """`match(uri)`; not remembered, for URIs that are asked for once."""
+        return tuple(self._search(uri))
+
     def first(self, uri: str) -> T | None:
         """The first of `match(uri)`; not remembered, for those who remember what they make of it."""
         return next(self._search(uri), None)

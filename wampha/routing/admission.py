@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wampha.auth.grant import Grant
-from wampha.auth.steps import Answer, Challenge, Steps
+from wampha.auth.steps import Answer, Ask, Asked, Challenge, Steps
 from wampha.errors import ProtocolViolation, SessionRefused, Unavailable
 from wampha.routing.ports import Workers
 
@@ -19,12 +19,14 @@ class Admission:
         *,
         steps: Steps,
         workers: Workers,
+        ask: Callable[[Ask, Callable[[Asked], None]], None],
         challenge: Callable[[Challenge], None],
         granted: Callable[[Grant], None],
         refused: Callable[[SessionRefused], None],
     ) -> None:
         self._steps: Final = steps
         self._workers: Final = workers
+        self._ask: Final = ask
         self._challenge: Final = challenge
         self._granted: Final = granted
         self._refused: Final = refused
@@ -60,6 +62,8 @@ class Admission:
             if isinstance(step, Challenge):
                 self._awaits_answer = True
                 self._challenge(step)
+            elif isinstance(step, Ask):
+                self._ask(step, self._worked)
             elif not self._workers.run(step.run, self._worked):
                 self._over = True
                 self._steps.close()

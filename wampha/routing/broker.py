@@ -6,7 +6,7 @@ Which nodes have subscribers for a topic stands in the replicated routes; here a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from wampha.counters import Counters
@@ -20,6 +20,7 @@ from wampha.messages.model import (
     Published,
     Subscribe,
     Subscribed,
+    SubscriptionRevoked,
     Unsubscribe,
     Unsubscribed,
 )
@@ -33,6 +34,7 @@ from wampha.routing.details import event_details
 from wampha.routing.docket import Adoption, Docket, Undecided
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Clock, Ledger, Outbox
+from wampha.routing.replies import revocation
 from wampha.routing.rowkinds import ROUTES, SUBSCRIBERS, RowKey
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
@@ -70,7 +72,7 @@ class Subscription:
     def withdraw(self, undecided: Undecided) -> None:
         """One that waited waits no longer."""
         self.waiting.remove(undecided)
-        self._broker.drop_if_unused(self)
+        self._broker.drop_if_unused(self, undecided.session.id)
 
 
 class Broker:
@@ -128,6 +130,13 @@ class Broker:
         if options.get("acknowledge") is True:
             publisher.client.send(Published(publish.request, publication))
 
+    def destinations(self, _: Session, publish: Publish) -> Iterator[Owner]:
+        """The nodes that have subscribers for this publication, some perhaps several times."""
+        self._uris.check(publish.topic)
+        routes = self._ledger.tables.routes.get(self._realm)
+        for route in routes.match(publish.topic) if routes is not None else ():
+            yield from route.owners
+
     def announce(self, topic: str, payload: Payload, everywhere: bool) -> None:
         """Send an event of the router's own to the subscribers of this node, and of all nodes if `everywhere`."""
         publication = self._ids.publication()
@@ -136,6 +145,25 @@ class Broker:
             forward = Forward(self._realm, topic, publication, THE_ROUTER, NO_OPTIONS, payload)
             for owner in owners:
                 self._outbox.forward(owner, forward)
+
+    def hears(self, topic: str) -> bool:
+        """Whether a subscriber of this node would get an event on this topic."""
+        routes = self._ledger.tables.routes.get(self._realm)
+        if routes is None:
+            return False
+        standing = (self._by_id.get(route.id) for route in routes.match(topic))
+        return any(subscription is not None and subscription.members for subscription in standing)
+
+    def publish_here(
+        self,
+        topic: str,
+        publication: int,
+        payload: Payload,
+        details: Options = NO_OPTIONS,
+        options: Options = NO_OPTIONS,
+    ) -> None:
+        """Deliver an event that every node publishes to its own subscribers; only the lists in `options` count."""
+        self._deliver(topic, publication, details, payload, audience=Audience.of(options) if options else None)
 
     def deliver_forwarded(self, forward: Forward) -> None:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
@@ -198,7 +226,7 @@ class Broker:
             return
         undecided = Undecided(session, replies.SUBSCRIBE, subscribe.request, subscription.withdraw)
         subscription.waiting.append(undecided)
-        self._rows.want(subscription.key, SUBSCRIBERS, subscription)
+        self._rows.want(subscription.key, SUBSCRIBERS, subscription, session=session.id)
         self._docket.enter(undecided)
 
     def adopt(self, session: Session, match: str, topic: str, adoption: Adoption) -> None:
@@ -239,6 +267,24 @@ class Broker:
         self._remove(session, subscription)
         session.client.send(Unsubscribed(unsubscribe.request))
 
+    def subscribers(self, subscription: int) -> Collection[Session]:
+        """The sessions of this node that have the subscription, oldest first."""
+        standing = self._by_id.get(subscription)
+        return () if standing is None else standing.members
+
+    def revoke(self, subscription: int, session_id: int, reason: str) -> bool:
+        """Take a subscription from a session of this node; whether it had it."""
+        standing = self._by_id.get(subscription)
+        session = next((each for each in standing.members if each.id == session_id), None) if standing else None
+        if standing is None or session is None:
+            return False
+        del session.subscriptions[subscription]
+        self._remove(session, standing)
+        self._counters.add("subscriptions_revoked")
+        if session.features.subscriber_revocable:
+            session.client.send(SubscriptionRevoked(0, revocation("subscription", subscription, reason)))
+        return True
+
     def leave(self, session: Session) -> None:
         """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions."""
         left = deque(session.subscriptions.values())
@@ -246,13 +292,13 @@ class Broker:
         for subscription in left:
             subscription.members.pop(session, None)
             subscription.receivers = None
-        self._drop_some(left)
+        self._drop_some(left, session.id)
 
-    def _drop_some(self, left: deque[Subscription]) -> None:
+    def _drop_some(self, left: deque[Subscription], session_id: int) -> None:
         for _ in range(min(_DROPPED_MAX, len(left))):
-            self.drop_if_unused(left.popleft())
+            self.drop_if_unused(left.popleft(), session_id)
         if left:
-            self._clock.call_later(0, self._drop_some, left)
+            self._clock.call_later(0, self._drop_some, left, session_id)
 
     def _check_bound(self, session: Session) -> None:
         if len(session.subscriptions) + len(session.undecided) >= self._limits.session_subscriptions_max:
@@ -267,16 +313,19 @@ class Broker:
     def _remove(self, session: Session, subscription: Subscription) -> None:
         subscription.members.pop(session, None)
         subscription.receivers = None
-        self.drop_if_unused(subscription)
+        self.drop_if_unused(subscription, session.id)
 
-    def drop_if_unused(self, subscription: Subscription) -> None:
-        """Forget a subscription that nobody has and nobody waits for; nothing happens if it is forgotten already."""
+    def drop_if_unused(self, subscription: Subscription, session_id: int) -> None:
+        """Forget a subscription that nobody has and nobody waits for; nothing happens if it is forgotten already.
+
+        That session was the last.
+        """
         where = (subscription.key.match, subscription.key.uri)
         if subscription.members or subscription.waiting or self._subscriptions.get(where) is not subscription:
             return
         self._by_id.pop(subscription.id, None)
         del self._subscriptions[where]
-        self._rows.withdraw(subscription.key)
+        self._rows.withdraw(subscription.key, session=session_id)
 
 
 def _check_passthru(publisher: Session, options: Options) -> None:

@@ -201,6 +201,11 @@ class Callees:
         if callee.places:
             callee.leave_place(result.request)
 
+    def caller_nodes(self, callee: Session, answer: Yield | Error) -> Iterable[Owner]:
+        """The node that the callee's answer goes to, if it is another one."""
+        work = callee.invocations.get(answer.request)
+        return (work.source,) if isinstance(work, Served) else ()
+
     def _progressed(self, callee: Session, result: Yield) -> None:
         work = self._calls.working(callee, result.request)
         if work is None:

@@ -49,7 +49,7 @@ class State(enum.Enum):
 
 
 class Conversation:
-    """What the transport talks to: one per connection. None of its methods raises."""
+    """What the transport talks to: one per connection. None of its methods raises, but `receive` in one case."""
 
     __slots__ = ("_admission", "_deadline", "_doorway", "_realm", "_router", "_session", "_state", "client")
 
@@ -76,7 +76,7 @@ class Conversation:
     # ---- what the transport tells
 
     def receive(self, message: Any) -> None:
-        """Handle one message of the client."""
+        """Handle one message of the client, or raise NodeBehind and have done nothing: hand it in again later."""
         try:
             if self._state is State.OPEN:
                 step = _OPEN.get(type(message))
@@ -187,6 +187,7 @@ class Conversation:
         self._admission = Admission(
             steps=steps,
             workers=self._router.workers,
+            ask=self._router.ask,
             challenge=lambda step: self.client.send(Challenge(step.method, step.extra)),
             granted=partial(self._granted, hello, claim),
             refused=self.refused,

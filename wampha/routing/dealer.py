@@ -6,6 +6,7 @@ Who offers a procedure stands in the replicated registrations; see `offers.py` f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
@@ -36,6 +37,7 @@ from wampha.routing.replies import carried
 from wampha.routing.rerouting import Why, callee_lost, candidates
 from wampha.routing.session import Session
 from wampha.routing.work import KILLNOWAIT, PendingCall
+from wampha.state.commands import Owner
 from wampha.state.tables import Callee, Registration
 
 
@@ -112,6 +114,16 @@ class Dealer:
         if timeout:
             self._calls.limit(pending, timeout * self._timeout_unit_s)
         self._route(pending)
+
+    def callee_nodes(self, caller: Session, call: Call) -> Iterable[Owner]:
+        """The node that the call goes to, or its next part; none if it can go past those that are behind."""
+        pending = caller.calls.get(call.request)
+        if pending is not None:
+            return () if pending.target is None else (pending.target.owner,)
+        self._uris.check(call.procedure)
+        registration = self._registration(call.procedure)
+        owners = [] if registration is None else [callee.owner for callee in registration.callees]
+        return owners[:1] if all(owner in self._outbox.behind for owner in owners) else ()
 
     def _continue(self, caller: Session, call: Call) -> None:
         """The next part of a progressive call, or of one that has ended meanwhile; all options but one are frozen."""
@@ -219,6 +231,8 @@ class Dealer:
     def _invoke_there(
         self, pending: PendingCall, registration: Registration, target: Callee, waits: bool
     ) -> Why | None:
+        if target.owner in self._outbox.behind:
+            return Why.BEHIND
         call, caller = pending.call, pending.caller
         number = self._calls.await_reply(pending, target.owner)
         invoke = Invoke(

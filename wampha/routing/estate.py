@@ -29,6 +29,7 @@ from wampha.messages.model import (
     Result,
     Revoked,
     Subscribed,
+    SubscriptionRevoked,
     Unregistered,
     Unsubscribed,
 )
@@ -124,6 +125,7 @@ _KINDS: Final[tuple[type, ...]] = (
     Registered,
     Unregistered,
     Revoked,
+    SubscriptionRevoked,
 )
 _NUMBERS: Final = {kind: number for number, kind in enumerate(_KINDS)}
 _DECODERS: Final[list[msgspec.msgpack.Decoder[Any]]] = [msgspec.msgpack.Decoder(kind) for kind in _KINDS]

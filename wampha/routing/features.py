@@ -21,6 +21,7 @@ class ClientFeatures:
     callee_reroutes: bool = False  # call_reroute
     callee_revocable: bool = False  # registration_revocation
     publisher_passthru: bool = False
+    subscriber_revocable: bool = False  # subscription_revocation
 
     @classmethod
     def of(cls, roles: Mapping[str, Any], *, lenient: bool = False) -> ClientFeatures:
@@ -47,6 +48,7 @@ class ClientFeatures:
             lenient or has("callee", "call_reroute"),
             has("callee", "registration_revocation"),
             lenient or has("publisher", "payload_passthru_mode"),
+            has("subscriber", "subscription_revocation"),
         )
 
 

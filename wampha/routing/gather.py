@@ -128,8 +128,16 @@ class Gather:
     # ---- what the router tells
 
     def asked(self, source: Owner, query: Query) -> None:
-        """Answer another node's question; one that this release does not know, or whose answer is too long, by none."""
-        self._outbox.forward(source, QueryReply(query.number, self._answer_of(query.question)))
+        """Answer another node's question; one that this release does not know, or whose answer is too long, by none.
+
+        Likewise if much waits for that node already: no client could be made to wait for this.
+        """
+        if source in self._outbox.behind:
+            self._counters.add("gathers_unanswerable")
+            answer = None
+        else:
+            answer = self._answer_of(query.question)
+        self._outbox.forward(source, QueryReply(query.number, answer))
 
     def answered(self, source: Owner, reply: QueryReply) -> None:
         """Another node's answer; nothing happens if it comes too late."""

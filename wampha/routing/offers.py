@@ -25,6 +25,7 @@ from wampha.routing import replies
 from wampha.routing.docket import Adoption, Docket, Undecided
 from wampha.routing.estate import Offered
 from wampha.routing.places import Places
+from wampha.routing.replies import revocation
 from wampha.routing.rowkinds import REGISTRATIONS, RowKey, Terms
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
@@ -160,8 +161,17 @@ class Offers:
         if session.resumption is None or not session.resumption.given:  # else it is the session's at its new home
             self._counters.add("registrations_revoked")
             if session.features.callee_revocable:
-                session.client.send(Revoked(0, {"registration": offer.id, "reason": reason}))
+                session.client.send(Revoked(0, revocation("registration", offer.id, reason)))
         self._forget(offer)
+
+    def remove(self, registration: int, session_id: int, reason: str) -> bool:
+        """Take a registration from a session of this node; whether it had it. No call is delivered from here on."""
+        offer = self.standing.get((registration, session_id))
+        if offer is None:
+            return False
+        self.revoke(offer, reason)
+        self._rows.withdraw(offer.key)
+        return True
 
     def withdraw(self, offer: Offer) -> None:
         """Nobody waits for this offer any longer."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wampha.messages.relayed import Relayed
@@ -53,6 +53,10 @@ class Outbox(Protocol):
 
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
         """Queue for another node's incarnation; False if no link to it is up (nothing was queued)."""
+
+    @property
+    def behind(self) -> Collection[Owner]:
+        """The incarnations for which so much waits that clients should not add to it; always the same object."""
 
 
 class Cancellable(Protocol):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from wampha.counters import Counters
-from wampha.errors import ProtocolViolation, WampError
+from wampha.errors import NodeBehind, ProtocolViolation, WampError
 from wampha.limits import Limits
 from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscribe, Unregister, Unsubscribe, Yield
 from wampha.names.ids import Ids
@@ -56,6 +56,7 @@ class Realm:
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
+        self.timeout_unit_s: Final = rules.timeout_unit_s
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
         self._when_detached: Final[list[Callable[[Session], None]]] = []
@@ -76,7 +77,7 @@ class Realm:
             docket=docket,
             clock=clock,
         )
-        self._offers: Final = Offers(
+        self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
         )
         self.procedures: Final = Procedures(calls=calls, counters=counters)
@@ -88,7 +89,7 @@ class Realm:
             ids=ids,
             outbox=outbox,
             ledger=ledger,
-            offers=self._offers,
+            offers=self.offers,
             calls=calls,
             procedures=self.procedures,
             timeout_unit_s=rules.timeout_unit_s,
@@ -101,9 +102,17 @@ class Realm:
             Call: self.dealer.call,
             Yield: self.dealer.callees.yielded,
             Error: self.dealer.callees.failed,
-            Register: self._offers.register,
-            Unregister: self._offers.unregister,
+            Register: self.offers.register,
+            Unregister: self.offers.unregister,
             Cancel: self.dealer.cancel,
+        }
+        self._behind: Final[Collection[Owner]] = outbox.behind
+        # The nodes that a message with a payload would be sent to; the others are small.
+        self._destinations: Final[Mapping[type, Callable[[Session, Any], Iterable[Owner]]]] = {
+            Publish: self.broker.destinations,
+            Call: self.dealer.callee_nodes,
+            Yield: self.dealer.callees.caller_nodes,
+            Error: self.dealer.callees.caller_nodes,
         }
 
     def permissions_of(self, role: str) -> Permissions | None:
@@ -111,18 +120,26 @@ class Realm:
         return self._roles.get(role)
 
     def receive(self, session: Session, message: Any) -> None:
-        """Handle one message of an open session; raises ProtocolViolation and nothing else."""
+        """Handle one message of an open session; raises ProtocolViolation or NodeBehind and nothing else."""
         handler = self._handlers.get(type(message))
         if handler is None:
             raise ProtocolViolation(f"A client may not send {type(message).__name__.upper()} in an open session.")
         try:
+            if self._behind:
+                self._check_destinations(session, message)
             handler(session, message)
         except WampError as error:
             self._refuse(session, message, error)
 
+    def _check_destinations(self, session: Session, message: Any) -> None:
+        destinations = self._destinations.get(type(message))
+        for owner in destinations(session, message) if destinations else ():
+            if owner in self._behind:
+                raise NodeBehind(owner)
+
     def settled(self, session: Session) -> bool:
         """Take the session's procedures off the table; whether nothing of it is in progress any more."""
-        self._offers.retire(session)
+        self.offers.retire(session)
         return not (session.removals or session.undecided or session.invocations or session.calls)
 
     def when_detached(self, tell: Callable[[Session], None]) -> None:
@@ -143,7 +160,7 @@ class Realm:
             adoption = Adoption(session, partial(decided, followed.id))
             self.broker.adopt(session, followed.match, followed.topic, adoption)
         for offered in estate.registrations:
-            self._offers.adopt(session, offered, former, Adoption(session, partial(decided, offered.id)))
+            self.offers.adopt(session, offered, former, Adoption(session, partial(decided, offered.id)))
 
     def part(self, session: Session, unsent: Iterable[int]) -> None:
         """The session goes on at another node: here it ends, and what it was not sent may go elsewhere."""
@@ -155,7 +172,7 @@ class Realm:
         for undecided in list(session.undecided):
             undecided.withdraw()
         self.broker.leave(session)
-        self._offers.leave(session)
+        self.offers.leave(session)
         self.dealer.leave(session)
 
     def _refuse(self, session: Session, message: Any, error: WampError) -> None:

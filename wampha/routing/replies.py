@@ -30,6 +30,11 @@ def sentence_of(error: WampError) -> Payload:
     return Payload.of([error.sentence], error.kwargs or None)
 
 
+def revocation(kind: str, what: int, reason: str) -> Options:
+    """Details of an UNSUBSCRIBED or UNREGISTERED that nobody asked for; `kind` is `subscription` or `registration`."""
+    return {kind: what, "reason": reason} if reason else {kind: what}
+
+
 def carried(options: Options) -> Options:
     """What belongs to the payload and goes with it: `ppt_*` and `enc_*` (passthru modes), custom `_*` attributes."""
     if not options:

@@ -16,11 +16,12 @@ class Why(enum.IntEnum):
     ABSENT = 0  # its home knows it no longer, or not yet (rule 3)
     SUSPENDED = 1  # its home does not serve
     UNREACHABLE = 2  # no link to its home
-    OVERTAKEN = 3  # it has got later calls of the same caller already (P3)
-    FULL = 4  # it has as many calls as it wants to, and was not asked to let this one wait
-    QUEUE_FULL = 5  # and as many wait as may
-    UNAVAILABLE = 6  # it said so (advanced profile, "Call Re-Routing")
-    LOST = 7  # it is gone, and may have done the work
+    BEHIND = 3  # its home does not keep up with what it is sent
+    OVERTAKEN = 4  # it has got later calls of the same caller already (P3)
+    FULL = 5  # it has as many calls as it wants to, and was not asked to let this one wait
+    QUEUE_FULL = 6  # and as many wait as may
+    UNAVAILABLE = 7  # it said so (advanced profile, "Call Re-Routing")
+    LOST = 8  # it is gone, and may have done the work
 
 
 class Refusals:
@@ -88,6 +89,7 @@ _ERRORS: Final[dict[Why, Callable[[str], WampError]]] = {
     Why.ABSENT: not_registered,
     Why.SUSPENDED: lambda _: Unavailable("The callee's node does not serve now; nothing was sent to it."),
     Why.UNREACHABLE: lambda _: Unavailable("The callee's node cannot be reached now; nothing was sent to it."),
+    Why.BEHIND: lambda _: Unavailable("The callee's node does not keep up now; nothing was sent to it."),
     Why.OVERTAKEN: lambda _: Unavailable("Later calls have overtaken this one; nothing was called."),
     Why.FULL: lambda procedure: ConcurrencyReached(f"No callee of {procedure!r} takes one more call at a time."),
     Why.QUEUE_FULL: lambda procedure: ConcurrencyReached(f"No callee of {procedure!r} lets one more call wait."),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
-from wampha.auth.steps import Chance, Claim, Steps
+from wampha.auth.steps import Ask, Asked, Chance, Claim, Steps
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
@@ -35,6 +35,7 @@ from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
 from wampha.routing.giving import Givings
+from wampha.routing.insider import Insiders
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.passage import Passage
 from wampha.routing.permissions import RealmRules
@@ -60,6 +61,7 @@ _BROKER_FEATURES: Final = (
     "publisher_exclusion",
     "publisher_identification",
     "subscriber_blackwhite_listing",
+    "subscription_revocation",
 )
 _DEALER_FEATURES: Final = (
     "call_canceling",
@@ -72,6 +74,7 @@ _DEALER_FEATURES: Final = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_meta_api",
     "registration_revocation",
     "shared_registration",
 )
@@ -96,10 +99,12 @@ class Router:
         workers: Workers,
         chance: Chance,
         agent: str,
+        wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
+        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things.
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
@@ -111,6 +116,7 @@ class Router:
         self._clock: Final = clock
         self._outbox: Final = outbox
         self._agent: Final = agent
+        self._wall_ms: Final = wall_ms
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
@@ -123,6 +129,7 @@ class Router:
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self._insiders: Insiders
         self.gather: Gather
         self._givings: Givings
         self._arrivals: Arrivals
@@ -140,7 +147,7 @@ class Router:
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
-        self._rows = Rows(ledger=ledger, counters=self.counters)
+        self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -183,10 +190,15 @@ class Router:
             )
             for rules in self._rules
         }
+        self._insiders = Insiders(
+            realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
+        )
         self._meta = MetaApis(
-            realms=self._realms.values(),
+            realms=self._realms,
             ledger=ledger,
             gather=self.gather,
+            limits=self._limits,
+            clock=self._clock,
             announce=self.announce,
             status=self._status,
         )
@@ -247,6 +259,10 @@ class Router:
     def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
         """The steps by which the client is let in; raises SessionRefused if no method fits."""
         return doorway.choose(authmethods).steps(claim, self._chance)
+
+    def ask(self, ask: Ask, told: Callable[[Asked], None]) -> None:
+        """Call a procedure of the user's for an authentication; `told` is called once, perhaps at once."""
+        self._insiders.ask(ask, told)
 
     def join(
         self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
@@ -539,8 +555,10 @@ class Router:
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
+        self._insiders.reset()
         self._calls.clear()
         self.gather.clear()
+        self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
         self._clear_moving()

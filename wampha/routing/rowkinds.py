@@ -49,6 +49,15 @@ class RowKey(NamedTuple):
     session: int = 0  # of a registration: a node may have several callees of one procedure
 
 
+class Making(NamedTuple):
+    """What a row that is to be added is made of, besides its key."""
+
+    want: Want
+    told: int  # of a registration: the id under which it stood before
+    session: int  # of a route: who asked for it
+    created: int  # milliseconds since 1970
+
+
 class _Routes:
     """How rows of routes are read and written."""
 
@@ -60,12 +69,12 @@ class _Routes:
         return Standing(SUBSCRIBERS, route.id, route.owners[owner])
 
     @staticmethod
-    def add(owner: Owner, number: int, key: RowKey, want: Want, told: int) -> Command:
-        return AddRoute(owner, number, key.realm, key.match, key.uri)
+    def add(owner: Owner, number: int, key: RowKey, made: Making) -> Command:
+        return AddRoute(owner, number, key.realm, key.match, key.uri, made.session, made.created)
 
     @staticmethod
-    def remove(owner: Owner, number: int, key: RowKey) -> Command:
-        return RemoveRoute(owner, number, key.realm, key.match, key.uri)
+    def remove(owner: Owner, number: int, key: RowKey, session: int) -> Command:
+        return RemoveRoute(owner, number, key.realm, key.match, key.uri, session)
 
 
 class _Registrations:
@@ -81,7 +90,8 @@ class _Registrations:
         return Standing(terms, registration.id, callee.index)
 
     @staticmethod
-    def add(owner: Owner, number: int, key: RowKey, want: Want, told: int) -> Command:
+    def add(owner: Owner, number: int, key: RowKey, made: Making) -> Command:
+        want, told = made.want, made.told
         assert isinstance(want, Terms), "a registration has terms"
         return AddRegistration(
             owner,
@@ -91,6 +101,7 @@ class _Registrations:
             key.uri,
             want.policy,
             key.session,
+            made.created,
             want.concurrency,
             want.repeatable,
             want.force and not told,
@@ -99,7 +110,7 @@ class _Registrations:
         )
 
     @staticmethod
-    def remove(owner: Owner, number: int, key: RowKey) -> Command:
+    def remove(owner: Owner, number: int, key: RowKey, _: int) -> Command:
         return RemoveRegistration(owner, number, key.realm, key.match, key.uri, key.session)
 
 

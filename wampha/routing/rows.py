@@ -21,6 +21,7 @@ from wampha.routing.rowkinds import (
     REGISTRATIONS,
     ROUTES,
     TABLES,
+    Making,
     RowKey,
     Standing,
     Want,
@@ -58,12 +59,13 @@ class Watcher(Protocol):
 class _Row:
     """What is wanted under one key, and what is known of it."""
 
-    __slots__ = ("farewells", "flight", "key", "queued", "reason", "sure", "told", "want", "watcher")
+    __slots__ = ("farewells", "flight", "key", "queued", "reason", "session", "sure", "told", "want", "watcher")
 
     def __init__(self, key: RowKey, sure: int) -> None:
         self.key: Final = key
         self.sure = sure  # in which tables nothing is in doubt about it; see `Rows._tables`
         self.want: Want = NOTHING
+        self.session = 0  # of a route: who asked for it, or was the last to have it
         self.watcher: Watcher | None = None
         self.told = 0  # of a registration: the id under which its watcher knows that it stands
         self.reason = _ELSEWISE  # why it was taken away
@@ -75,8 +77,10 @@ class _Row:
 class Rows:
     """All rows of this incarnation that are wanted, standing, in flight or in doubt."""
 
-    def __init__(self, *, ledger: Ledger, counters: Counters) -> None:
+    def __init__(self, *, ledger: Ledger, counters: Counters, wall_ms: Callable[[], int]) -> None:
+        """`wall_ms` gives milliseconds since 1970: rows say when they were made."""
         self._ledger: Final = ledger
+        self._wall_ms: Final = wall_ms
         self._counters: Final = counters
         self._rows: dict[RowKey, _Row] = {}
         self._due: dict[RowKey, None] = {}  # to be looked at in the next tick, oldest first
@@ -90,24 +94,32 @@ class Rows:
 
     # ---- what broker and dealer ask
 
-    def want(self, key: RowKey, value: Want, watcher: Watcher) -> None:
-        """Local truth: `value` under `key`. `watcher.stands` follows, perhaps before this returns."""
+    def want(self, key: RowKey, value: Want, watcher: Watcher, session: int = 0) -> None:
+        """Local truth: `value` under `key`, of a route for `session`.
+
+        `watcher.stands` follows, perhaps before this returns.
+        """
         row = self._rows.get(key)
         known = row is not None
         if row is None:
             row = self._rows[key] = _Row(key, self._tables)
         row.want = value
+        row.session = session
         row.watcher = watcher
         if known:
             self._look(row)
         else:  # every own row that stands is known
             self._propose(row, NOTHING)
 
-    def withdraw(self, key: RowKey, farewell: Callable[[], None] | None = None) -> None:
-        """Local truth: nothing under `key`; `farewell` is called once the removal has been applied."""
+    def withdraw(self, key: RowKey, farewell: Callable[[], None] | None = None, session: int = 0) -> None:
+        """Local truth: nothing under `key`, of a route since `session`, the last one, does without.
+
+        `farewell` is called once the removal has been applied.
+        """
         row = self._rows.get(key)
         if row is None:
             return
+        row.session = session
         if farewell is not None:
             row.farewells += ((row.want, farewell),)
         self._let_go(row)
@@ -216,8 +228,8 @@ class Rows:
         if row.flight:
             return
         standing = self._have(row)
-        if row.told and (standing is None or standing.id != row.told):
-            self._revoke(row)
+        if row.told and (standing is None or standing.id != row.told) and self._ledger.owner in self._ledger.tables.up:
+            self._revoke(row)  # else all rows of this incarnation are gone: it is dead, and will be told
         have = NOTHING if standing is None else standing.value
         dirty = row.sure != self._tables
         if row.farewells and not dirty:
@@ -262,9 +274,9 @@ class Rows:
         # A change of terms is remove, then add: `apply` changes no row that stands.
         adding = row.want != NOTHING and have in (NOTHING, row.want)
         command = (
-            table.add(owner, row.flight, row.key, row.want, row.told)
+            table.add(owner, row.flight, row.key, Making(row.want, row.told, row.session, self._wall_ms()))
             if adding
-            else table.remove(owner, row.flight, row.key)
+            else table.remove(owner, row.flight, row.key, row.session)
         )
         self._counters.add("proposals")
         self._ledger.propose(command, partial(self._decided, row, row.flight, row.want if adding else NOTHING))

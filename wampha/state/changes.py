@@ -28,19 +28,28 @@ class NodeGone(Change, frozen=True, gc=False):
 
 
 class RouteAdded(Change, frozen=True, gc=False):
+    """A node more has subscribers."""
+
     owner: Owner
     realm: str
     match: str
     topic: str
     subscription: int
+    session: int  # that asked for it
+    created: int | None  # when, if the subscription did not exist before
 
 
 class RouteRemoved(Change, frozen=True, gc=False):
+    """A node has no subscribers any more."""
+
     owner: Owner
     realm: str
     match: str
     topic: str
     subscription: int
+    session: int  # the last one; 0: the node is dead, and nobody knows
+    last: bool  # the subscription does not exist any more
+    added: int  # index of the entry that added the row: no other row has the same
 
 
 class RegistrationAdded(Change, frozen=True, gc=False):
@@ -52,7 +61,10 @@ class RegistrationAdded(Change, frozen=True, gc=False):
     procedure: str
     registration: int
     session: int
-    first: bool  # the registration did not exist before
+    policy: str
+    created: int | None  # as in `RouteAdded`
+    added: int  # index of this entry
+    moved: bool = False  # it was the same session's before, at another node
 
 
 class RegistrationRemoved(Change, frozen=True, gc=False):
@@ -65,4 +77,5 @@ class RegistrationRemoved(Change, frozen=True, gc=False):
     registration: int
     session: int
     last: bool  # the registration does not exist any more
+    added: int  # as in `RouteRemoved`
     reason: str = ""  # why it was taken from its callee; empty if the callee, or its node, gave it up

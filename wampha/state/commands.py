@@ -59,6 +59,8 @@ class AddRoute(Command, frozen=True, gc=False, tag=5):
     realm: str
     match: str
     topic: str
+    session: int = 0  # that asked for it
+    created: int = 0  # when, by the proposer's wall clock: milliseconds since 1970, a fact on which nothing depends
 
 
 class RemoveRoute(Command, frozen=True, gc=False, tag=6):
@@ -69,6 +71,7 @@ class RemoveRoute(Command, frozen=True, gc=False, tag=6):
     realm: str
     match: str
     topic: str
+    session: int = 0  # the last one
 
 
 class AddRegistration(Command, frozen=True, gc=False, tag=7):
@@ -81,6 +84,7 @@ class AddRegistration(Command, frozen=True, gc=False, tag=7):
     procedure: str
     policy: str  # one of `registrations.POLICIES`
     session: int
+    created: int = 0  # as in `AddRoute`
     concurrency: int = 0  # calls that the session works on at once; 0: any number
     repeatable: bool = False  # a call may be given to another callee if this one is lost
     force: bool = False  # whoever else offers it does so no longer

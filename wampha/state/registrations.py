@@ -55,18 +55,26 @@ class Registrations:
                 if left:
                     tables.replace_registration(realm, msgspec.structs.replace(row, callees=left))
                 else:
-                    gone.append((row.match, row.procedure))
-            rows.remove_all(gone)
-            if not rows:
-                del tables.registrations[realm]
+                    gone.append(row)
+            if gone:
+                tables.drop_registrations(realm, gone)
 
     def _tell_removed(
         self, realm: str, row: Registration, lost: list[Callee], *, all_gone: bool, reason: str = ""
     ) -> None:
         for callee in lost:
-            last = all_gone and callee is lost[-1]
             self._ground.changes.append(
-                RegistrationRemoved(callee.owner, realm, row.match, row.procedure, row.id, callee.session, last, reason)
+                RegistrationRemoved(
+                    callee.owner,
+                    realm,
+                    row.match,
+                    row.procedure,
+                    row.id,
+                    callee.session,
+                    all_gone and callee is lost[-1],
+                    callee.index,
+                    reason,
+                )
             )
 
     def _add(self, index: int, add: AddRegistration) -> Outcome:
@@ -122,7 +130,18 @@ class Registrations:
         tables.replace_registration(add.realm, msgspec.structs.replace(standing, callees=(*others, here)))
         self._tell_removed(add.realm, standing, [moved], all_gone=False, reason=MOVED)
         self._ground.changes.append(
-            RegistrationAdded(add.owner, add.realm, add.match, add.procedure, standing.id, add.session, first=False)
+            RegistrationAdded(
+                add.owner,
+                add.realm,
+                add.match,
+                add.procedure,
+                standing.id,
+                add.session,
+                standing.policy,
+                None,
+                index,
+                moved=True,
+            )
         )
         return Outcome.OK
 
@@ -130,14 +149,22 @@ class Registrations:
         tables = self._ground.tables
         callee = Callee(add.owner, add.session, index, add.concurrency, add.repeatable)
         if standing is None:
-            row = Registration(index, add.match, add.procedure, add.policy, (callee,))
-            tables.registrations_in(add.realm).add(add.match, add.procedure, row)
+            row = Registration(index, add.match, add.procedure, add.policy, (callee,), add.created)
+            tables.add_registration(add.realm, row)
         else:
             row = msgspec.structs.replace(standing, callees=(*standing.callees, callee))
             tables.replace_registration(add.realm, row)
         self._ground.changes.append(
             RegistrationAdded(
-                add.owner, add.realm, add.match, add.procedure, row.id, add.session, first=standing is None
+                add.owner,
+                add.realm,
+                add.match,
+                add.procedure,
+                row.id,
+                add.session,
+                add.policy,
+                add.created if standing is None else None,
+                index,
             )
         )
 
@@ -160,5 +187,5 @@ class Registrations:
         return Outcome.OK
 
     def _drop(self, realm: str, row: Registration, reason: str = "") -> None:
-        self._ground.tables.drop_registration(realm, row)
+        self._ground.tables.drop_registrations(realm, [row])
         self._tell_removed(realm, row, list(row.callees), all_gone=True, reason=reason)

@@ -28,11 +28,8 @@ class Routes:
             for route in gone:
                 for encoder in encoders:
                     encoder.before(route)
-                del route.owners[owner]
-            ground.changes += [RouteRemoved(owner, realm, route.match, route.topic, route.id) for route in gone]
-            routes.remove_all((route.match, route.topic) for route in gone if not route.owners)
-            if not routes:
-                del ground.tables.routes[realm]
+            ground.changes += [_removed(realm, route, owner, 0) for route in gone]
+            ground.tables.drop_routes(realm, (route for route in gone if not route.owners))
 
     def _add(self, index: int, add: AddRoute) -> Outcome:
         ground = self._ground
@@ -40,15 +37,19 @@ class Routes:
             return admitted
         if add.match not in MATCHES:
             return Outcome.REFUSED
+        created = None
         route = ground.tables.route(add.realm, add.match, add.topic)
         if route is None:
-            route = Route(index, add.match, add.topic)
-            ground.tables.routes_in(add.realm).add(add.match, add.topic, route)
+            created = add.created
+            route = Route(index, add.match, add.topic, created)
+            ground.tables.add_route(add.realm, route)
         # A row that stands keeps its index: everybody who applied that entry knows the row since.
         if add.owner not in route.owners:
             ground.before(route)
             route.owners[add.owner] = index
-            ground.changes.append(RouteAdded(add.owner, add.realm, add.match, add.topic, route.id))
+            ground.changes.append(
+                RouteAdded(add.owner, add.realm, add.match, add.topic, route.id, add.session, created)
+            )
         return Outcome.OK
 
     def _remove(self, index: int, remove: RemoveRoute) -> Outcome:
@@ -59,13 +60,14 @@ class Routes:
             return Outcome.REFUSED
         route = ground.tables.route(remove.realm, remove.match, remove.topic)
         if route is not None and remove.owner in route.owners:
-            self._drop(remove.realm, route, remove.owner)
+            ground.before(route)
+            ground.changes.append(_removed(remove.realm, route, remove.owner, remove.session))
+            if not route.owners:
+                ground.tables.drop_routes(remove.realm, [route])
         return Outcome.OK
 
-    def _drop(self, realm: str, route: Route, owner: Owner) -> None:
-        ground = self._ground
-        ground.before(route)
-        del route.owners[owner]
-        if not route.owners:
-            ground.tables.drop_route(realm, route)
-        ground.changes.append(RouteRemoved(owner, realm, route.match, route.topic, route.id))
+
+def _removed(realm: str, route: Route, owner: Owner, session: int) -> RouteRemoved:
+    """Take the owner's row away."""
+    added = route.owners.pop(owner)
+    return RouteRemoved(owner, realm, route.match, route.topic, route.id, session, not route.owners, added)

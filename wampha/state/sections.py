@@ -48,6 +48,7 @@ class _RouteRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     topic: str
     id: int
     owners: list[tuple[int, int]]  # (position in members, index)
+    created: int
 
 
 class RoutesPiece(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -61,14 +62,14 @@ class _RouteSection:
         return [(realm, list(routes)) for realm, routes in tables.routes.items()]
 
     def pack(self, realm: str, route: Route, beginning: Beginning) -> tuple[object, ...]:
-        return (realm, route.match, route.topic, route.id, beginning.owners_of(route))
+        return (realm, route.match, route.topic, route.id, beginning.owners_of(route), route.created)
 
     def take(self, rows: Sequence[_RouteRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
-            route = Route(row.id, row.match, row.topic)
+            route = Route(row.id, row.match, row.topic, row.created)
             for position, index in row.owners:
                 route.owners[owners[position]] = index
-            tables.routes_in(row.realm).add(row.match, row.topic, route)
+            tables.add_route(row.realm, route)
 
 
 class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -78,6 +79,7 @@ class _RegistrationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     policy: str
     id: int
     callees: list[tuple[int, int, int, int, bool]]  # (position in members, and the rest of the struct)
+    created: int
 
 
 class RegistrationsPiece(msgspec.Struct, frozen=True, array_like=True, tag=2):
@@ -96,7 +98,7 @@ class _RegistrationSection:
             (position[callee.owner], callee.session, callee.index, callee.concurrency, callee.repeatable)
             for callee in row.callees
         ]
-        return (realm, row.match, row.procedure, row.policy, row.id, callees)
+        return (realm, row.match, row.procedure, row.policy, row.id, callees, row.created)
 
     def take(self, rows: Sequence[_RegistrationRow], tables: Tables, owners: Sequence[Owner]) -> None:
         for row in rows:
@@ -104,8 +106,8 @@ class _RegistrationSection:
                 Callee(owners[position], session, index, concurrency, repeatable)
                 for position, session, index, concurrency, repeatable in row.callees
             )
-            registration = Registration(row.id, row.match, row.procedure, row.policy, callees)
-            tables.registrations_in(row.realm).add(row.match, row.procedure, registration)
+            registration = Registration(row.id, row.match, row.procedure, row.policy, callees, row.created)
+            tables.add_registration(row.realm, registration)
 
 
 Piece = RoutesPiece | RegistrationsPiece

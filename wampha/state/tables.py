@@ -6,7 +6,7 @@ nodes that applied the same log hold equal tables in equal order, with or withou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, TypeVar
 
 import msgspec
@@ -30,12 +30,13 @@ class Node(msgspec.Struct, frozen=True, array_like=True, gc=False):
 class Route:
     """Which nodes have subscribers for (realm, match, topic)."""
 
-    __slots__ = ("id", "match", "owners", "topic")
+    __slots__ = ("created", "id", "match", "owners", "topic")
 
-    def __init__(self, route_id: int, match: str, topic: str) -> None:
+    def __init__(self, route_id: int, match: str, topic: str, created: int = 0) -> None:
         self.id: Final = route_id  # the subscription id: index of the entry that created the route
         self.match: Final = match
         self.topic: Final = topic
+        self.created: Final = created  # milliseconds since 1970, as its proposer said
         self.owners: Final[dict[Owner, int]] = {}  # -> index of the entry that added this owner's row
 
 
@@ -57,6 +58,7 @@ class Registration(msgspec.Struct, frozen=True, array_like=True, gc=False):
     procedure: str
     policy: str  # by which a callee is chosen for each call
     callees: tuple[Callee, ...]  # at least one, in the order of the log, so of their indices
+    created: int = 0  # milliseconds since 1970, as its proposer said
 
     def callee(self, owner: Owner, session: int) -> Callee | None:
         """The callee that is this session; it looks through all."""
@@ -70,6 +72,7 @@ class Tables:
     """All replicated facts."""
 
     __slots__ = (
+        "_places",
         "dead",
         "leader",
         "newest",
@@ -93,6 +96,7 @@ class Tables:
         self.dead: dict[int, None] = {}  # the last DEAD_MAX dead incarnations, oldest first
         self.routes: dict[str, PatternIndex[Route]] = {}  # by realm; a realm without routes has no entry
         self.registrations: dict[str, PatternIndex[Registration]] = {}  # by realm, likewise
+        self._places: dict[int, tuple[str, str, str]] = {}  # id of a route or registration -> (realm, match, URI)
 
     def readable(self) -> int:
         """The newest version of commands that every node can read which is up; nothing newer is proposed or applied."""
@@ -122,17 +126,51 @@ class Tables:
             index = self.registrations[realm] = PatternIndex()
         return index
 
-    def drop_route(self, realm: str, route: Route) -> None:
-        """Take a route away, which must be there."""
-        _remove(self.routes, realm, route.match, route.topic)
+    def subscription(self, realm: str, subscription: int) -> Route | None:
+        """The route of the realm with this id."""
+        place = self._places.get(subscription)
+        route = self.route(*place) if place is not None and place[0] == realm else None
+        return route if route is not None and route.id == subscription else None
 
-    def drop_registration(self, realm: str, registration: Registration) -> None:
-        """Take a registration away, which must be there."""
-        _remove(self.registrations, realm, registration.match, registration.procedure)
+    def registered(self, realm: str, registration: int) -> Registration | None:
+        """The registration of the realm with this id."""
+        place = self._places.get(registration)
+        row = self.registration(*place) if place is not None and place[0] == realm else None
+        return row if row is not None and row.id == registration else None
 
-    def replace_registration(self, realm: str, registration: Registration) -> None:
-        """Put another row in the place of the one with the same (match, procedure), which must be there."""
-        self.registrations[realm].replace(registration.match, registration.procedure, registration)
+    def add_route(self, realm: str, route: Route) -> None:
+        """Put a route where there is none."""
+        self.routes_in(realm).add(route.match, route.topic, route)
+        self._places[route.id] = (realm, route.match, route.topic)
+
+    def add_registration(self, realm: str, row: Registration) -> None:
+        """Put a registration where there is none."""
+        self.registrations_in(realm).add(row.match, row.procedure, row)
+        self._places[row.id] = (realm, row.match, row.procedure)
+
+    def replace_registration(self, realm: str, row: Registration) -> None:
+        """Put another row in the place of the one with the same id, which must be there."""
+        self.registrations[realm].replace(row.match, row.procedure, row)
+
+    def drop_routes(self, realm: str, routes: Iterable[Route]) -> None:
+        """Take routes away, which must be there."""
+        self._drop(self.routes, realm, ((route.id, route.match, route.topic) for route in routes))
+
+    def drop_registrations(self, realm: str, rows: Iterable[Registration]) -> None:
+        """Take registrations away, which must be there."""
+        self._drop(self.registrations, realm, ((row.id, row.match, row.procedure) for row in rows))
+
+    def _drop(self, by_realm: dict[str, PatternIndex[_Row]], realm: str, rows: Iterable[tuple[int, str, str]]) -> None:
+        gone = list(rows)
+        for row_id, _, _ in gone:
+            del self._places[row_id]
+        index = by_realm[realm]
+        if len(gone) == 1:  # what is remembered of other URIs stays
+            index.remove(*gone[0][1:])
+        else:
+            index.remove_all((match, uri) for _, match, uri in gone)
+        if not index:
+            del by_realm[realm]
 
     def routes_of(self, owner: Owner) -> Iterator[tuple[str, Route]]:
         """(realm, route) of every route that has a row of this owner; looks through all routes."""
@@ -148,10 +186,3 @@ class Tables:
                 for callee in registration.callees:
                     if callee.owner == owner:
                         yield realm, registration, callee
-
-
-def _remove(by_realm: dict[str, PatternIndex[_Row]], realm: str, match: str, uri: str) -> None:
-    index = by_realm[realm]
-    index.remove(match, uri)
-    if not index:
-        del by_realm[realm]

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from wampha.auth.doorway import Doorway
 from wampha.counters import Counters
-from wampha.errors import InvalidArgument, PayloadSizeExceeded, ProtocolViolation, WamphaError
+from wampha.errors import InvalidArgument, NodeBehind, PayloadSizeExceeded, ProtocolViolation, WamphaError
 from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Invocation, Result
 from wampha.messages.payload import NOTHING, Payload
@@ -31,7 +31,8 @@ _INVOCATION: Final = 68
 class Conversation(Protocol):
     """The core's side of a connection (`routing`)."""
 
-    def receive(self, message: Any) -> None: ...
+    def receive(self, message: Any) -> None:
+        """Raises NodeBehind, and nothing else, if the message is to be handed in again when `Pressure` says so."""
 
     def violated(self, violation: ProtocolViolation) -> None: ...
 
@@ -104,6 +105,7 @@ class ClientConnection:
     flowing = False  # whether the next message may be handled now
     patient = False  # a node that it feeds is behind: `pressure.py` lets it go on
     _held: tuple[bytes, ...] = ()  # what waits to be handled: chunks that came while the gate was closed, and the like
+    _kept: Any = None  # a message that the core did not take yet; it comes before all that is held
     _conversation: Conversation | None = None
     _serializer: Serializer | None = None
     _log = Logger(namespace="wampha.transport")
@@ -167,7 +169,10 @@ class ClientConnection:
         if self.phase is Phase.OPEN:
             self._age = 0
         try:
-            self.consume(data)
+            if self._kept is None or self._hand_in_again():
+                self.consume(data)
+            else:
+                self.put_off(data)
         except Exception:
             self.failed()
         finally:
@@ -217,7 +222,24 @@ class ClientConnection:
         except ProtocolViolation as violation:
             self._conversation.violated(violation)
         else:
+            self._hand_in(message)
+
+    def _hand_in(self, message: Any) -> None:
+        assert self._conversation is not None
+        try:
             self._conversation.receive(message)
+        except NodeBehind as behind:
+            self._kept = message
+            self.service.pressure.wait(self, behind.node)
+
+    def _hand_in_again(self) -> bool:
+        """Try what was kept; whether what stands behind it may be handled now."""
+        message, self._kept = self._kept, None
+        if self.phase is Phase.OPEN:
+            self._hand_in(message)
+            if self._kept is None:
+                self.service.pressure.leave(self)
+        return self.flowing or self.phase is not Phase.OPEN
 
     def violated(self, sentence: str) -> None:
         """The client broke the protocol below WAMP's messages, in a way that can still be answered by ABORT."""
@@ -337,9 +359,10 @@ class ClientConnection:
         self.phase = Phase.GONE
         self.flowing = False
         self._held = ()
+        self._kept = None
         service = self.service
         service.gate.forget(self)
-        service.pressure.forget(self)
+        service.pressure.leave(self)
         service.deadlines.discard(self)
         self.outbox.drop()
         service.flusher.begin()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
@@ -35,19 +35,21 @@ class Delivery:
         counters: Counters,
         reactor: Reactor,
         flush_links: Callable[[], None] = lambda: None,
+        behind: Collection[Owner] = (),
     ) -> None:
-        """`forward` hands a message to the data links, `flush_links` writes what they have queued."""
+        """`forward` hands a message to the data links, `flush_links` writes what they have queued.
+
+        `behind` holds, at any time, the nodes for which much waits; `relieved` is to be called when one is not there
+        any more.
+        """
         self.flusher: Final = Flusher(reactor, flush_links)
         self.pressure: Final = Pressure(counters)
         self.forward: Final = forward
+        self.behind: Final = behind
         self._counters: Final = counters
 
-    def behind(self, owner: Owner) -> None:
-        """What was just forwarded waits with much else for that node: pause the client that sent it."""
-        self.pressure.behind(owner, self.flusher.in_hand)
-
     def relieved(self, owner: Owner) -> None:
-        """The node has caught up or is lost: let those go on who waited for it."""
+        """The node has caught up or is lost: let those go on who wait for it."""
         self.pressure.relieved(owner, self.flusher.let_go)
 
     def deliver(self, receivers: Sequence[Session], event: Any) -> None:

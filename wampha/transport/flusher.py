@@ -51,21 +51,15 @@ class Flusher:
         self._call: Any = None
         self._continuation: Any = None  # the call of `_go_on` in the next turn
         self._chunk_in_hand = False
-        self.in_hand: Any = None  # whose chunk that is, if a client's: a `Source`
-        self._source: Source | None = None  # the same, until its flow is stopped
+        self._source: Source | None = None  # whose chunk that is, until its flow is stopped
         self._reached = 0  # receivers of its messages
         self._stopped: Final[deque[Source]] = deque()
 
     def begin(self, source: Source | None = None) -> None:
         """A chunk is being handled, and `flush()` will be called behind it: no timer is needed."""
         self._chunk_in_hand = True
-        self.in_hand = self._source = source
+        self._source = source
         self._reached = 0
-
-    def begin_relayed(self, link: Source) -> None:
-        """A chunk from another node is being handled: as `begin`, but no client of ours feeds anyone by it."""
-        self.begin(link)
-        self.in_hand = None
 
     def mark(self, client: Queued) -> None:
         """The client's queue is no longer empty."""
@@ -89,7 +83,7 @@ class Flusher:
     def flush(self) -> None:
         """Write what waits for every client, once each. Call it behind every received chunk, of clients and links."""
         self._chunk_in_hand = False
-        self.in_hand = self._source = None
+        self._source = None
         while self._dirty and not self._left:
             dirty, self._dirty = self._dirty, []
             if self._written + len(dirty) > _CLIENTS_MAX:

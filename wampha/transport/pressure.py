@@ -1,7 +1,8 @@
-"""Clients that feed a node faster than it takes: nothing is read from them until it has caught up, or is lost.
+"""Clients that feed a node faster than it takes: they wait until it has caught up, or is lost.
 
-Whose input it was that had to wait for the node is known while that input is handled (`Flusher.in_hand`); so exactly
-those clients pay who publish or call into it. What they send meanwhile waits in their own system's buffers.
+A message for a node that is behind is not routed (`errors.NodeBehind`): its connection keeps it, and reads no more. So
+exactly those clients pay who publish or call into that node, with what their own systems' buffers take; and what waits
+for the node grows by one message at most beyond the mark at which it counts as behind, however many clients there are.
 """
 
 from __future__ import annotations
@@ -26,31 +27,37 @@ class Feeder(Protocol):
 
 
 class Pressure:
-    """Which clients wait for which nodes."""
+    """Which clients wait for which nodes, and in which order."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters: Final = counters
-        self._waiting: Final[dict[Owner, dict[Feeder, None]]] = {}
+        self._waiting: Final[dict[Owner, dict[Feeder, None]]] = {}  # who waits for it, oldest first
+        self._awaited: Final[dict[Feeder, Owner]] = {}  # the same by client
 
-    def behind(self, owner: Owner, feeder: Feeder | None) -> None:
-        """Input of `feeder`, if of any, waits with much else for that node."""
-        if feeder is None:
-            return
-        if not feeder.patient:
-            feeder.patient = True
-            feeder.stop_flow()
+    def wait(self, feeder: Feeder, owner: Owner) -> None:
+        """The client's next message is for that node. Who comes again without success has kept its place."""
+        awaited = self._awaited.get(feeder)
+        if awaited is None:
             self._counters.add("clients_paused")
-        self._waiting.setdefault(owner, {})[feeder] = None
+        if awaited != owner:
+            self.leave(feeder)
+            self._awaited[feeder] = owner
+            self._waiting.setdefault(owner, {})[feeder] = None
+        feeder.patient = True
+        feeder.stop_flow()
 
     def relieved(self, owner: Owner, go_on: Callable[[Feeder], None]) -> None:
-        """The node has caught up or is lost: those who waited for no other one go on."""
-        for feeder in self._waiting.pop(owner, {}):
-            if not any(feeder in others for others in self._waiting.values()):
+        """The node has caught up or is lost: those who wait for it may try again, one after the other."""
+        for feeder in self._waiting.get(owner, ()):
+            if feeder.patient:
                 feeder.patient = False
                 go_on(feeder)
 
-    def forget(self, feeder: Feeder) -> None:
-        """The connection is gone."""
-        if feeder.patient:
-            for waiting in self._waiting.values():
-                waiting.pop(feeder, None)
+    def leave(self, feeder: Feeder) -> None:
+        """The client waits no longer: its message is through, or its connection is gone. Nothing if it did not wait."""
+        owner = self._awaited.pop(feeder, None)
+        if owner is not None:
+            waiting = self._waiting[owner]
+            del waiting[feeder]
+            if not waiting:
+                del self._waiting[owner]

@@ -63,6 +63,7 @@ class Host:
             chance=random.Random(world.chance.getrandbits(64)),
             machine=lambda counters: WatchedMachine(counters, world.watch, self),
             options=world.options,
+            wall_ms=lambda: int(world.timeline.time * 1000),
         )
 
     @property

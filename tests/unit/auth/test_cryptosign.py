@@ -8,8 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.unit.auth.steps import Talk, all_equal, chance, claim
-from wampha.auth.cryptosign import Cryptosign, KeyHolder
-from wampha.auth.principals import Principals
+from wampha.auth.cryptosign import Cryptosign, KeyHolder, KeyHolders
 from wampha.errors import SessionRefused
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"1" * 32)
@@ -36,7 +35,7 @@ def public(key: Ed25519PrivateKey) -> bytes:
 
 def method(*keys: Ed25519PrivateKey) -> Cryptosign:
     known = tuple(map(public, keys))
-    return Cryptosign(Principals({"joe": KeyHolder("user", known)}, b"k" * 32), dict.fromkeys(known, "joe"))
+    return Cryptosign(KeyHolders({"joe": KeyHolder("user", known)}, b"k" * 32))
 
 
 def talk(authid: str | None = "joe", key: Ed25519PrivateKey = KEY, start: int = 1) -> Talk:

@@ -9,11 +9,11 @@ from wampha.auth.anonymous import Anonymous
 from wampha.auth.configured import doorway
 from wampha.auth.doorway import Doorway
 from wampha.auth.principals import Principals
-from wampha.auth.ticket import Ticket
+from wampha.auth.ticket import Ticket, stranger
 from wampha.config.authentication import Auth
 from wampha.errors import SessionRefused
 
-ANONYMOUS, TICKET = Anonymous("guest"), Ticket(Principals({}, b""))
+ANONYMOUS, TICKET = Anonymous("guest"), Ticket(Principals({}, b"", stranger))
 DOORWAY = Doorway({"anonymous": ANONYMOUS, "ticket": TICKET})
 
 

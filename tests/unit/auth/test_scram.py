@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.auth.steps import Talk, all_equal, chance, claim
 from wampha.auth.principals import Principals
-from wampha.auth.scram import NONCE_LENGTH_MAX, PBKDF2, Scram, Verifier
+from wampha.auth.scram import NONCE_LENGTH_MAX, PBKDF2, Scram, Verifier, stranger
 from wampha.auth.steps import Challenge
 from wampha.errors import SessionRefused
 
@@ -30,7 +30,7 @@ def verifier(password: str, role: str = "user") -> Verifier:
     return Verifier(role, PBKDF2, SALT, 4096, hashlib.sha256(client).digest(), server)
 
 
-VERIFIERS = Principals({"joe": verifier("pencil"), "a,b=c": verifier("pen")}, b"k" * 32)
+VERIFIERS = Principals({"joe": verifier("pencil"), "a,b=c": verifier("pen")}, b"k" * 32, stranger)
 
 
 class Client:

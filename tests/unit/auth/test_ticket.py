@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.auth.steps import Talk, all_equal, chance, claim
 from wampha.auth.principals import Principals
-from wampha.auth.ticket import TICKET_BYTES_MAX, Ticket, TicketHolder, hashed, verify
+from wampha.auth.ticket import TICKET_BYTES_MAX, Ticket, TicketHolder, hashed, stranger, verify
 from wampha.errors import SessionRefused
 
 HASH = hashed("geheim", b"s" * 16)
@@ -17,6 +17,7 @@ HOLDERS = Principals(
         "tom": TicketHolder("user", realm="realm2", ticket="tom's"),
     },
     b"k" * 32,
+    stranger,
 )
 
 

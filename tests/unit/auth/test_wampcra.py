@@ -9,13 +9,14 @@ from autobahn.wamp.auth import compute_wcs, derive_key
 
 from tests.unit.auth.steps import Talk, all_equal, chance, claim
 from wampha.auth.principals import Principals
-from wampha.auth.wampcra import Salt, SecretHolder, WampCra
+from wampha.auth.wampcra import Salt, SecretHolder, WampCra, stranger
 from wampha.errors import SessionRefused
 
 DERIVED = derive_key("password", "salt123", 100, 32).decode()
 HOLDERS = Principals(
     {"joe": SecretHolder("user", "secret2"), "peter": SecretHolder("user", DERIVED, salted=Salt("salt123", 100, 32))},
     b"k" * 32,
+    stranger,
 )
 
 

@@ -224,7 +224,6 @@ class Peer:
             "on_owner_lost": lambda owner: self.told.append(("lost", owner)),
             "on_chunk_end": lambda: self.told.append(("chunk",)),
             "on_gap": lambda gap: self.told.append(("gap", gap.source, gap.target, gap.frames)),
-            "on_behind": lambda owner: self.told.append(("behind", owner)),
             "on_relieved": lambda owner: self.told.append(("relieved", owner)),
             "chance": random.Random(name),
             "endpoints": network.of(name),

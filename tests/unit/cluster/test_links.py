@@ -823,20 +823,38 @@ def test_a_peer_that_does_not_read_is_reset_at_the_bound_and_counted(network, cl
     assert sum("is reset: it does not read" in line for line in logged) == 1
 
 
-def test_who_feeds_a_peer_that_is_behind_is_told_and_relieved_when_it_has_caught_up(network, clock):
+def test_what_is_to_be_sent_again_after_a_cut_is_not_held_against_a_peer(network, clock):
+    one, two = _pair(network, limits=_small())
+    near, far = network.pipes[1]
+    near.blocked = far.blocked = True
+    far._producer = None  # this transport takes everything
+    for number in range(30):
+        one.links.forward(two.owner, forward(number, bytes(100_000)))
+        one.links.flush()
+    network.down.add("one:1")
+    near.abortConnection()
+    settle(clock)
+    for number in range(30, 60):
+        assert one.links.forward(two.owner, forward(number, bytes(100_000)))
+    network.down.clear()
+    settle(clock, 2)
+    assert [told[2].publication for told in two.of_kind("data")] == list(range(60))
+    assert one.counters["link_queue_resets"] == one.counters["link_gaps"] == 0
+
+
+def test_a_peer_is_behind_until_it_has_caught_up(network, clock):
     one, two = _pair(network, limits=_small())
     _block(network, "n1")
     for number in range(20):
         one.links.forward(two.owner, forward(number, bytes(100_000)))
+        assert (two.owner in one.links.behind) == (number >= 10)  # a MiB, a quarter of the bound
     settle(clock)
-    told = one.of_kind("behind", "relieved")
-    assert 5 <= len(told) <= 10 and set(told) == {("behind", two.owner)}
-    assert one.links.behind(two.owner)
+    assert one.of_kind("relieved") == []
     for near, far in network.pipes:
         near.unblock(), far.unblock()
     settle(clock)
-    assert one.of_kind("behind", "relieved") == [*told, ("relieved", two.owner)]
-    assert not one.links.behind(two.owner)
+    assert one.of_kind("relieved") == [("relieved", two.owner)]
+    assert not one.links.behind
     assert [told[2].publication for told in two.of_kind("data")] == list(range(20))
 
 
@@ -869,7 +887,7 @@ def test_a_peer_that_is_down_and_behind_relieves_when_it_is_given_up(network, cl
     settle(clock)
     for number in range(20):
         one.links.forward(two.owner, forward(number, bytes(100_000)))
-    assert one.links.behind(two.owner)
+    assert two.owner in one.links.behind
     settle(clock, 4)
     assert one.of_kind("gap", "relieved", "lost")[-3:] == [
         ("gap", "n1", "n2", 20),

@@ -87,7 +87,7 @@ def test_every_method_can_be_configured(tmp_path: Path) -> None:
         ("salt: acc", "salt: '?'\n            #", "salt: should be base64"),
         (f"[{KEY}]", "[abc]", "authorized_keys[0]: should be 64 hexadecimal digits"),
         (f"[{KEY}]", "[]", "authorized_keys: should have at least 1 entry"),
-        ("type: static\n", "type: dynamc\n", "type: should be 'static', not \"dynamc\""),
+        ("type: static\n", "type: dynamc\n", "type: should be 'static' or 'dynamic', not \"dynamc\""),
         ("realm: realm1}", "realm: realm2}", 'there is no realm "realm2". Did you mean "realm1"?'),
         (
             f"authorized_keys: [{KEY}]}}",
@@ -95,6 +95,14 @@ def test_every_method_can_be_configured(tmp_path: Path) -> None:
             'cryptosign: "client01@example.com" and "other" have the same key',
         ),
         ("peter: {", "joe: {", "given twice"),
+        (
+            "        type: static\n        principals",
+            "        type: dynamic\n        authenticator: com.auth\n        principals",
+            "ticket: should have an authenticator, and no principals, since it is of type dynamic",
+        ),
+        ("type: static, role: guest", "type: dynamic", "anonymous: should have an authenticator, and no role"),
+        ("type: static, role: guest", "type: dynamic, authenticator: a..b", "authenticator: "),
+        ("type: static, role: guest", "type: static", "anonymous: should have role, and no authenticator, unless"),
     ],
 )
 def test_a_mistake_is_reported_where_it_stands(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -380,7 +380,12 @@ def test_two_listeners_on_a_free_port_each_are_fine(files: Files) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "value"),
-    [("client_queue_bytes_max", 65_536), ("link_frame_bytes_max", 1_048_576), ("link_queue_bytes_max", 1_048_576)],
+    [
+        ("client_queue_bytes_max", 65_536),
+        ("link_frame_bytes_max", 1_048_576),
+        ("link_queue_bytes_max", 1_048_576),
+        ("link_queue_bytes_max", 2 * 17 * 1_048_576 - 1),
+    ],
 )
 def test_a_bound_must_hold_what_it_is_to_contain(files: Files, limit: str, value: int) -> None:
     assert files.problem(SMALLEST + f"limits: {{{limit}: {value}}}\n").partition(" ")[2].startswith(f"limits.{limit}: ")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tests.simulation.world import World
 from tests.unit.ledger.harness import Bench
+from wampha.ledger.affiliation import PREDECESSORS_MAX
 from wampha.ledger.engine import COMMAND, COMMAND_BYTES_MAX
 from wampha.ledger.frames import Forwarded
 from wampha.ledger.library import QUEUED_MAX
 from wampha.ledger.proposals import Proposals
-from wampha.ledger.raft import PREDECESSORS_MAX
 from wampha.state.codec import decode
 from wampha.state.commands import Outcome, Up
 
@@ -40,7 +40,7 @@ def test_an_incarnation_names_a_bounded_number_of_predecessors_and_the_last_ones
     former = []
     for _ in range(PREDECESSORS_MAX + 5):
         former.append(host.ledger.owner.incarnation)
-        host.ledger._fence("the test says so")
+        host.ledger._affiliation.fence("the test says so")
     world.until_serving()
     ups = [command for command in map(decode, world.commands()) if isinstance(command, Up)]
     assert ups[-1].owner == host.ledger.owner

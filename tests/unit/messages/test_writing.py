@@ -54,6 +54,11 @@ OUTBOUND: list[tuple[Any, type, dict[str, Any]]] = [
     (model.Subscribed(7, 70_000), autobahn_message.Subscribed, {"request": 7, "subscription": 70_000}),
     (model.Unsubscribed(7), autobahn_message.Unsubscribed, {"request": 7}),
     (
+        model.SubscriptionRevoked(0, {"subscription": 7, "reason": "why"}),
+        autobahn_message.Unsubscribed,
+        {"request": 0, "subscription": 7, "reason": "why"},
+    ),
+    (
         model.Event(300, 2**40, {"topic": "a.b", "publisher": 5}, BOTH),
         autobahn_message.Event,
         {"subscription": 300, "publication": 2**40, "topic": "a.b", "publisher": 5, "args": ARGS, "kwargs": KWARGS},

@@ -12,7 +12,7 @@ from tests.support.core import Node, RecorderClient, hello
 from wampha.auth.anonymous import Anonymous
 from wampha.auth.doorway import Doorway
 from wampha.auth.principals import Principals
-from wampha.auth.ticket import Ticket, TicketHolder, hashed
+from wampha.auth.ticket import Ticket, TicketHolder, hashed, stranger
 from wampha.messages.model import Abort, Challenge, Welcome
 
 HOLDERS = Principals(
@@ -22,6 +22,7 @@ HOLDERS = Principals(
         "ghost": TicketHolder("nobody", ticket="boo"),
     },
     b"k" * 32,
+    stranger,
 )
 DOORWAY = Doorway({"anonymous": Anonymous("user"), "ticket": Ticket(HOLDERS)})
 

@@ -33,6 +33,7 @@ BROKER_FEATURES = (
     "publisher_exclusion",
     "publisher_identification",
     "subscriber_blackwhite_listing",
+    "subscription_revocation",
 )
 DEALER_FEATURES = (
     "call_canceling",
@@ -45,6 +46,7 @@ DEALER_FEATURES = (
     "payload_transparency",
     "progressive_call_invocations",
     "progressive_call_results",
+    "registration_meta_api",
     "registration_revocation",
     "shared_registration",
 )

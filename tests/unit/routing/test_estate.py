@@ -24,6 +24,7 @@ MESSAGES: list[Any] = [
     model.Unsubscribed(1),
     model.Registered(1, 2),
     model.Unregistered(1),
+    model.SubscriptionRevoked(0, {"subscription": 7}),
     model.Revoked(0, {"registration": 7}),
 ]
 

@@ -170,6 +170,16 @@ def test_an_answer_beyond_the_bound_is_none() -> None:
     assert cluster["a"].counters["gathers_unanswerable"] == 1
 
 
+def test_a_node_for_which_much_waits_gets_no_answer_on_top() -> None:
+    cluster = asking(Cluster("a", "b"))
+    b = cluster["b"]
+    b.outbox.behind[cluster["a"].owner] = None
+    gathered = ask(cluster)
+    cluster.settle()
+    assert [each.missing for each in gathered] == [("b",)]
+    assert b.counters["gathers_unanswerable"] == 1
+
+
 def test_open_questions_are_bounded() -> None:
     cluster = asking(Cluster("a", "b", limits=Limits(gathers_max=2)))
     first, second = ask(cluster), ask(cluster)

@@ -32,6 +32,7 @@ class Alone:
             workers=AtOnce(),
             chance=Chance(random.Random(1).randbytes, lambda: ""),
             agent="wampha-test",
+            wall_ms=lambda: 0,
         )
         self.ledger = LocalLedger(
             machine=Machine(self.counters), owner=Owner("a", 1), clock=self.clock, events=self.router

@@ -8,7 +8,8 @@ from tests.support.core import FakeLedger, Log
 from wampha.counters import Counters
 from wampha.routing.rowkinds import REGISTRATIONS, ROUTES, SUBSCRIBERS, RowKey, Terms, Want
 from wampha.routing.rows import Rows
-from wampha.state.commands import AddRegistration, AddRoute, Outcome, Owner, RemoveRegistration, RemoveRoute, Up
+from wampha.state.commands import AddRegistration, AddRoute, Leave, Outcome, Owner, RemoveRegistration, RemoveRoute, Up
+from wampha.state.registrations import FORCED
 
 OWNER = Owner("a", 1)
 KEY = RowKey(ROUTES, "r", "exact", "t")
@@ -42,7 +43,7 @@ class Bench:
         self.log.append(Up(OWNER, (), "", ""))
         self.ledger = FakeLedger(self.log, OWNER, None, self.counters)
         self.ledger.apply()
-        self.rows = Rows(ledger=self.ledger, counters=self.counters)
+        self.rows = Rows(ledger=self.ledger, counters=self.counters, wall_ms=lambda: 0)
         self.ledger.events = Events(self.rows)
         self.ledger.hold = True
         self.watcher = Watcher()
@@ -320,6 +321,26 @@ def test_rule_34_a_session_that_is_on_its_way_out_is_in_nobody_s_way(bench: Benc
     bench.rows.ticked()
     bench.ledger.commit()
     assert bench.watcher.told == [2, 6]
+
+
+def test_a_registration_that_is_taken_away_is_revoked_and_not_wanted_again(bench: Bench) -> None:
+    other = Owner("b", 2)
+    bench.log.append(Up(other, (), "", ""))
+    bench.want(OFFER, Terms("roundrobin"))
+    bench.ledger.commit()
+    bench.log.append(AddRegistration(other, 1, "r", "exact", "p", "roundrobin", 5, force=True))
+    bench.ledger.apply()
+    assert bench.watcher.told == [3, f"revoked: {FORCED}"]
+    bench.rows.ticked()
+    assert len(bench.ledger.proposed) == 1
+
+
+def test_rule_28_the_death_of_the_incarnation_revokes_nothing(bench: Bench) -> None:
+    bench.want(OFFER, Terms())
+    bench.ledger.commit()
+    bench.log.append(Leave(OWNER))
+    bench.ledger.apply()
+    assert bench.watcher.told == [2]
 
 
 def test_numbers_begin_anew_with_a_new_incarnation_and_old_outcomes_are_ignored(bench: Bench) -> None:

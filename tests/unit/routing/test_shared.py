@@ -99,7 +99,7 @@ class Place:
                 assert not session.calls
                 assert not session.invocations
                 assert not session.places
-            for offer in node.router._realms["realm1"]._offers:
+            for offer in node.router._realms["realm1"].offers:
                 assert offer.places is None or (not offer.places.queue and not offer.places._taken)
             assert node.counters["calls"] == node.counters["calls_ended"]
 

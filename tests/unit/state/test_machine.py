@@ -137,7 +137,7 @@ def test_rule_25_up_kills_the_predecessors_in_the_same_entry(log: Log) -> None:
     assert log(up(younger, 1)) is Outcome.OK
     assert A not in log.machine.tables.up
     assert log.machine.take_changes() == [
-        RouteRemoved(A, REALM, "exact", "t", 3),
+        RouteRemoved(A, REALM, "exact", "t", 3, 0, True, 3),
         NodeGone(A, "succeeded"),
         NodeUp(younger),
     ]
@@ -202,9 +202,9 @@ def test_rule_28_all_rows_of_an_incarnation_go_in_one_entry(log: Log) -> None:
     log.machine.take_changes()
     assert log(Leave(A)) is Outcome.OK
     assert log.machine.take_changes() == [
-        RouteRemoved(A, REALM, "exact", "t1", 3),
-        RouteRemoved(A, REALM, "prefix", "t2", 5),
-        RegistrationRemoved(A, REALM, "exact", "p", 6, 11, True),
+        RouteRemoved(A, REALM, "exact", "t1", 3, 0, False, 3),
+        RouteRemoved(A, REALM, "prefix", "t2", 5, 0, True, 5),
+        RegistrationRemoved(A, REALM, "exact", "p", 6, 11, True, 6),
         NodeGone(A, "left"),
     ]
     tables = log.machine.tables
@@ -270,7 +270,33 @@ def test_a_subscription_id_is_the_index_that_created_the_route_for_all_owners(lo
     log(route(B, 1))
     found = log.machine.tables.route(REALM, "exact", "t")
     assert (found.id, found.owners) == (3, {A: 3, B: 4})
-    assert log.machine.take_changes() == [RouteAdded(A, REALM, "exact", "t", 3), RouteAdded(B, REALM, "exact", "t", 3)]
+    assert log.machine.take_changes() == [
+        RouteAdded(A, REALM, "exact", "t", 3, 0, 0),
+        RouteAdded(B, REALM, "exact", "t", 3, 0, None),
+    ]
+
+
+def test_changes_of_routes_name_the_session_and_the_first_says_when(log: Log) -> None:
+    log(AddRoute(A, 1, REALM, "exact", "t", 11, 1_000))
+    log(AddRoute(B, 1, REALM, "exact", "t", 22, 2_000))
+    log(RemoveRoute(A, 2, REALM, "exact", "t", 12))
+    assert log.machine.tables.route(REALM, "exact", "t").created == 1_000
+    log(RemoveRoute(B, 2, REALM, "exact", "t", 23))
+    assert log.machine.take_changes() == [
+        RouteAdded(A, REALM, "exact", "t", 3, 11, 1_000),
+        RouteAdded(B, REALM, "exact", "t", 3, 22, None),
+        RouteRemoved(A, REALM, "exact", "t", 3, 12, False, 3),
+        RouteRemoved(B, REALM, "exact", "t", 3, 23, True, 4),
+    ]
+
+
+def test_the_age_of_rows_is_in_a_snapshot(log: Log) -> None:
+    log(AddRoute(A, 1, REALM, "exact", "t", 11, 1_000))
+    log(AddRegistration(A, 2, REALM, "exact", "p", "single", 11, 2_000))
+    other = Machine(Counters())
+    other.restore(log.machine.snapshot())
+    assert other.tables.route(REALM, "exact", "t").created == 1_000
+    assert other.tables.registration(REALM, "exact", "p").created == 2_000
 
 
 def test_a_route_that_stands_keeps_id_and_index_when_added_again(log: Log) -> None:
@@ -329,8 +355,8 @@ def test_a_session_that_moves_takes_its_registration_along_in_one_entry_under_th
     assert row is not None
     assert (row.id, row.callees) == (registration, (Callee(B, 11, log.index),))
     assert log.machine.take_changes() == [
-        RegistrationRemoved(A, REALM, "exact", "p", registration, 11, False, MOVED),
-        RegistrationAdded(B, REALM, "exact", "p", registration, 11, first=False),
+        RegistrationRemoved(A, REALM, "exact", "p", registration, 11, False, registration, MOVED),
+        RegistrationAdded(B, REALM, "exact", "p", registration, 11, "single", None, log.index, moved=True),
     ]
     index = log.index
     assert log(taken_over(B, 2, 11, A)) is Outcome.OK  # proposed again, since nobody knew of its outcome
@@ -366,9 +392,9 @@ def test_a_removed_registration_is_free_for_others_under_a_new_id(log: Log) -> N
     assert log(offer(B, 2, 22)) is Outcome.OK
     assert log.machine.tables.registration(REALM, "exact", "p").id == 6
     assert log.machine.take_changes() == [
-        RegistrationAdded(A, REALM, "exact", "p", 3, 11, True),
-        RegistrationRemoved(A, REALM, "exact", "p", 3, 11, True),
-        RegistrationAdded(B, REALM, "exact", "p", 6, 22, True),
+        RegistrationAdded(A, REALM, "exact", "p", 3, 11, "single", 0, 3),
+        RegistrationRemoved(A, REALM, "exact", "p", 3, 11, True, 3),
+        RegistrationAdded(B, REALM, "exact", "p", 6, 22, "single", 0, 6),
     ]
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from wampha.limits import Limits
 from wampha.routing.gather import Gather
 from wampha.routing.meta.cluster import Announce, ClusterApi
-from wampha.routing.ports import Ledger
+from wampha.routing.meta.registrations import RegistrationApi
+from wampha.routing.meta.subscriptions import SubscriptionApi
+from wampha.routing.ports import Clock, Ledger
 from wampha.routing.realm import Realm
-from wampha.state.changes import NodeGone, NodeUp
+from wampha.state.changes import NodeGone, NodeUp, RegistrationAdded, RegistrationRemoved, RouteAdded, RouteRemoved
+
+_TOLD_MAX: Final = 200  # changes that are told of in one turn: with a subscriber each, some 5 ms
 
 
 class MetaApis:
@@ -18,24 +24,51 @@ class MetaApis:
     def __init__(
         self,
         *,
-        realms: Iterable[Realm],
+        realms: Mapping[str, Realm],
         ledger: Ledger,
         gather: Gather,
+        limits: Limits,
+        clock: Clock,
         announce: Announce,
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
         """`announce` is `Router.announce`, `status` what the node tells its operator."""
+        self._clock: Final = clock
         self._cluster: Final = ClusterApi(ledger=ledger, gather=gather, announce=announce, status=status)
-        for realm in realms:
+        self._subscriptions: Final = SubscriptionApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
+        self._registrations: Final = RegistrationApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
+        for realm in realms.values():
             self._cluster.offer(realm.procedures)
+            self._subscriptions.offer(realm)
+            self._registrations.offer(realm)
+        self._untold: Final[deque[Any]] = deque()  # changes, in the order of the log
+        self._going_on = False  # in a later turn
         self._events: Final[Mapping[type, Callable[[Any], None]]] = {
             NodeUp: self._cluster.node_up,
             NodeGone: self._cluster.node_gone,
+            RouteAdded: self._subscriptions.route_added,
+            RouteRemoved: self._subscriptions.route_removed,
+            RegistrationAdded: self._registrations.registered,
+            RegistrationRemoved: self._registrations.unregistered,
         }
 
     def applied(self, changes: Sequence[Any]) -> None:
-        """Tell this node's clients of what the log has changed, in its order; the other nodes tell theirs."""
-        for change in changes:
-            tell = self._events.get(type(change))
-            if tell is not None:
-                tell(change)
+        """Tell this node's clients of what the log has changed, in its order; the other nodes tell theirs.
+
+        What is too much for one turn, as when a node with many sessions dies, follows in the next ones.
+        """
+        self._untold.extend(change for change in changes if type(change) in self._events)
+        if not self._going_on:
+            self._tell_some()
+
+    def reset(self) -> None:
+        """Nobody is left to be told."""
+        self._untold.clear()
+
+    def _tell_some(self) -> None:
+        for _ in range(min(_TOLD_MAX, len(self._untold))):
+            change = self._untold.popleft()
+            self._events[type(change)](change)
+        self._going_on = bool(self._untold)
+        if self._going_on:
+            self._clock.call_later(0, self._tell_some)

@@ -27,11 +27,12 @@ _Kind = TypeVar("_Kind")
 class MetaCall:
     """One CALL of a procedure of the router, with its arguments decoded."""
 
-    __slots__ = ("_calls", "_pending", "args", "kwargs")
+    __slots__ = ("_calls", "_counters", "_pending", "args", "kwargs")
 
-    def __init__(self, calls: Calls, pending: PendingCall) -> None:
+    def __init__(self, calls: Calls, counters: Counters, pending: PendingCall) -> None:
         """Raises WampError for a call that the router cannot read."""
         self._calls: Final = calls
+        self._counters: Final = counters
         self._pending: Final = pending
         options, payload = pending.call.options, pending.call.payload
         if options.get("ppt_scheme") or "enc_algo" in options:
@@ -75,6 +76,7 @@ class MetaCall:
     def refuse(self, error: WampError) -> None:
         """End the call with ERROR, likewise."""
         if not self.over:
+            self._counters.add("meta_calls_refused")
             self._calls.refuse(self._pending, error)
 
     # ---- arguments, counted from 0; each raises InvalidArgument
@@ -145,6 +147,7 @@ class Procedures:
         try:
             if procedure.changes:
                 pending.caller.permissions.require_meant("call", name)
-            procedure.handler(MetaCall(self._calls, pending))
+            procedure.handler(MetaCall(self._calls, self._counters, pending))
         except WampError as error:
+            self._counters.add("meta_calls_refused")
             self._calls.refuse(pending, error)

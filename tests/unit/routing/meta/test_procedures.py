@@ -71,6 +71,7 @@ def test_an_error_of_the_handler_is_the_error_of_the_call(node: Node) -> None:
     answer = asked(node.join(), offer(node, handler))
     assert isinstance(answer, Error)
     assert (answer.error, sentence(answer)) == ("wamp.error.no_such_subscription", "There is no such thing.")
+    assert node.counters["meta_calls_refused"] == 1
 
 
 @pytest.mark.parametrize(

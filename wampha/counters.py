@@ -19,7 +19,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "clients_queue_full": "times that more than clients_queue_bytes_max waited for all clients",
     "events_dropped_newest": "EVENTs not queued for a client that does not read (slow_clients: drop_newest)",
     "events_dropped_oldest": "EVENTs taken out of the queue of a client that does not read (slow_clients: drop_oldest)",
-    "clients_paused": "times nothing was read from a client because a node that it sends to was behind",
+    "clients_paused": "times nothing was read from a client because a node that it sends to, or the log, was behind",
     "clients_cut_silent": "clients cut because they did not answer a ping",
     "opening_timeouts": "connections closed before the opening handshake was complete",
     "close_timeouts": "connections dropped because the client did not answer our close within goodbye_timeout_s",
@@ -60,6 +60,11 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "callees_refused": "REGISTER refused because its procedure had CALLEES_MAX callees",
     "registrations_revoked": "registrations taken from their callees, by force_reregister or otherwise",
     "calls_timed_out": "calls ended because their `timeout` was over",
+    "events_kept": "events of this node's publishers that are retained, or in a history, on every node",
+    "events_not_kept": "PUBLISH refused because retained_topics_max or retained_bytes_max was reached",
+    "events_too_large_to_keep": "PUBLISH refused because it should be kept and is larger than kept_event_bytes_max",
+    "keeps_repeated": "times events to be kept were proposed again because it was not known whether they were applied",
+    "retained_events_omitted": "retained events not sent to a new subscriber: beyond retained_events_sent_max",
     "subscriptions_revoked": "subscriptions taken from their subscribers by wamp.subscription.remove_subscriber",
     "meta_calls": "CALLs of procedures that the router itself answers",
     "meta_calls_refused": "those of them that were answered with ERROR",
@@ -67,12 +72,16 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "gathers_partial": "questions that some node did not answer in time",
     "gathers_refused": "questions not put because gathers_max were open",
     "gathers_late": "answers of other nodes to questions that were over",
+    "history_answers_cut": "answers to wamp.subscription.get_events that did not hold all events that were asked for",
     "gathers_unanswerable": "questions of other nodes that this one does not know, or too much to answer then",
     "rows_doubted": "rows that are proposed again because it is not known whether they were applied",
-    "wants_timed_out": "SUBSCRIBE, REGISTER or UNREGISTER that the cluster did not decide in time",
+    "wants_timed_out": "SUBSCRIBE, REGISTER, UNREGISTER or meta procedures that the cluster did not decide in time",
+    "reports_repeated": "reports of this node's sessions that are proposed again: it is not known what became of them",
+    "testaments_refused": "testaments refused because a bound of the testament, session or realm was reached",
     "session_bounds_reached": "requests refused because a bound of the session was reached",
     # ledger
     "proposals": "routes and registrations proposed to the ledger, to be added or removed",
+    "reports": "reports of joined and ended sessions proposed to the ledger",
     "proposals_unknown": "proposals whose outcome is not known",
     "commands_stale": "commands refused by apply: a later one of the same incarnation was applied before",
     "commands_dead": "commands refused by apply: their incarnation is not up",
@@ -108,15 +117,15 @@ class Counters:
     """Monotonic counts since the start of the process."""
 
     def __init__(self) -> None:
-        self._values: Final = dict.fromkeys(CATALOGUE, 0)
+        self.values: Final = dict.fromkeys(CATALOGUE, 0)  # for the hot path, which adds 1 without a call
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count `amount` more of `name`; a name outside the catalogue is a KeyError."""
-        self._values[name] += amount
+        self.values[name] += amount
 
     def __getitem__(self, name: str) -> int:
-        return self._values[name]
+        return self.values[name]
 
     def snapshot(self) -> dict[str, int]:
         """All counts by name, as a copy."""
-        return dict(self._values)
+        return dict(self.values)

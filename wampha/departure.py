@@ -3,9 +3,11 @@
     unready, ports closed          at once
     leadership handed over    \\    together, until END_S before the deadline
     clients sent away         /
+    other nodes have confirmed     a third of the time between the two; behind `leave` they would not take it any more
+      all that was sent them
     `leave` through the log   \\    together, until LINKS_S before the deadline; from here on nothing is served (rule 5)
     connections closed        /
-    links flushed and closed       until the deadline
+    links closed                   until the deadline
 
 Each step ends as soon as it is done, and at its time in any case: without a quorum, with clients that never read, with
 peers that hang.
@@ -27,6 +29,7 @@ from wampha.routing.ports import Clock
 LINKS_S: Final = 2.0  # what links wait for a peer that does not read, and a bit more
 _END_SHARE: Final = 0.5  # of a deadline that is short
 _LINKS_SHARE: Final = 0.2
+_CONFIRM_SHARE: Final = 1 / 3  # of the time between
 
 
 class Router(Protocol):
@@ -68,16 +71,21 @@ class Departure:
         doors: Doors,
         ledger: NodeLedger,
         emptied: Callable[[], None],
+        confirm_links: Callable[[Callable[[], None]], None],
         stop_links: Callable[[], defer.Deferred[Any]],
         clock: Clock,
     ) -> None:
-        """`emptied` is called when the last client was sent away, before this node leaves."""
+        """`emptied` is called when the last client was sent away, before this node leaves.
+
+        `confirm_links(done)` calls `done` when the other nodes have all that this one has sent them until then.
+        """
         self._name: Final = name
         self._drain: Final = drain
         self._router: Final = router
         self._doors: Final = doors
         self._ledger: Final = ledger
         self._emptied: Final = emptied
+        self._confirm_links: Final = confirm_links
         self._stop_links: Final = stop_links
         self._clock: Final = clock
 
@@ -95,7 +103,10 @@ class Departure:
         self._emptied()
         self._router.close()
         closed = end - min(LINKS_S, deadline_s * _LINKS_SHARE)
-        if not (yield self._by(closed, _told(self._ledger.leave), self._doors.drain())):
+        drained = self._doors.drain()
+        if not (yield self._by(away + _CONFIRM_SHARE * (closed - away), _told(self._confirm_links))):
+            self._warn("{name} stops although it does not know whether other nodes have all that it sent them")
+        if not (yield self._by(closed, _told(self._ledger.leave), drained)):
             self._warn("{name} stops although it has not left the cluster, or a client reads nothing")
         self._doors.cut()
         self._ledger.stop()

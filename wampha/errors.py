@@ -4,7 +4,8 @@
     |-- WampError             a client asked for something it cannot have: an ERROR message answers it
     |   |-- InvalidUri, NotAuthorized, NoSuchSubscription, NoSuchRegistration, NoSuchSession, NoSuchProcedure,
     |   |   ProcedureAlreadyExists, PolicyConflict, Unavailable, NoAvailableCallee, ConcurrencyReached, Canceled,
-    |   |   TimedOut, InvalidArgument, PayloadSizeExceeded, FeatureNotSupported
+    |   |   TimedOut, InvalidArgument, PayloadSizeExceeded, FeatureNotSupported,
+    |   |   HistoryUnavailable
     |-- ProtocolViolation     a client broke the protocol: ABORT, then the connection is closed
     |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
     |-- Untranscodable        a payload that another serializer cannot express (messages/values.py)
@@ -55,7 +56,7 @@ class NotAuthorized(WampError):
 
 
 class NoSuchSubscription(WampError):
-    """UNSUBSCRIBE for an id that is not one of the session's subscriptions."""
+    """UNSUBSCRIBE for an id that is not one of the session's subscriptions, or a question about one that is none."""
 
     uri = "wamp.error.no_such_subscription"
 
@@ -124,6 +125,12 @@ class PayloadSizeExceeded(WampError):
     """The message would exceed what the receiver accepts (advanced profile, `wamp.error.payload_size_exceeded`)."""
 
     uri = "wamp.error.payload_size_exceeded"
+
+
+class HistoryUnavailable(WampError):
+    """No events are kept of what the subscription matches; Crossbar's name for it, since WAMP has none."""
+
+    uri = "wamp.error.history_unavailable"
 
 
 class FeatureNotSupported(WampError):

@@ -80,8 +80,48 @@ class Limits(BaseModel):
         le=1000,
         description="callees that one call is offered to, as long as none has taken it; each may be a way to a node",
     )
+    session_details_bytes_max: int = Field(
+        8 * KIB,
+        ge=64,
+        le=64 * KIB,
+        description="bytes of details that are added to a session; every node has them",
+    )
+    testament_bytes_max: int = Field(
+        16 * KIB,
+        ge=64,
+        le=128 * KIB,
+        description="bytes of a testament: it goes through the log, and every node holds it",
+    )
+    session_testaments_max: int = Field(100, ge=1, description="testaments of one session")
+    session_testaments_bytes_max: int = Field(64 * KIB, ge=64, description="bytes of all testaments of one session")
+    realm_testaments_max: int = Field(100_000, ge=1, description="testaments of a realm, on all nodes")
+    realm_testaments_bytes_max: int = Field(
+        64 * MIB,
+        ge=64,
+        description="bytes of all testaments of a realm; what is under way on other nodes is not counted",
+    )
     decide_timeout_s: float = Field(
-        10.0, gt=0, le=300, description="seconds for the cluster to decide SUBSCRIBE, REGISTER and UNREGISTER"
+        10.0, gt=0, le=300, description="seconds for the cluster to decide a request that changes what it holds"
+    )
+    kept_event_bytes_max: int = Field(
+        64 * KIB,
+        ge=1 * KIB,
+        le=128 * KIB,
+        description="largest event that is retained or enters a history, in bytes; such events travel with the "
+        "cluster's log, where a large one would hold up leases",
+    )
+    retained_topics_max: int = Field(10_000, ge=1, description="topics of one realm that have a retained event")
+    retained_bytes_max: int = Field(
+        8 * MIB, ge=128 * KIB, description="bytes of all retained events of one realm; every node holds them in memory"
+    )
+    retained_events_sent_max: int = Field(
+        1000, ge=1, description="retained events that one SUBSCRIBE for a pattern gets, the newest; other clients wait"
+    )
+    history_events_answered_max: int = Field(
+        1000, ge=1, description="events in one answer to a question for history; other clients wait"
+    )
+    history_bytes_answered_max: int = Field(
+        1 * MIB, ge=1 * KIB, description="bytes of payload in such an answer; one event is in it in any case"
     )
     meta_list_max: int = Field(
         100_000,

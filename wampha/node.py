@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -38,13 +38,14 @@ from wampha.names.ids import Ids
 from wampha.observe.status import Inquiry, of_process, of_tables
 from wampha.observe.turns import Turns
 from wampha.routing.permissions import RealmRules
-from wampha.routing.ports import Cancellable, LedgerEvents
+from wampha.routing.ports import Cancellable
 from wampha.routing.router import Router
 from wampha.stages import Event, Stage, after
-from wampha.state.changes import Change, LeaderChanged, NodeGone, NodeUp
+from wampha.state.changes import LeaderChanged
 from wampha.state.commands import Owner
 from wampha.state.machine import Machine
 from wampha.threads import Threads
+from wampha.tidings import Tidings
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
@@ -145,6 +146,7 @@ class Node:
             doors=self.doors,
             ledger=self.ledger,
             emptied=lambda: self._move(Event.EMPTIED),
+            confirm_links=self.links.confirm if self.links else lambda done: done(),
             stop_links=self.links.stop if self.links else lambda: defer.succeed(None),
             clock=self._clock,
         )
@@ -219,7 +221,7 @@ class Node:
                 machine=self._machine(self.counters),
                 owner=Owner(name, self._chance.getrandbits(63)),
                 clock=self._clock,
-                events=_Events(self),
+                events=self._tidings(),
             )
         return RaftLedger(
             name=name,
@@ -230,13 +232,22 @@ class Node:
             random=self._chance,
             send=self.links.send_control,
             identity_changed=self.links.identity_changed,
-            events=_Events(self),
+            events=self._tidings(),
             counters=self.counters,
             version=__version__,
             predecessors=self._certificate.predecessors if self._certificate else (),
             incarnated=self._incarnated,
             timing=Timing.of(cluster.election_timeout_s),
             options=self._options,
+        )
+
+    def _tidings(self) -> Tidings:
+        return Tidings(
+            name=self.settings.node.name,
+            node=self,
+            router=self.router,
+            links=self.links,
+            tables=lambda: self.ledger.tables,
         )
 
     def _incarnated(self, incarnation: int) -> None:
@@ -329,60 +340,6 @@ class Node:
                 protocols=" and ".join(listener.protocols),
                 endpoint=listener.endpoint,
             )
-
-
-class _Events(LedgerEvents):
-    """What the ledger tells, for the router, the gate and the links."""
-
-    def __init__(self, node: Node) -> None:
-        self._node: Final = node
-        self._router: Final = node.router
-
-    def applied(self, changes: Sequence[Change]) -> None:
-        self._router.applied(changes)
-        for change in changes:
-            if isinstance(change, NodeGone) and self._node.links:
-                self._node.links.owner_dead(change.owner)
-            if isinstance(change, NodeUp) and self._node.links:
-                for owner in self._others():
-                    self._node.links.owner_up(owner)
-            if isinstance(change, NodeUp | NodeGone):
-                self._locate(change.owner.name)
-            elif isinstance(change, LeaderChanged):
-                self._node.leader_changed(change)
-
-    def installed(self) -> None:
-        if self._node.links:
-            self._node.links.members(self._others())
-        for owner in self._node.ledger.tables.up:
-            self._locate(owner.name)
-        self._router.installed()
-
-    def _others(self) -> list[Owner]:
-        """The members beside this node. Messages can be for each of them, whether there is a link to it or not."""
-        node = self._node
-        return [owner for owner in node.ledger.tables.up if owner.name != node.settings.node.name]
-
-    def _locate(self, name: str) -> None:
-        """Tell the links where the youngest incarnation of a node can be reached."""
-        node, tables = self._node, self._node.ledger.tables
-        if node.links and name != node.settings.node.name:
-            standing = [owner for owner in tables.up if owner.name == name]
-            node.links.node_address(name, tables.nodes[standing[-1]].address if standing else None)
-
-    def safe_moved(self) -> None:
-        self._router.safe_moved()
-
-    def serving_changed(self, serving: bool) -> None:
-        self._router.serving_changed(serving)
-        self._node.serving_changed(serving)
-
-    def fenced(self, sentence: str) -> None:
-        self._router.fenced(sentence)
-        self._node.fenced()
-
-    def ticked(self) -> None:
-        self._router.ticked()
 
 
 def _shared_times(cluster: ClusterSettings) -> dict[str, float]:

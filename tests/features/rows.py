@@ -16,8 +16,13 @@ LIBRARIES: Final = "tests/integration/test_client_libraries.py"
 SHARED: Final = "tests/unit/routing/test_shared.py"
 CLUSTER: Final = "tests/unit/routing/test_cluster.py"
 BATCHES: Final = "tests/integration/test_batches.py"
+SESSIONS: Final = "tests/unit/routing/meta/test_session_api.py"
+TESTAMENTS: Final = "tests/unit/routing/meta/test_testaments.py"
 READING: Final = "tests/unit/messages/test_reading.py"
 
+RETAINED: Final = "tests/unit/routing/test_retention.py"
+HISTORY: Final = "tests/unit/routing/meta/test_history.py"
+KEPT: Final = "tests/integration/test_kept_events.py"
 META: Final = "tests/integration/test_meta_api.py"
 REGISTRATIONS: Final = "tests/unit/routing/meta/test_registrations_api.py"
 SUBSCRIPTIONS: Final = "tests/unit/routing/meta/test_subscriptions_api.py"
@@ -47,13 +52,8 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
 
 
 _MISSING: Final = (
-    ("broker", "event_history"),
-    ("broker", "event_retention"),
-    ("broker", "session_meta_api"),
     ("broker", "sharded_subscription"),
     ("broker", "subscription_meta_api"),
-    ("dealer", "session_meta_api"),
-    ("dealer", "testament_meta_api"),
 )
 
 FEATURES: Final[tuple[Feature, ...]] = (
@@ -208,6 +208,71 @@ FEATURES: Final[tuple[Feature, ...]] = (
             *_of(WIRE, "pattern_based_registration"),
         ),
         _of(CLUSTER, "the_procedures_of_a_dead_node_are_free_again"),
+    ),
+    *(
+        Feature(
+            "session_meta_api",
+            role,
+            (
+                *_of(SESSIONS, "sessions_are_counted_and_listed_by_role"),
+                *_of(SESSIONS, "a_session_is_told_of_with_the_details_of_the_specification"),
+                *_of(SESSIONS, "an_unknown_session_and_one_of_another_realm_are_no_such_session"),
+                *_of(SESSIONS, "a_killed_session_is_told_why_and_everybody_that_it_left", "nobody_kills_himself"),
+                *_of(SESSIONS, "sessions_are_killed_by_authid", "sessions_are_killed_by_role_on_every_node"),
+                *_of(SESSIONS, "kill_all_spares_the_caller_and_other_realms_and_tells_nobody"),
+                *_of(SESSIONS, "a_killed_session_answers_nobody_and_gets_nothing_from_then_on"),
+                *_of(SESSIONS, "on_join_and_on_leave_are_told_once_on_every_node_with_equal_publication_ids"),
+            ),
+            _of(SESSIONS, "the_death_of_a_node_is_on_leave_for_each_of_its_sessions_once"),
+            remark="see [meta.md](meta.md)",
+        )
+        for role in ("broker", "dealer")
+    ),
+    Feature(
+        "testament_meta_api",
+        "dealer",
+        (
+            *_of(TESTAMENTS, "a_testament_is_published_when_the_session_is_gone_however_it_went"),
+            *_of(TESTAMENTS, "the_event_is_the_same_on_every_node_and_comes_once"),
+            *_of(TESTAMENTS, "they_come_by_scope_and_in_order_before_on_leave", "testaments_are_flushed_by_scope"),
+            *_of(TESTAMENTS, "publish_options_say_who_gets_it", "lists_of_sessions_are_respected"),
+        ),
+        _of(TESTAMENTS, "it_survives_the_death_of_its_home_node"),
+        remark="bounded by `limits.testament_bytes_max` and others; see [guarantees.md](guarantees.md)",
+    ),
+    Feature(
+        "event_history",
+        "broker",
+        (
+            *_of(HISTORY, "an_event_is_told_as_the_specification_has_it"),
+            *_of(HISTORY, "each_subscription_has_the_history_of_what_it_matches"),
+            *_of(HISTORY, "limit_and_reverse", "times", "publications"),
+            *_of(HISTORY, "lists_of_names_are_respected_and_what_was_for_certain_sessions_is_not_kept"),
+            *_of(HISTORY, "a_subscription_that_is_none_and_one_without_history_have_errors_of_their_own"),
+            *_of(KEPT, "history", "bad_questions_for_history", "library_on_one_node", "library_across_nodes"),
+        ),
+        (
+            *_of(HISTORY, "every_node_gives_the_same_answer_and_a_late_one_too"),
+            *_of(KEPT, "what_is_kept_survives_its_node_and_reaches_late_joiners"),
+        ),
+        remark="of the topics in a realm's `history`; see [guarantees](guarantees.md)",
+    ),
+    Feature(
+        "event_retention",
+        "broker",
+        (
+            *_of(RETAINED, "a_new_subscriber_gets_the_last_retained_event_right_behind_subscribed"),
+            *_of(RETAINED, "live_events_are_not_marked_and_follow"),
+            *_of(RETAINED, "a_pattern_gets_the_event_of_every_topic_in_the_order_in_which_they_were_kept"),
+            *_of(RETAINED, "lists_are_respected_and_who_is_left_out_gets_the_last_that_was_for_all"),
+            *_of(KEPT, "the_last_retained_event", "retained_events_of_a_pattern_and_of_lists"),
+            *_of(KEPT, "library_on_one_node", "library_across_nodes"),
+        ),
+        (
+            *_of(RETAINED, "it_outlives_its_publisher_and_the_publisher_s_node"),
+            *_of(KEPT, "what_is_kept_survives_its_node_and_reaches_late_joiners"),
+        ),
+        remark="events of at most `limits.kept_event_bytes_max`; see [guarantees](guarantees.md)",
     ),
     Feature(
         "shared_registration",

@@ -15,11 +15,15 @@ from wampha.state.commands import (
     AddRoute,
     Command,
     Down,
+    Entrusted,
+    Keep,
+    KeptEvent,
     Lead,
     Leave,
     Owner,
     RemoveRegistration,
     RemoveRoute,
+    Ring,
     Up,
 )
 from wampha.state.machine import Machine
@@ -55,7 +59,15 @@ def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> s
             st.none() | owner,
         ),
         st.builds(RemoveRegistration, owner, integer, *key, integer),
+        st.builds(Keep, owner, integer, few, integer, st.lists(entrusted(name), max_size=3).map(tuple)),
     )
+
+
+def entrusted(name: st.SearchStrategy[str]) -> st.SearchStrategy[Entrusted]:
+    blob = st.binary(max_size=3)
+    event = st.builds(KeptEvent, few, name, few, few, st.booleans(), blob, blob, few, few, blob)
+    ring = st.builds(Ring, name, name, few, st.integers(min_value=0, max_value=2000))
+    return st.builds(Entrusted, name, event, st.booleans(), st.lists(ring, max_size=2).map(tuple))
 
 
 anything = commands(text, number)
@@ -93,15 +105,22 @@ def test_apply_is_total_and_a_snapshot_anywhere_changes_nothing(entries: list[by
 
 OWNERS = (Owner("a", 1), Owner("a", 2), Owner("b", 3))
 effective = st.tuples(
-    st.sampled_from([AddRoute, AddRoute, AddRoute, RemoveRoute, AddRegistration, RemoveRegistration, Up, Leave]),
+    st.sampled_from(
+        [AddRoute, AddRoute, AddRoute, RemoveRoute, AddRegistration, RemoveRegistration, Keep, Keep, Up, Leave]
+    ),
     st.sampled_from(OWNERS),
     st.sampled_from(["a", "b", "c", "d", "e", "f"]),
     st.integers(min_value=0, max_value=2),  # steps of the encoder after it
 )
 
 
-def numbered(kind: type[Command], owner: Owner, index: int, uri: str) -> Command:
+def numbered(machine: Machine, kind: type[Command], owner: Owner, index: int, uri: str) -> Command:
     """A command that is not refused for its number or an unknown owner."""
+    if kind is Keep:
+        event = KeptEvent(index, uri, 0, 0, False, uri.encode() if index % 3 else b"", b"", 0, 0, b"")
+        rings = (Ring("exact", uri, 2, 1000), Ring("prefix", "", 3, 1000))
+        number = machine.tables.kept.handled_of(owner).number + 1
+        return Keep(owner, number, 3, 1000, (Entrusted("r", event, index % 2 > 0, rings),))
     if kind in (Up, Leave):
         return Up(owner, (), "", "") if kind is Up else Leave(owner)
     session = 7 + index % 2
@@ -123,7 +142,7 @@ def test_a_snapshot_made_while_the_log_goes_on_holds_what_was_applied_when_it_be
             if place == cut:
                 encoder = machine.begin_snapshot()
                 then.restore(machine.snapshot())
-            machine.execute(place + 4, numbered(kind, owner, place + 4, uri))
+            machine.execute(place + 4, numbered(machine, kind, owner, place + 4, uri))
             pieces += [piece for _ in range(count) if encoder and (piece := encoder.piece())]
         assert encoder
         pieces += iter(encoder.piece, None)
@@ -148,6 +167,7 @@ def test_the_tables_keep_their_promises(log: list[Command]) -> None:
                 assert route.owners
                 key = (realm, route.match, route.topic)
                 assert ids.setdefault(("route", route.id), key) == key, "an id is used once"
+        assert tables.kept.handled.keys() <= tables.up.keys()
         for registrations in tables.registrations.values():
             for registration in registrations:
                 callees = registration.callees

@@ -293,6 +293,29 @@ def test_an_observer_joins_and_leaves_a_cluster_under_load(world: World) -> None
     scene.check()
 
 
+@pytest.mark.parametrize("cut_s", [0.3, 1.5])
+def test_the_last_events_of_a_node_that_leaves_arrive_though_their_link_was_cut(world: World, cut_s: float) -> None:
+    world.start_all()
+    world.until_serving()
+    leaves, far = "w0", world.followers[0]
+    publisher, subscriber = world.client(node=leaves), world.client(node=far)
+    for client in (publisher, subscriber):
+        client.connect(client.nodes[0])
+    world.run(0.5)
+    subscriber.subscribe("t")
+    world.run(0.5)
+    world.network.cut("one", both_ways([leaves], [far]))
+    published = publisher.publish("t", acknowledge=True)
+    world.run(0.1)
+    assert published.outcome == OK
+    world.hosts[leaves].stop()
+    world.run(cut_s)
+    world.network.heal("one")
+    assert world.run(15.0, lambda: world.hosts[leaves].gone)
+    assert len(world.history.events) == 1
+    world.check()
+
+
 # ---- row 40
 
 

@@ -35,7 +35,7 @@ from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
-from wampha.state.commands import Command, Down, Lead, Outcome, Owner, Up
+from wampha.state.commands import Command, Down, Lead, Outcome, Owner, Report, Ring, Up
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
 
@@ -52,6 +52,7 @@ EVERYTHING = dict.fromkeys(
     ("payload_passthru_mode", "call_canceling", "progressive_call_results", "progressive_call_invocations"),
 )
 ALL = Permission(uri="", match="prefix", allow=frozenset(ACTIONS))
+MEANT = Permission(uri="wamp.", match="prefix", allow=frozenset(("call", "subscribe")))  # also to change something
 
 
 class FakeClock:
@@ -104,9 +105,11 @@ class FakeLedger:
     """A ledger that decides when the test says so.
 
     `hold`: proposals wait in `queue` for `commit()`. `claim_at_once`: whatever was applied is claimed (`safe`).
+    `attends`: reports of sessions get into the log; without it they are lost, and in nobody's way.
     """
 
-    def __init__(self, log: Log, owner: Owner, events: Any, counters: Counters) -> None:
+    def __init__(self, log: Log, owner: Owner, events: Any, counters: Counters, *, attends: bool = False) -> None:
+        self.attends = attends
         self.log = log
         self.owner = owner
         self.events = events
@@ -132,6 +135,8 @@ class FakeLedger:
         return self.is_serving
 
     def propose(self, command: Command, outcome: Callable[[Outcome], None]) -> None:
+        if isinstance(command, Report) and not self.attends:
+            return
         self.proposed.append(command)
         self.queue.append((command, outcome))
         if not self.hold:
@@ -177,6 +182,9 @@ class FakeLedger:
         self.machine.restore(machine.snapshot())
         self.applied = applied
         self.events.installed()
+        changes = self.machine.take_changes()
+        if changes:
+            self.events.applied(changes)
 
 
 class AtOnce:
@@ -215,7 +223,7 @@ class RecorderClient:
         self.finished = True
 
     def describe(self) -> str:
-        return "recorder"
+        return "tcp4:192.0.2.1:50000 websocket json"
 
     def take(self) -> list[Any]:
         sent, self.sent = self.sent, []
@@ -229,6 +237,7 @@ class RecorderOutbox:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
         self.behind: dict[Owner, None] = {}
+        self.reliefs: list[Owner] = []
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
@@ -241,6 +250,9 @@ class RecorderOutbox:
         if self.linked:
             self.forwarded.append((owner, relayed))
         return self.linked
+
+    def relieved(self, owner: Owner) -> None:
+        self.reliefs.append(owner)
 
     def take(self) -> list[tuple[Owner, Any]]:
         forwarded, self.forwarded = self.forwarded, []
@@ -324,6 +336,21 @@ class Peer:
         self.receive(Call(request, options or NO_OPTIONS, procedure, payload))
         return request
 
+    def ask(self, procedure: str, *args: Any, **kwargs: Any) -> int:
+        """CALL a procedure of the router with these arguments."""
+        return self.call(procedure, Payload.of(args, kwargs) if args or kwargs else NOTHING)
+
+    def client_leaves(self) -> None:
+        """The connection ends without a word."""
+        self.conversation.lost()
+
+    def goodbye(self) -> None:
+        self.receive(autobahn.Goodbye())
+
+    def second_hello(self) -> None:
+        """A violation, which ends the session by ABORT."""
+        self.receive(hello())
+
     def call_on(self, request: int, procedure: str, payload: Payload = NOTHING, **options: Any) -> None:
         """The next part of a progressive call."""
         self.receive(Call(request, options or NO_OPTIONS, procedure, payload))
@@ -352,10 +379,13 @@ class Node:
         timeout_unit_s: float = 0.001,
         lenient: bool = False,
         slow_clients: SlowPolicy = SlowPolicy.DISCONNECT,
+        histories: Iterable[Ring] = (),
         resumption: ResumptionRules | None = None,
         call_queue_max: int = 0,
         up: bool = True,
+        attends: bool = False,
     ) -> None:
+        """`attends`: see `FakeLedger`."""
         self.counters = Counters()
         self.clock = FakeClock()
         self.outbox = RecorderOutbox()
@@ -370,6 +400,7 @@ class Node:
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
                     lenient=lenient,
+                    histories=tuple(histories),
                     resumption=resumption,
                     call_queue_max=call_queue_max,
                 ),
@@ -387,8 +418,8 @@ class Node:
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )
         self.log = log or Log()
-        self.owner = Owner(name, sum(name.encode()))
-        self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters)
+        self.owner = Owner(name, int.from_bytes(name.encode()[:7]))
+        self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters, attends=attends)
         self.router.attach(self.ledger)
         if up:
             self.log.append(Up(self.owner, (), "127.0.0.1:1", "0"))
@@ -453,6 +484,13 @@ class Cluster:
             return True
 
         return forward
+
+    def attend(self, seconds: float = 0.05) -> None:
+        """Let every node report its sessions, and settle."""
+        for _ in range(3):  # what follows from a report is reported by the next one
+            for node in self.nodes.values():
+                node.tick(seconds)
+            self.settle()
 
     def commit(self) -> None:
         """Put every proposal into the log, apply it everywhere, claim it."""

@@ -29,6 +29,7 @@ REALM: Final = "realm1"
 RESUMABLE_REALM: Final = "resumable"  # its sessions may outlive their connections
 GRACE_S: Final = 3.0  # by so many seconds
 META_REALM: Final = "meta"  # for who may change things by the meta API
+QUEUED_REALM: Final = "queued"  # its calls may wait for callees
 LENIENT_REALM: Final = "lenient"  # for clients that use what they do not announce
 
 # What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
@@ -46,6 +47,7 @@ ALL_RIGHTS: Final[dict[str, Any]] = {
         }
     ],
 }
+HISTORY: Final = {"uri": "history.", "match": "prefix"}  # topics whose events are kept
 # The same, and callees learn who calls them.
 TELLING: Final = {
     **ALL_RIGHTS,
@@ -95,9 +97,10 @@ def client_settings(port: int) -> dict[str, Any]:
     """A configuration without a cluster: one realm, and one listener in which anyone may do anything."""
     return {
         "realms": [
-            {"name": REALM, "roles": [ALL_RIGHTS]},
+            {"name": REALM, "roles": [ALL_RIGHTS], "history": [HISTORY]},
             {"name": META_REALM, "roles": [MEANT]},
-            {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted"},
+            {"name": QUEUED_REALM, "roles": [ALL_RIGHTS], "call_queue_max": 10},
+            {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted", "history": [HISTORY]},
             {"name": RESUMABLE_REALM, "roles": [ALL_RIGHTS], "resumable_sessions": {"grace_s": GRACE_S}},
         ],
         "listeners": [

@@ -12,7 +12,8 @@ from tests.support.core import FakeClock
 from wampha.config.schema import Drain
 from wampha.departure import Departure
 
-ORDER = ["shut", "refuse_newcomers", "hand_over", "send away", "emptied", "close", "leave", "drain", "cut", "stop"]
+BEFORE = ["shut", "refuse_newcomers", "hand_over", "send away", "emptied", "close"]
+ORDER = [*BEFORE, "drain", "confirm", "leave", "cut", "stop"]
 
 
 class World:
@@ -31,6 +32,7 @@ class World:
             doors=Doors(self),
             ledger=Ledger(self),  # type: ignore[arg-type]
             emptied=lambda: self.did.append("emptied"),
+            confirm_links=self.confirm_links,
             stop_links=lambda: self.wait_for("links"),
             clock=self.clock,
         )
@@ -38,6 +40,10 @@ class World:
 
     def _over(self, _: object) -> None:
         self.stopped = True
+
+    def confirm_links(self, done: Callable[[], None]) -> None:
+        self.did.append("confirm")
+        self.waiting["confirm"] = done
 
     def wait_for(self, step: str) -> defer.Deferred[None]:
         self.did.append(step)
@@ -117,8 +123,9 @@ def test_clients_go_first_then_the_node_leaves_then_its_links_close() -> None:
     assert world.did == ORDER[:4], "sessions are served until their turn: the node leaves when all are gone"
     world.finish("send away")
     assert world.did == ORDER[:8]
-    world.finish("drain")
-    assert world.did == ORDER[:8]
+    assert world.did[-1] == "confirm", "other nodes take nothing from one that has left"
+    world.finish("drain", "confirm")
+    assert world.did == ORDER[:9]
     world.finish("leave")
     assert world.did == [*ORDER, "links"] and not world.stopped
     world.finish("links")
@@ -133,10 +140,10 @@ def test_when_nothing_ends_by_itself_all_is_over_at_the_deadline(deadline_s: flo
     assert world.clock.pending() == 0
 
 
-@pytest.mark.parametrize("stuck", ["hand_over", "send away", "leave", "drain", "links"])
+@pytest.mark.parametrize("stuck", ["hand_over", "send away", "confirm", "leave", "drain", "links"])
 def test_each_step_alone_may_be_stuck(stuck: str) -> None:
     world = World()
-    for step in ("hand_over", "send away", "leave", "drain", "links"):
+    for step in ("hand_over", "send away", "confirm", "leave", "drain", "links"):
         world.clock.advance(0.1)
         if step != stuck and step in world.waiting:
             world.finish(step)

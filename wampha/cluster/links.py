@@ -46,6 +46,7 @@ __all__ = ("Links", "configuration_hash", "configuration_terms")
 
 _Told = TypeVar("_Told")
 _LASTED_TICKS: Final = 2  # a link that lived so long was a success: the next dial need not wait long
+_SETTLE_S: Final = 0.05  # between looks whether peers have confirmed what they were sent
 _EARLY_MAX: Final = 100  # control frames of a peer before its data link is up: some ten seconds of pings
 
 
@@ -244,6 +245,21 @@ class Links:
             for link in links:
                 link.flush()
         self._streams.flush()
+
+    def confirm(self, done: Callable[[], None]) -> None:
+        """Call `done` when every living peer has said that it has all that `forward` was given for it until now.
+
+        Peers say so twice a second. One that is not linked is waited for as long as any link is; when this node's links
+        are stopped nobody is.
+        """
+        self.flush()
+        self._look_settled(self._streams.settling(), done)
+
+    def _look_settled(self, settled: Callable[[], bool], done: Callable[[], None]) -> None:
+        if settled() or self._stopped is not None:
+            done()
+        else:
+            self._clock.call_later(_SETTLE_S, self._look_settled, settled, done)
 
     def connected(self) -> list[str]:
         """The names of the peers that are up, sorted."""

@@ -158,6 +158,15 @@ class Stream:
         while self._ring and self._ring[0][0] <= received:
             self._forget_oldest()
 
+    @property
+    def sent(self) -> int:
+        """The number of the last frame."""
+        return self._sent
+
+    def settled(self, number: int) -> bool:
+        """Whether the peer has all frames up to that number, or will not get them."""
+        return self._acked >= number or self.state is _BROKEN
+
     def _confirm(self, received: int) -> None:
         if received > self._handed:
             raise FrameError(f"frame {received} is acknowledged, {self._handed} were sent")

@@ -164,6 +164,18 @@ class Streams:
         self._clock.call_later(0, self._tell_given_up, entry, loss, sentence)
         return False
 
+    def settling(self) -> Callable[[], bool]:
+        """What tells from then on whether everybody has what was sent until now, as far as anybody waits for it."""
+        marks = [(entry, entry.stream.sent) for entry in self._entries.values()]
+
+        def settled() -> bool:
+            return all(
+                entry.over or entry.stream.settled(number) or self._entries.get(entry.stream.peer) is not entry
+                for entry, number in marks
+            )
+
+        return settled
+
     def flush(self) -> None:
         """Hand what was queued since the last flush to the links."""
         if self._unflushed:

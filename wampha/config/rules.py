@@ -13,12 +13,15 @@ from pydantic import BaseModel, ValidationError
 
 from wampha.config.document import Document, PathInFile
 from wampha.config.places import Place, host_of, is_loopback, place_of
-from wampha.config.schema import Drain
+from wampha.config.schema import Drain, HistorySettings
 from wampha.config.sentences import did_you_mean
-from wampha.limits import KIB, Limits
+from wampha.limits import KIB, MIB, Limits
+from wampha.names.uri import EXACT
 
 EACH: Final = "*"
 DRAIN_END_S: Final = 5.0  # to leave the cluster, close connections and flush links
+HISTORIES_BYTES_MAX: Final = 256 * MIB  # of one realm; every node holds them in memory
+_HISTORY_BYTES: Final[int] = HistorySettings.model_fields["bytes_max"].default
 FRAME_HEADER_BYTES: Final = 64 * KIB  # what a frame between nodes carries beside the message: URIs, details, options
 
 # The sections of a listener's `auth` that name principals, and under which key.
@@ -34,7 +37,7 @@ Found = tuple[PathInFile, Any]
 
 def report(document: Document) -> None:
     """Note every rule that the document breaks."""
-    for rule in (_names, _permissions, _roles, _endpoints, _voters, _own_address, _secret, _drain, _limits):
+    for rule in (_names, _permissions, _roles, _endpoints, _voters, _own_address, _secret, _drain, _limits, _histories):
         for path, sentence in rule(document.data):
             document.report(path, sentence)
 
@@ -54,7 +57,7 @@ def _texts(data: Any, *steps: str | int) -> list[Found]:
     return [(path, value) for path, value in select(data, *steps) if isinstance(value, str)]
 
 
-def _one(data: Any, *steps: str) -> str | None:
+def _one(data: Any, *steps: str | int) -> str | None:
     return next((str(value) for _, value in _texts(data, *steps)), None)
 
 
@@ -82,7 +85,7 @@ def _permissions(data: Any) -> Iterator[tuple[PathInFile, str]]:
     for role, _ in select(data, "realms", EACH, "roles", EACH, "permissions"):
         seen = set()
         for path, uri in _texts(data, *role, EACH, "uri"):
-            pattern = (_one(data, *path[:-1], "match"), uri)  # type: ignore[arg-type]  # a path is made of such steps
+            pattern = (_one(data, *path[:-1], "match"), uri)
             if pattern in seen:
                 yield path, f'the role has a permission for "{uri}" already'
             seen.add(pattern)
@@ -195,6 +198,27 @@ def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
         )
     if link_queue < 2 * frame:  # one comes on top of a quarter of it, and the rest is for what no client waits for
         yield ("limits", "link_queue_bytes_max"), f"should be at least twice link_frame_bytes_max ({2 * frame})"
+
+
+def _histories(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """A realm has one history per pattern, and room for all of them."""
+    for realm, _ in select(data, "realms", EACH, "history"):
+        seen = set()
+        room = HISTORIES_BYTES_MAX
+        for path, _ in select(data, *realm, EACH):
+            pattern = (_one(data, *path, "match") or EXACT, _one(data, *path, "uri"))
+            if pattern in seen:
+                yield (*path, "uri"), f'the realm has a history of "{pattern[1]}" already'
+            seen.add(pattern)
+            fits = room >= 0
+            _, bytes_max = next(select(data, *path, "bytes_max"), ((), _HISTORY_BYTES))
+            room -= bytes_max if type(bytes_max) is int and bytes_max > 0 else 0
+            if fits and room < 0:
+                yield (
+                    (*path, "bytes_max"),
+                    f"the histories of a realm may have {HISTORIES_BYTES_MAX} bytes together; those up to here have "
+                    f"{HISTORIES_BYTES_MAX - room}",
+                )
 
 
 def _limit(data: Any, name: str) -> int:

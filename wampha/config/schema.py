@@ -21,7 +21,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from wampha.config.authentication import Auth
 from wampha.config.section import Address, Endpoint, Name, RealmName, RoleName, Section, check_uri
 from wampha.limits import KIB, MIB, Limits
-from wampha.names.uri import EXACT, PREFIX, WILDCARD
+from wampha.names.uri import EXACT, PREFIX, WILDCARD, is_reserved
 
 SECRET_LENGTH_MIN: Final = 16  # characters; whoever records a handshake can try shorter ones one by one
 
@@ -156,6 +156,29 @@ class Role(Section):
     permissions: tuple[Permission, ...] = Field((), description="what the role may do; what is not granted is refused")
 
 
+class HistorySettings(Section):
+    """Topics whose events are kept on every node, for those who ask later (`wamp.subscription.get_events`)."""
+
+    match: Literal["exact", "prefix", "wildcard"] = Field(EXACT, description="how `uri` is compared with a topic")
+    uri: str = Field(description="the topic or pattern")
+    limit: int = Field(
+        1000, ge=1, le=100_000, description="events that are kept of all these topics together; the oldest go first"
+    )
+    bytes_max: int = Field(
+        4 * MIB, ge=128 * KIB, le=1024 * MIB, description="bytes that they may have together, likewise"
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _check_pattern(cls, uri: str, info: ValidationInfo) -> str:
+        if "match" not in info.data:
+            return uri
+        check_uri(uri, info.data["match"])
+        if is_reserved(uri):
+            raise ValueError("is a name of the router's own events, which have no history")
+        return uri
+
+
 class ResumableSessions(Section):
     """Sessions that a client may take up again after its connection was lost, if it asks for that in HELLO."""
 
@@ -190,6 +213,9 @@ class Realm(Section):
         "refused",
         description="whether a client may use features that it did not announce in HELLO; Autobahn|JS and wampy.js "
         "need accepted for some progressive calls",
+    )
+    history: tuple[HistorySettings, ...] = Field(
+        (), description="topics whose events are kept for those who ask later; the same on all nodes"
     )
     resumable_sessions: ResumableSessions | None = Field(
         None, description="whether, and how long, sessions outlive their connections; without it they never do"

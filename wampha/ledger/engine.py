@@ -314,6 +314,7 @@ class Engine:
 
     def apply(self, index: int, entry: bytes) -> Any:
         """Apply one entry of the log; never raises (D6)."""
+        self._snapshots.applied(len(entry))
         if entry[:1] != COMMAND:
             return None
         try:

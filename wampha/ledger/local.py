@@ -44,6 +44,10 @@ class LocalLedger:
         return self._index
 
     @property
+    def applied(self) -> int:
+        return self._index
+
+    @property
     def recovering(self) -> bool:
         return False
 

@@ -14,4 +14,5 @@ class Options:
 
     repairs: frozenset[str] = REPAIRS
     log_entries_max: int = 50_000  # then its older half goes; who needs that gets a snapshot
+    log_bytes_max: int = 32 << 20  # likewise; kept events make entries of up to COMMAND_BYTES_MAX
     batch_bytes_max: int = 1 << 19  # of one append_entries; some thousand entries, which take some milliseconds

@@ -161,6 +161,10 @@ class RaftLedger:
         return self._member.safe if self._member else 0
 
     @property
+    def applied(self) -> int:
+        return self._member.engine.applied if self._member else 0
+
+    @property
     def recovering(self) -> bool:
         """Rule 40: a voter that has not been opened; an observer never is one."""
         return self._affiliation.recovering

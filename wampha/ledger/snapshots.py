@@ -19,7 +19,7 @@ from wampha.ledger.transfer import Receiving, Sending, Sink, Snapshot, Source
 from wampha.state.codec import UnsupportedError
 
 UNKNOWN_OUTCOME: Final = 7  # result code of the library
-LOG_TIMES_MAX: Final = 4  # times log_entries_max; then nobody is waited for any more
+LOG_TIMES_MAX: Final = 4  # times log_entries_max or log_bytes_max; then nobody is waited for any more
 
 
 class Snapshots:
@@ -49,6 +49,12 @@ class Snapshots:
         self._sending: Final = Sending(begin=self._begin, send=send)
         self._receiving: Receiving | None = None
         self.installed = 0
+        self._log_bytes = 0  # of what the log had when it was cut last, and of what has been applied since
+        self._cut_at_bytes = options.log_bytes_max
+
+    def applied(self, size: int) -> None:
+        """An entry of so many bytes has been applied."""
+        self._log_bytes += size
 
     def lost(self, name: str) -> None:
         """The link to the peer is down: what was under way begins anew."""
@@ -60,18 +66,31 @@ class Snapshots:
 
         It grows no longer than LOG_TIMES_MAX times its bound for their sake.
         """
-        replica, most = self._replica, self._options.log_entries_max
+        replica, most, bytes_most = self._replica, self._options.log_entries_max, self._options.log_bytes_max
         length = len(replica.log)
-        if length <= most:
+        if length <= most and self._log_bytes <= self._cut_at_bytes:
             return
-        keep = min(replica.applied - 1, replica.log_end[1] - most // 2)
+        keep = min(replica.applied - 1, max(replica.log_end[1] - most // 2, self._half_of(bytes_most)))
         needed = min(replica.needed(), self._sending.needed() or replica.applied)
-        if needed < keep and length > LOG_TIMES_MAX * most:
+        crowded = length > LOG_TIMES_MAX * most or self._log_bytes > LOG_TIMES_MAX * bytes_most
+        if needed < keep and crowded:
             self._counters.add("log_cuts_forced")
             self._sending.stop()
         else:
             keep = min(keep, needed)
         replica.cut_to(keep)
+        self._log_bytes = sum(len(entry[0]) for entry in replica.log[:])
+        self._cut_at_bytes = max(bytes_most, self._log_bytes + bytes_most // 8)  # others may need it
+
+    def _half_of(self, bytes_max: int) -> int:
+        """The first index from which on the log has half of so many bytes."""
+        room = bytes_max // 2
+        log: list[Entry] = list(self._replica.log[:])
+        for command, index, _ in reversed(log):
+            room -= len(command)
+            if room < 0:
+                return index
+        return 0
 
     # ---- out
 

@@ -16,7 +16,7 @@ from wampha.messages.grammar import ID_MAX, is_map
 from wampha.messages.options import SEALED, OptionsReader, is_transparent
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.reading import INVOCATION, Unreadable
-from wampha.messages.values import CBOR_REFUSED, Family, load_cbor
+from wampha.messages.values import CBOR, CBOR_REFUSED, load_cbor
 
 _UNSIGNED, _BYTES, _TEXT, _LIST, _MAP, _TAG = 0, 2, 3, 4, 5, 6  # major types
 _EMPTY_MAP: Final = 0xA0
@@ -133,7 +133,7 @@ class CborReader:
             type(decoded[0]) not in SEALED or count > 1 or not is_transparent(options)
         ):
             raise Unreadable
-        return Payload(Family.CBOR, count, elements)
+        return Payload(CBOR, count, elements)
 
     def _decode_elements(self, elements: bytes, count: int) -> list[Any]:
         if count not in (1, 2):

@@ -145,7 +145,7 @@ class OptionsReader:
         if len(data) > self.bytes_max:
             self.refuse_length()
         try:
-            options = self._checked(load(self._family, data, depth_max=self._depth_max))
+            options = self.checked(load(self._family, data, depth_max=self._depth_max))
         except Untranscodable as error:
             raise ProtocolViolation(f"{self._message} has options that WAMP cannot carry: {error}") from None
         if len(data) <= _REMEMBERED_BYTES_MAX:
@@ -154,7 +154,8 @@ class OptionsReader:
             self._remembered[data] = options
         return options
 
-    def _checked(self, options: Any) -> Options:
+    def checked(self, options: Any) -> Options:
+        """Options that are decoded already, by the same rules; a list of receivers that is far too long is cut."""
         if not is_map(options):
             raise ValueError("options are no map with string keys")
         if self._message == "PUBLISH":

@@ -20,7 +20,7 @@ from wampha.messages.depth import json_exceeds, msgpack_may_exceed, tree_exceeds
 from wampha.messages.grammar import ID_MAX, is_map
 from wampha.messages.options import EMPTY_MAP, SEALED, OptionsReader, is_transparent
 from wampha.messages.payload import NOTHING, Payload
-from wampha.messages.values import NUL_ESCAPE, Family, Untranscodable, binary_from_text
+from wampha.messages.values import JSON, MSGPACK, NUL_ESCAPE, Untranscodable, binary_from_text
 
 _ABSENT: Final = Raw()
 _DIGITS_MAX: Final = 4300  # of an integer that Python reads (`sys.set_int_max_str_digits`)
@@ -180,7 +180,7 @@ class JsonReader:
 
     def __init__(self, options: Mapping[str, OptionsReader], depth_max: int) -> None:
         self.options = options
-        self.empty = Raw(EMPTY_MAP[Family.JSON])
+        self.empty = Raw(EMPTY_MAP[JSON])
         self._depth_max: Final = depth_max
         self._surely_flat: Final = 2 * depth_max  # bytes: each level opens and closes
         self._decode: Final = msgspec.json.Decoder(_AnyWire).decode
@@ -205,13 +205,13 @@ class JsonReader:
         if data[0] != _LIST_BEGINS:
             if data[0] != _STRING_BEGINS or kwargs is not _ABSENT or not is_transparent(options):
                 raise Unreadable
-            return Payload(Family.JSON, 1, data)
+            return Payload(JSON, 1, data)
         if kwargs is _ABSENT:
-            return Payload(Family.JSON, 1, data)
+            return Payload(JSON, 1, data)
         more = bytes(kwargs)
         if more[0] != _MAP_BEGINS:
             raise Unreadable
-        return Payload(Family.JSON, 2, b"%b,%b" % (data, more))
+        return Payload(JSON, 2, b"%b,%b" % (data, more))
 
 
 def _may_hold_long_integer(data: bytes) -> bool:
@@ -236,7 +236,7 @@ class MsgpackReader:
 
     def __init__(self, options: Mapping[str, OptionsReader], depth_max: int) -> None:
         self.options = options
-        self.empty = Raw(EMPTY_MAP[Family.MSGPACK])
+        self.empty = Raw(EMPTY_MAP[MSGPACK])
         self._depth_max: Final = depth_max
         self._decode: Final = msgspec.msgpack.Decoder(_AnyWire).decode
 
@@ -258,13 +258,13 @@ class MsgpackReader:
         if len(data) > self._depth_max:
             self._check_depth(data, values)
         if kwargs is _ABSENT:
-            return Payload(Family.MSGPACK, 1, data)
+            return Payload(MSGPACK, 1, data)
         more = bytes(kwargs)
         named_values = msgpack.unpackb(more)
         if not is_map(named_values):
             raise Unreadable
         self._check_depth(more, named_values)
-        return Payload(Family.MSGPACK, 2, data + more)
+        return Payload(MSGPACK, 2, data + more)
 
     def _check_depth(self, data: bytes, decoded: Any) -> None:
         if msgpack_may_exceed(data, self._depth_max) and tree_exceeds(decoded, self._depth_max):

@@ -36,6 +36,7 @@ class Forward(msgspec.Struct, frozen=True, array_like=True, tag=1):
     options: Options  # of the PUBLISH
     payload: Payload
     details: Options = NO_OPTIONS  # of the EVENT, but for what differs between subscriptions
+    retained: int = 0  # index of the entry that retains it; 0: none does
 
 
 class Invoke(msgspec.Struct, frozen=True, array_like=True, tag=2):

@@ -16,7 +16,7 @@ import msgspec
 
 from wampha.messages import model
 from wampha.messages.payload import NOTHING, Payload, Transcoder
-from wampha.messages.values import Family, text_from_binary
+from wampha.messages.values import CBOR, JSON, MSGPACK, text_from_binary
 
 _CODES: Final[Mapping[type, int]] = {
     model.Welcome: 2,
@@ -77,7 +77,7 @@ class JsonWriter:
         if not with_payload or not message.payload.count:
             return self._encode(values)
         payload = message.payload
-        data = payload.data if payload.family is Family.JSON else self._transcoder.data(payload, Family.JSON)
+        data = payload.data if payload.family is JSON else self._transcoder.data(payload, JSON)
         return b"%b,%b]" % (self._encode(values)[:-1], data)
 
 
@@ -95,7 +95,7 @@ class MsgpackWriter:
         if not with_payload or not message.payload.count:
             return header
         payload = message.payload
-        data = payload.data if payload.family is Family.MSGPACK else self._transcoder.data(payload, Family.MSGPACK)
+        data = payload.data if payload.family is MSGPACK else self._transcoder.data(payload, MSGPACK)
         return b"%c%b%b" % (0x90 + length + payload.count, header[1:], data)
 
 
@@ -115,7 +115,7 @@ class CborWriter:
                 parts.append(_unsigned(field))
             else:
                 parts.append(cbor2.dumps(field) if field else _EMPTY[type(field)])
-        parts.append(payload.data if payload.family is Family.CBOR else self._transcoder.data(payload, Family.CBOR))
+        parts.append(payload.data if payload.family is CBOR else self._transcoder.data(payload, CBOR))
         return b"".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 from wampha.names.uri import EXACT, PREFIX, WILDCARD
@@ -10,6 +10,42 @@ from wampha.names.uri import EXACT, PREFIX, WILDCARD
 T = TypeVar("T")
 
 _REMEMBERED_MAX: Final = 10_000  # URIs whose matches are remembered; more empty the memory
+
+
+def matcher(match: str, pattern: str) -> Callable[[str], bool]:
+    """Whether a concrete URI matches the pattern."""
+    if match == PREFIX:
+        return lambda uri: uri.startswith(pattern)
+    if match == EXACT:
+        return lambda uri: uri == pattern
+    wanted = pattern.split(".")
+
+    def matches(uri: str) -> bool:
+        components = uri.split(".")
+        return len(components) == len(wanted) and all(a in ("", b) for a, b in zip(wanted, components, strict=True))
+
+    return matches
+
+
+def overlap(match: str, uri: str, other_match: str, other: str) -> bool:
+    """Whether some URI may match both; of two patterns, neither need be concrete."""
+    if PREFIX not in (match, other_match):
+        mine, theirs = uri.split("."), other.split(".")
+        return len(mine) == len(theirs) and all(_meet(a, b) for a, b in zip(mine, theirs, strict=True))
+    if match == other_match:
+        return uri.startswith(other) or other.startswith(uri)
+    prefix, pattern = (uri, other) if match == PREFIX else (other, uri)
+    *whole, begun = prefix.split(".")
+    components = pattern.split(".")
+    return (
+        len(whole) < len(components)
+        and all(_meet(a, b) for a, b in zip(whole, components, strict=False))
+        and (components[len(whole)] == "" or components[len(whole)].startswith(begun))
+    )
+
+
+def _meet(component: str, other: str) -> bool:
+    return component == other or "" in (component, other)
 
 
 class _Fork(Generic[T]):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
+from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
-from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable
+from wampha.errors import InvalidArgument, NodeBehind, NoSuchSubscription, ProtocolViolation, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import (
     NO_OPTIONS,
@@ -32,9 +33,13 @@ from wampha.routing import replies
 from wampha.routing.audience import Audience, check_lists
 from wampha.routing.details import event_details
 from wampha.routing.docket import Adoption, Docket, Undecided
+from wampha.routing.estate import Followed
+from wampha.routing.keeper import Keeper
+from wampha.routing.outgoing import Outgoing, Publication
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.replies import revocation
+from wampha.routing.retention import Retention
 from wampha.routing.rowkinds import ROUTES, SUBSCRIBERS, RowKey
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
@@ -44,10 +49,21 @@ from wampha.state.commands import Outcome, Owner
 _DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
 
 
+class Wish(Undecided):
+    """A SUBSCRIBE that waits for its route."""
+
+    __slots__ = ("retained",)
+
+    def __init__(self, session: Session, request: int, subscription: Subscription, *, retained: bool) -> None:
+        """`retained`: whether the subscriber wants retained events."""
+        super().__init__(session, replies.SUBSCRIBE, request, subscription.withdraw)
+        self.retained: Final = retained
+
+
 class Subscription:
     """The subscribers that this node has for one (match, topic)."""
 
-    __slots__ = ("_broker", "id", "key", "members", "receivers", "waiting")
+    __slots__ = ("_broker", "id", "key", "members", "points", "receivers", "waiting")
 
     def __init__(self, broker: Broker, key: RowKey) -> None:
         self._broker: Final = broker
@@ -55,7 +71,9 @@ class Subscription:
         self.id = 0  # unknown until the route first stood
         self.members: Final[dict[Session, None]] = {}  # sessions whose SUBSCRIBED was queued, oldest first
         self.receivers: tuple[Session, ...] | None = None  # the same, made when needed: members may change meanwhile
-        self.waiting: list[Undecided] = []
+        self.waiting: list[Wish | Adoption] = []
+        # Who got retained events -> index of the log up to which they stand for every event that was retained.
+        self.points: Final[dict[Session, int]] = {}
 
     def waits(self) -> bool:
         return bool(self.waiting)
@@ -71,7 +89,9 @@ class Subscription:
 
     def withdraw(self, undecided: Undecided) -> None:
         """One that waited waits no longer."""
-        self.waiting.remove(undecided)
+        self.waiting = [wish for wish in self.waiting if wish is not undecided]
+        if undecided.session not in self.members:
+            self.points.pop(undecided.session, None)
         self._broker.drop_if_unused(self, undecided.session.id)
 
 
@@ -90,17 +110,23 @@ class Broker:
         ledger: Ledger,
         rows: Rows,
         docket: Docket,
+        keeper: Keeper,
+        retention: Retention,
         clock: Clock,
     ) -> None:
         self._realm: Final = realm
         self._uris: Final = uris
         self._limits: Final = limits
         self._counters: Final = counters
+        self._counts: Final = counters.values
         self._ids: Final = ids
         self._outbox: Final = outbox
         self._ledger: Final = ledger
         self._rows: Final = rows
         self._docket: Final = docket
+        self._keeper: Final = keeper
+        self._retention: Final = retention
+        self._keeps_some: Final = retention.has_histories
         self._clock: Final = clock
         self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
         self._by_id: Final[dict[int, Subscription]] = {}  # subscription id -> those that stood
@@ -113,22 +139,76 @@ class Broker:
         self._uris.check(topic)
         check_not_reserved(topic)
         verdict = publisher.permissions.require("publish", topic)
-        details, audience = NO_OPTIONS, None
+        details, audience, retain = NO_OPTIONS, None, False
         if options or verdict is not PLAIN:
             _check_passthru(publisher, options)
             check_lists(options, self._limits.publish_receivers_max)
             details = event_details(options, verdict, publisher.originator)
             audience = Audience.of(options)
-        publication = self._ids.publication()
-        self._counters.add("publications")
+            retain = options.get("retain") is True
+        publication = Publication(publisher, publish, self._ids.publication(), details, audience, retain)
+        if retain or self._keeps_some or publisher.outgoing is not None:
+            self._line_up(publication)
+        else:
+            self._counts["publications"] += 1
+            self._send_out(publication)
+
+    def _send_out(self, publication: Publication) -> None:
+        publisher, publish, details = publication.publisher, publication.publish, publication.details
+        topic, options, payload = publish.topic, publish.options, publish.payload
         excluded = None if options.get("exclude_me") is False else publisher
-        owners = self._deliver(topic, publication, details, publish.payload, excluded, audience=audience)
+        retained = publication.index if publication.retained else 0
+        owners = self._deliver(
+            topic, publication.id, details, payload, excluded, audience=publication.audience, retained=retained
+        )
         if owners:
-            forward = Forward(self._realm, topic, publication, publisher.originator, options, publish.payload, details)
+            originator = publisher.originator
+            forward = Forward(self._realm, topic, publication.id, originator, options, payload, details, retained)
             for owner in owners:
                 self._outbox.forward(owner, forward)
         if options.get("acknowledge") is True:
-            publisher.client.send(Published(publish.request, publication))
+            publisher.client.send(Published(publish.request, publication.id))
+
+    def _line_up(self, publication: Publication) -> None:
+        """Have it kept before anybody gets it, if it is to be kept; behind such a one it waits for its turn."""
+        publisher, publish = publication.publisher, publication.publish
+        outgoing = publisher.outgoing
+        if outgoing is not None and outgoing.crowded():
+            raise NodeBehind(self._ledger.owner)
+        rings = self._retention.rings(publish.topic, publish.options)
+        entrusted = None
+        if rings or publication.retained:
+            self._keeper.check_room()
+            entrusted = self._retention.entrusted(publication, rings)
+            publication.ready = False
+        self._counters.add("publications")
+        if outgoing is None:
+            if entrusted is None:
+                self._send_out(publication)
+                return
+            outgoing = Outgoing(
+                publisher,
+                relieved=lambda: self._outbox.relieved(self._ledger.owner),
+                send=self._send_out,
+                refuse=self._refuse_to_keep,
+            )
+        outgoing.join(publication)
+        if entrusted is not None:
+            self._keeper.keep(entrusted, partial(outgoing.kept, publication))
+
+    def _refuse_to_keep(self, publication: Publication) -> None:
+        self._counters.add("events_not_kept")
+        publish = publication.publish
+        if publish.options.get("acknowledge") is True:
+            limits = self._limits
+            error = Unavailable(
+                f"This realm has no room for another retained event: {limits.retained_topics_max} topics with "
+                f"{limits.retained_bytes_max} bytes together may have one."
+            )
+            self._counters.add("requests_refused")
+            publication.publisher.client.send(replies.refusal(replies.PUBLISH, publish.request, error))
+        else:
+            self._counters.add("publishes_refused_silently")
 
     def destinations(self, _: Session, publish: Publish) -> Iterator[Owner]:
         """The nodes that have subscribers for this publication, some perhaps several times."""
@@ -169,7 +249,15 @@ class Broker:
         """Deliver what another node forwarded to the subscribers of this one; it is never forwarded again."""
         topic, publication, payload = forward.topic, forward.publication, forward.payload
         audience = Audience.of(forward.options) if forward.options else None
-        self._deliver(topic, publication, forward.details, payload, audience=audience, spare_slow=topic in ABOUT_SLOW)
+        self._deliver(
+            topic,
+            publication,
+            forward.details,
+            payload,
+            audience=audience,
+            spare_slow=topic in ABOUT_SLOW,
+            retained=forward.retained,
+        )
 
     def _deliver(
         self,
@@ -181,8 +269,12 @@ class Broker:
         *,
         audience: Audience | None = None,
         spare_slow: bool = False,
+        retained: int = 0,
     ) -> Iterable[Owner]:
-        """Deliver to this node's subscribers; returns the other nodes that have some, each once."""
+        """Deliver to this node's subscribers; returns the other nodes that have some, each once.
+
+        `retained`: index of the entry that retains the event; who got what is retained behind it gets it no more.
+        """
         routes = self._ledger.tables.routes.get(self._realm)
         if routes is None:
             return ()
@@ -198,12 +290,15 @@ class Broker:
                     receivers = tuple(session for session in receivers if session is not excluded)
                 if audience is not None:
                     receivers = audience.select(receivers)
+                if retained and subscription.points:
+                    points = subscription.points
+                    receivers = tuple(session for session in receivers if points.get(session, 0) < retained)
                 if spare_slow:
                     receivers = tuple(session for session in receivers if not session.client.slow)
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
                 shown = details if route.match == EXACT else {**details, "topic": topic}
                 if receivers:
-                    self._counters.add("events_delivered", len(receivers))
+                    self._counts["events_delivered"] += len(receivers)
                     self._outbox.deliver(receivers, Event(route.id, publication, shown, payload))
             for owner in route.owners:
                 if owner != own:
@@ -216,29 +311,32 @@ class Broker:
         """SUBSCRIBED at once if the route stands (rule 23), else as soon as it does (rule 22)."""
         topic = subscribe.topic
         match = _match_of(subscribe.options)
+        retained = subscribe.options.get("get_retained") is True
         self._uris.check_pattern(match, topic)
         session.permissions.require_pattern("subscribe", match, topic)
         self._check_bound(session)
         subscription = self._subscription(match, topic)
         if subscription.id and subscription.id == self._rows.standing(subscription.key):
             session.client.send(Subscribed(subscribe.request, subscription.id))
-            self._enrol(session, subscription)
+            self._enrol(session, subscription, retained=retained)
             return
-        undecided = Undecided(session, replies.SUBSCRIBE, subscribe.request, subscription.withdraw)
-        subscription.waiting.append(undecided)
+        wish = Wish(session, subscribe.request, subscription, retained=retained)
+        subscription.waiting.append(wish)
         self._rows.want(subscription.key, SUBSCRIBERS, subscription, session=session.id)
-        self._docket.enter(undecided)
+        self._docket.enter(wish)
 
-    def adopt(self, session: Session, match: str, topic: str, adoption: Adoption) -> None:
+    def adopt(self, session: Session, followed: Followed, adoption: Adoption) -> None:
         """The session comes from another node with this subscription; it stands here before it goes there."""
-        subscription = self._subscription(match, topic)
+        subscription = self._subscription(followed.match, followed.topic)
+        if followed.point:
+            subscription.points[session] = followed.point
         if subscription.id and subscription.id == self._rows.standing(subscription.key):
             adoption.answer(None)
-            self._enrol(session, subscription)
+            self._enrol(session, subscription, retained=False)
             return
         adoption.begin(subscription.withdraw)
         subscription.waiting.append(adoption)
-        self._rows.want(subscription.key, SUBSCRIBERS, subscription)
+        self._rows.want(subscription.key, SUBSCRIBERS, subscription, session=session.id)
 
     def _subscription(self, match: str, topic: str) -> Subscription:
         subscription = self._subscriptions.get((match, topic))
@@ -255,9 +353,9 @@ class Broker:
             subscription.id = row_id
             self._by_id[row_id] = subscription
         waiting, subscription.waiting = subscription.waiting, []
-        for undecided in waiting:
-            undecided.answer(Subscribed(undecided.request, row_id))
-            self._enrol(undecided.session, subscription)
+        for wish in waiting:
+            wish.answer(Subscribed(wish.request, row_id))
+            self._enrol(wish.session, subscription, retained=wish.retained)
 
     def unsubscribe(self, session: Session, unsubscribe: Unsubscribe) -> None:
         """UNSUBSCRIBED at once: from here on nothing is delivered (rule 22 asks no more)."""
@@ -291,6 +389,7 @@ class Broker:
         session.subscriptions.clear()
         for subscription in left:
             subscription.members.pop(session, None)
+            subscription.points.pop(session, None)
             subscription.receivers = None
         self._drop_some(left, session.id)
 
@@ -305,13 +404,21 @@ class Broker:
             self._counters.add("session_bounds_reached")
             raise Unavailable(f"A session may have {self._limits.session_subscriptions_max} subscriptions.")
 
-    def _enrol(self, session: Session, subscription: Subscription) -> None:
+    def _enrol(self, session: Session, subscription: Subscription, *, retained: bool) -> None:
+        known = session in subscription.members
         session.subscriptions[subscription.id] = subscription
         subscription.members[session] = None
         subscription.receivers = None
+        if retained:
+            if not known:  # else the live events of the time before are its own
+                subscription.points[session] = self._ledger.applied
+            for event in self._retention.retained(session, subscription):
+                self._counters.add("events_delivered")
+                self._outbox.deliver((session,), event)
 
     def _remove(self, session: Session, subscription: Subscription) -> None:
         subscription.members.pop(session, None)
+        subscription.points.pop(session, None)
         subscription.receivers = None
         self.drop_if_unused(subscription, session.id)
 

@@ -35,14 +35,13 @@ class Calls:
         self._calls_max: Final = limits.session_calls_max
         self._timeouts: Final = Timeouts(clock=clock, expired=self._timed_out)
         self._counters: Final = counters
+        self._counts: Final = counters.values
         self._outbox: Final = outbox
         self._elsewhere: Final[dict[Owner, dict[int, PendingCall]]] = {}  # callee's home -> number -> call
         self._loads: Final[dict[int, int]] = {}  # index of a limited callee elsewhere -> calls of this node that it has
         self._served: Final[dict[Owner, dict[int, Served]]] = {}  # caller's home -> its number -> call
         self._number = 0  # of the last call that was sent to another node; never used twice
         self._opened = 0  # calls so far
-        # caller with calls that wait -> callee's session -> order of the last call that went there
-        self._asked: Final[dict[Session, dict[int, int]]] = {}
 
     # ---- the caller's side
 
@@ -50,14 +49,20 @@ class Calls:
         """Remember a call; its request id is not in use."""
         self._opened += 1
         pending = caller.calls[call.request] = PendingCall(caller, call, details, self._opened)
-        self._counters.add("calls")
+        if details:
+            pending.more = "progress" in details
+        self._counts["calls"] += 1
         return pending
 
     def hand(self, pending: PendingCall, callee: int) -> bool:
-        """Note that the call goes to that session; False if a later one of its caller has gone there already (P3)."""
-        asked = self._asked.get(pending.caller)
+        """Note that the call goes to that session; False if a later one of its caller has gone there already (P3).
+
+        Only what was sent to another node can come back and be handed again: a caller of which nothing is there needs
+        no notes, and has none (`Session.asked`).
+        """
+        asked = pending.caller.asked
         if asked is None:
-            asked = self._asked[pending.caller] = {}
+            asked = pending.caller.asked = {}
         # Who is handed the first time is the latest of all.
         elif pending.attempts and max(asked.get(callee, 0), asked.get(_ANYBODY, 0)) > pending.order:
             return False
@@ -75,7 +80,7 @@ class Calls:
         """Send a RESULT that is not the last."""
         if pending.timeout is not None:
             self._timeouts.restart(pending.timeout)
-        pending.begun = True
+        pending.asked().begun = True
         pending.caller.client.send(Result(pending.call.request, {**details, "progress": True}, payload))
 
     def result(self, pending: PendingCall, details: Options, payload: Payload) -> None:
@@ -96,15 +101,15 @@ class Calls:
     def _end(self, pending: PendingCall) -> None:
         assert not pending.ended, "a CALL ends exactly once"
         pending.ended = True
-        calls = pending.caller.calls
-        del calls[pending.call.request]
-        if not calls:
-            self._asked.pop(pending.caller, None)  # nothing can be overtaken
+        caller = pending.caller
+        del caller.calls[pending.call.request]
+        if caller.asked is not None and not caller.calls:
+            caller.asked = None  # nothing can be overtaken
         if pending.timeout is not None:
             self._timeouts.end(pending.timeout)
         if pending.more:
             self._expect_parts(pending)
-        self._counters.add("calls_ended")
+        self._counts["calls_ended"] += 1
 
     def _expect_parts(self, pending: PendingCall) -> None:
         # The caller does not know of the end yet, and may go on (advanced profile, "Continuations on Completed Calls").
@@ -204,13 +209,12 @@ class Calls:
 
     def invoked(self, callee: Session, work: PendingCall | Served, registration: int, details: Options) -> int:
         """Allot the id of the INVOCATION by which `callee` gets to know this work."""
-        callee.invoked += 1
+        work.invocation = callee.invoked = request = callee.invoked + 1
         work.callee = callee
-        work.invocation = callee.invoked
         work.registration = registration
         work.shown = details
-        callee.invocations[callee.invoked] = work
-        return callee.invoked
+        callee.invocations[request] = work
+        return request
 
     def serve(self, served: Served) -> None:
         """Remember a call of another node."""

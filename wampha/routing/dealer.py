@@ -66,7 +66,8 @@ class Dealer:
         """
         self._realm: Final = realm
         self._uris: Final = uris
-        self._limits: Final = limits
+        self._calls_max: Final = limits.session_calls_max
+        self._attempts_max: Final = limits.call_attempts_max
         self._counters: Final = counters
         self._outbox: Final = outbox
         self._ledger: Final = ledger
@@ -97,21 +98,20 @@ class Dealer:
 
     def call(self, caller: Session, call: Call) -> None:
         """Send an INVOCATION to a callee of the procedure, at this node or another."""
-        if call.request in caller.calls or call.request in caller.unfinished:
+        request, calls = call.request, caller.calls
+        if request in calls or request in caller.unfinished:
             self._continue(caller, call)
             return
-        procedure, options = call.procedure, call.options
+        procedure, options, details = call.procedure, call.options, NO_OPTIONS
         self._uris.check(procedure)
         verdict = caller.permissions.require("call", procedure)
-        details, timeout = NO_OPTIONS, 0
         if options or verdict is not PLAIN:
             details = call_details(caller, options, verdict)
-            timeout = options.get("timeout", 0)
-        if len(caller.calls) >= self._limits.session_calls_max:
+        if len(calls) >= self._calls_max:
             self._counters.add("session_bounds_reached")
-            raise Unavailable(f"A session may have {self._limits.session_calls_max} calls that wait for their end.")
+            raise Unavailable(f"A session may have {self._calls_max} calls that wait for their end.")
         pending = self._calls.open(caller, call, details)
-        if timeout:
+        if options and (timeout := options.get("timeout", 0)):
             self._calls.limit(pending, timeout * self._timeout_unit_s)
         self._route(pending)
 
@@ -166,7 +166,7 @@ class Dealer:
         registration = self._registration(pending.call.procedure)
         if registration is not None:
             callees = registration.callees
-            while pending.attempts < self._limits.call_attempts_max:
+            while pending.attempts < self._attempts_max:
                 target, waits = callees[0], False
                 if len(callees) > 1 or pending.refusals is not None or target.concurrency:
                     full = partial(self._full, registration.id)
@@ -204,12 +204,16 @@ class Dealer:
 
     def _ask(self, pending: PendingCall, registration: Registration, target: Callee, waits: bool) -> Why | None:
         """Send the call to this callee, or to its home; else why that is not possible."""
-        if not self._calls.hand(pending, target.session):
+        here = target.owner == self._ledger.owner
+        # What is sent here to the one callee of a procedure does not come back to be given to another one.
+        alone = here and len(registration.callees) == 1 and pending.refusals is None and not target.concurrency
+        if (not alone or pending.caller.asked is not None) and not self._calls.hand(pending, target.session):
             return Why.OVERTAKEN
         pending.target = target
         pending.attempts += 1
-        pending.patient = waits
-        if target.owner == self._ledger.owner:
+        if waits:
+            pending.asked().may_wait = True
+        if here:
             return self._invoke_here(pending, registration, target, waits)
         return self._invoke_there(pending, registration, target, waits)
 
@@ -263,7 +267,7 @@ class Dealer:
         elif answer is Answer.ERROR:
             self.error(pending, reply.options, reply.error, reply.payload)
         elif answer is Answer.NOT_DELIVERED:
-            self.declined(pending, _not_delivered(reply.error, pending.patient))
+            self.declined(pending, _not_delivered(reply.error, pending.asked().may_wait))
         else:
             self.declined(pending, Why.UNAVAILABLE if answer is Answer.UNAVAILABLE else Why.LOST)
 
@@ -283,7 +287,7 @@ class Dealer:
         refusals = pending.asked()
         refusals.note(pending.target, why)
         serving = self._ledger.serving()
-        if serving and pending.parts == 1 and not pending.begun:
+        if serving and pending.parts == 1 and not refusals.begun:
             self._counters.add("calls_rerouted")
             self._route(pending)
         elif serving or refusals.invoked:

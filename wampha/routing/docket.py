@@ -55,6 +55,8 @@ class Adoption(Undecided):
 
     __slots__ = ("_begun", "_decided")
 
+    retained = False  # of a subscription: it got its retained events there
+
     def __init__(self, session: Session, decided: Callable[[bool], None]) -> None:
         """`decided` is told once whether the row stands here; not if the session ends before."""
         super().__init__(session, 0, 0, self._let_go)

@@ -71,6 +71,7 @@ class Followed(msgspec.Struct, frozen=True, array_like=True):
     match: str
     topic: str
     id: int
+    point: int  # index of the log up to which it has got what was retained; 0: it did not ask
 
 
 class Offered(msgspec.Struct, frozen=True, array_like=True):

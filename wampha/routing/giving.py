@@ -228,7 +228,8 @@ def _estate_of(session: Session, resumption: Resumption, used: Key) -> Estate:
     return Estate(
         grant=session.grant,
         subscriptions=[
-            Followed(each.key.match, each.key.uri, number) for number, each in session.subscriptions.items()
+            Followed(each.key.match, each.key.uri, number, each.points.get(session, 0))
+            for number, each in session.subscriptions.items()
         ],
         registrations=[
             Offered(

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wampha.errors import NotAuthorized
-from wampha.names.patterns import PatternIndex
+from wampha.names.patterns import PatternIndex, overlap
 from wampha.names.uri import EXACT, PREFIX, WILDCARD
 from wampha.routing.resumption import ResumptionRules
 from wampha.routing.slow import SlowPolicy
+from wampha.state.commands import Ring
 
 ACTIONS: Final = ("call", "register", "publish", "subscribe")
 _DISCLOSED: Final = (("call", "caller"), ("publish", "publisher"))  # action -> who does it
@@ -107,7 +108,7 @@ class Permissions:
         return all(
             action in each.allow
             for each in self._index
-            if each not in covering and _overlap(each.match, each.uri, match, pattern)
+            if each not in covering and overlap(each.match, each.uri, match, pattern)
         )
 
 
@@ -152,27 +153,6 @@ def _covers(permission: Permission, match: str, pattern: str) -> bool:
     return len(mine) == len(theirs) and all(a in ("", b) for a, b in zip(mine, theirs, strict=True))
 
 
-def _overlap(match: str, uri: str, other_match: str, other: str) -> bool:
-    """Whether some URI may match both; of two patterns, neither need be concrete."""
-    if PREFIX not in (match, other_match):
-        mine, theirs = uri.split("."), other.split(".")
-        return len(mine) == len(theirs) and all(_meet(a, b) for a, b in zip(mine, theirs, strict=True))
-    if match == other_match:
-        return uri.startswith(other) or other.startswith(uri)
-    prefix, pattern = (uri, other) if match == PREFIX else (other, uri)
-    *whole, begun = prefix.split(".")
-    components = pattern.split(".")
-    return (
-        len(whole) < len(components)
-        and all(_meet(a, b) for a, b in zip(whole, components, strict=False))
-        and (components[len(whole)] == "" or components[len(whole)].startswith(begun))
-    )
-
-
-def _meet(component: str, other: str) -> bool:
-    return component == other or "" in (component, other)
-
-
 @dataclass(frozen=True, slots=True)
 class RealmRules:
     """A realm as the configuration states it."""
@@ -184,6 +164,7 @@ class RealmRules:
     timeout_unit_s: float = 0.001
     lenient: bool = False  # features may be used that were not announced
     call_queue_max: int = 0  # calls that may wait for one callee with a limited `concurrency`
+    histories: tuple[Ring, ...] = ()  # of which topics events are kept for those who ask later
     resumption: ResumptionRules | None = None  # None: sessions end with their connection
 
     @classmethod
@@ -207,6 +188,7 @@ class RealmRules:
             roles=roles,
             strict_uris=realm.uri_check == "strict",
             slow_clients=SlowPolicy(realm.slow_clients),
+            histories=tuple(Ring(each.match, each.uri, each.limit, each.bytes_max) for each in realm.history),
             lenient=realm.undeclared_features == "accepted",
             call_queue_max=realm.call_queue_max,
             timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,

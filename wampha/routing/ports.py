@@ -58,6 +58,9 @@ class Outbox(Protocol):
     def behind(self) -> Collection[Owner]:
         """The incarnations for which so much waits that clients should not add to it; always the same object."""
 
+    def relieved(self, owner: Owner) -> None:
+        """Clients whose message was put off with `NodeBehind(owner)` may try again, in a later turn."""
+
 
 class Cancellable(Protocol):
     def cancel(self) -> None:
@@ -100,6 +103,10 @@ class Ledger(Protocol):
     @property
     def safe(self) -> int:
         """Every possible holder of a lease has applied the log up to this index (rule 21)."""
+
+    @property
+    def applied(self) -> int:
+        """Index up to which `tables` show the log."""
 
     def serving(self) -> bool:
         """Whether this incarnation is up and holds a lease at this instant; reads the clock (rule 1)."""

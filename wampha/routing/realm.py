@@ -18,10 +18,12 @@ from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
 from wampha.routing.docket import Adoption, Docket
 from wampha.routing.estate import Estate
+from wampha.routing.keeper import Keeper
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
 from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
+from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.commands import Owner
@@ -52,7 +54,9 @@ class Realm:
         rows: Rows,
         docket: Docket,
         calls: Calls,
+        keeper: Keeper,
         clock: Clock,
+        wall_ms: Callable[[], int],
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
@@ -62,8 +66,16 @@ class Realm:
         self._when_detached: Final[list[Callable[[Session], None]]] = []
         self._roles: Final[Mapping[str, Permissions]] = rules.roles
         self._counters: Final = counters
-        uris = UriRules(
+        uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
+        )
+        self.retention: Final = Retention(
+            realm=rules.name,
+            histories=rules.histories,
+            limits=limits,
+            counters=counters,
+            ledger=ledger,
+            wall_ms=wall_ms,
         )
         self.broker: Final = Broker(
             realm=rules.name,
@@ -75,6 +87,8 @@ class Realm:
             ledger=ledger,
             rows=rows,
             docket=docket,
+            keeper=keeper,
+            retention=self.retention,
             clock=clock,
         )
         self.offers: Final = Offers(
@@ -140,7 +154,7 @@ class Realm:
     def settled(self, session: Session) -> bool:
         """Take the session's procedures off the table; whether nothing of it is in progress any more."""
         self.offers.retire(session)
-        return not (session.removals or session.undecided or session.invocations or session.calls)
+        return not (session.removals or session.undecided or session.invocations or session.calls or session.outgoing)
 
     def when_detached(self, tell: Callable[[Session], None]) -> None:
         """Call `tell` for each session that has lost its connection and waits to be resumed, at that moment."""
@@ -158,7 +172,7 @@ class Realm:
         """
         for followed in estate.subscriptions:
             adoption = Adoption(session, partial(decided, followed.id))
-            self.broker.adopt(session, followed.match, followed.topic, adoption)
+            self.broker.adopt(session, followed, adoption)
         for offered in estate.registrations:
             self.offers.adopt(session, offered, former, Adoption(session, partial(decided, offered.id)))
 

@@ -25,12 +25,14 @@ class Why(enum.IntEnum):
 
 
 class Refusals:
-    """What was answered by the callees that were asked to take one call."""
+    """What became of one call at the callees that were asked to take it."""
 
-    __slots__ = ("_by",)
+    __slots__ = ("_by", "begun", "may_wait")
 
     def __init__(self) -> None:
-        self._by: Final[dict[int, Why]] = {}  # index of a callee -> why
+        self._by: Final[dict[int, Why]] = {}  # index of a callee -> why it has not
+        self.begun = False  # the caller has got a result on the way
+        self.may_wait = False  # whoever it was sent to last may let it wait for a place
 
     def note(self, callee: Callee, why: Why) -> None:
         """This callee has not taken the call."""

@@ -27,6 +27,7 @@ from wampha.messages.relayed import (
 )
 from wampha.names.ids import Ids
 from wampha.routing.arrival import Arrival, Arrivals
+from wampha.routing.attendance import Attendance
 from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
@@ -36,6 +37,7 @@ from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
 from wampha.routing.giving import Givings
 from wampha.routing.insider import Insiders
+from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.passage import Passage
 from wampha.routing.permissions import RealmRules
@@ -47,6 +49,7 @@ from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
+from wampha.state.facts import Join, Kill, Transport
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
@@ -54,12 +57,15 @@ STOPPING: Final = "This node is being stopped; connect to another one."
 
 # WELCOME.Details.roles: only what a test proves is announced.
 _BROKER_FEATURES: Final = (
+    "event_history",
+    "event_retention",
     "pattern_based_subscription",
     "payload_passthru_mode",
     "payload_transparency",
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
+    "session_meta_api",
     "subscriber_blackwhite_listing",
     "subscription_revocation",
 )
@@ -76,7 +82,9 @@ _DEALER_FEATURES: Final = (
     "progressive_call_results",
     "registration_meta_api",
     "registration_revocation",
+    "session_meta_api",
     "shared_registration",
+    "testament_meta_api",
 )
 _ROLES: Final[Options] = {
     "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
@@ -104,7 +112,7 @@ class Router:
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
-        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things.
+        `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things (P11).
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
@@ -129,6 +137,8 @@ class Router:
         self._realms: Mapping[str, Realm] = {}  # name -> realm
         self._ledger: Ledger
         self._rows: Rows
+        self._attendance: Attendance
+        self._keeper: Keeper
         self._insiders: Insiders
         self.gather: Gather
         self._givings: Givings
@@ -148,6 +158,10 @@ class Router:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
+        self._attendance = Attendance(
+            ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
+        )
+        self._keeper = Keeper(ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox)
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -186,7 +200,9 @@ class Router:
                 rows=self._rows,
                 docket=self._docket,
                 calls=self._calls,
+                keeper=self._keeper,
                 clock=self._clock,
+                wall_ms=self._wall_ms,
             )
             for rules in self._rules
         }
@@ -197,7 +213,10 @@ class Router:
             realms=self._realms,
             ledger=ledger,
             gather=self.gather,
+            attendance=self._attendance,
             limits=self._limits,
+            counters=self.counters,
+            ids=self._ids,
             clock=self._clock,
             announce=self.announce,
             status=self._status,
@@ -241,6 +260,8 @@ class Router:
         if self._farewell:
             self._farewell.stop()
         self._rows.stop()
+        self._attendance.stop()
+        self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
         self._clear_moving()
@@ -285,6 +306,8 @@ class Router:
             resumption=resumption,
         )
         self._sessions[session.id] = session
+        session.conversation = conversation
+        self._attendance.joined(session, _join_of(session, conversation.client))
         self.counters.add("sessions_opened")
         details = self._welcome(realm, grant)
         if resumption:
@@ -346,6 +369,7 @@ class Router:
         lost: Sequence[int] = (),
     ) -> None:
         realm = self._realms[session.realm]
+        session.conversation = conversation
         resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name, lost)
         details = {**self._welcome(realm, session.grant), **resumed}
         if not conversation.resumed(realm, session, resumption.line, details):  # it has gone while the session came
@@ -374,7 +398,9 @@ class Router:
         if not self._resumptions.detach(resumption):
             self._over(session)
             return
+        session.conversation = None
         self._realms[session.realm].detached(session)
+        self._attendance.detached(session)
 
     def may_move(self, session: Session | None) -> bool:
         """Whether the session may go on at another node."""
@@ -384,9 +410,8 @@ class Router:
         """End a session for good, whether it has a connection or not; harmless if it has ended."""
         if self._sessions.get(session.id) is not session:
             return
-        conversation = session.resumption.conversation if session.resumption else None
-        if conversation is not None:
-            conversation.dismiss(reason, sentence)
+        if session.conversation is not None:
+            session.conversation.dismiss(reason, sentence)
         else:
             self._over(session)
 
@@ -394,9 +419,11 @@ class Router:
         session.open = False
         del self._sessions[session.id]
         self.counters.add("sessions_closed")
+        session.conversation = None
         if session.resumption is not None:
             self._resumptions.ended(session.resumption)
         self._realms[session.realm].leave(session)
+        self._attendance.ended(session)
 
     # ---- the end of sessions
 
@@ -454,7 +481,8 @@ class Router:
         self.announce(topic, [session], details, realm=realm, everywhere=True)
 
     def _session_id(self) -> int:
-        while (drawn := self._ids.session()) in self._sessions:
+        roll = self._ledger.tables.roll
+        while (drawn := self._ids.session()) in self._sessions or roll.has(drawn):
             pass
         return drawn
 
@@ -529,6 +557,7 @@ class Router:
             if type(change) is NodeGone:
                 self._node_lost(change.owner)
         self._rows.applied(changes)
+        self._attendance.applied(changes)
         self._meta.applied(changes)
 
     def installed(self) -> None:
@@ -538,15 +567,20 @@ class Router:
             if owner not in up:
                 self._node_lost(owner)
         self._rows.installed()
+        self._attendance.installed()
 
     def safe_moved(self) -> None:
         """Every node that may serve has applied more: acknowledgements may be due (rule 22)."""
         self._rows.claim()
+        self._attendance.claim()
+        self._keeper.claim()
 
     def serving_changed(self, serving: bool) -> None:
         """The lease came or went. Who has no session yet need not wait for it, and is told to try elsewhere."""
         if serving:
             self._rows.claim()
+            self._attendance.claim()
+            self._keeper.claim()
             for realm in self._realms.values():
                 realm.dealer.callees.resume()
         else:
@@ -555,6 +589,8 @@ class Router:
     def fenced(self, sentence: str) -> None:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
+        self._attendance.reset()
+        self._keeper.reset()
         self._insiders.reset()
         self._calls.clear()
         self.gather.clear()
@@ -570,6 +606,16 @@ class Router:
         for session in self._resumptions.detached():
             self._over(session)
 
+    def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
+        """Sessions were killed: all of them end at once, and are told so some at a time."""
+        words = deque[Callable[[], None]]()
+        for session, kill in killed:
+            if session.conversation is not None:
+                words.append(session.conversation.expel(kill.reason, kill.message))
+            else:  # it has no connection at the moment
+                self._over(session)
+        self._tell_some(words)
+
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):
             words.popleft()()
@@ -579,4 +625,20 @@ class Router:
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""
         self._rows.ticked()
+        self._attendance.ticked()
+        self._keeper.ticked()
         self._docket.ticked()
+
+
+def _join_of(session: Session, client: Client) -> Join:
+    grant = session.grant
+    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
+    return Join(
+        session=session.id,
+        realm=session.realm,
+        authid=grant.authid,
+        authrole=grant.authrole,
+        authmethod=grant.authmethod,
+        authprovider=grant.authprovider,
+        transport=Transport(kind, protocol, peer),
+    )

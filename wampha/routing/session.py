@@ -12,21 +12,26 @@ from wampha.routing.ports import Client
 
 if TYPE_CHECKING:
     from wampha.routing.broker import Subscription
+    from wampha.routing.conversation import Conversation
     from wampha.routing.docket import Undecided
     from wampha.routing.offers import Offer
+    from wampha.routing.outgoing import Outgoing
     from wampha.routing.places import Places
     from wampha.routing.resumption import Resumption
     from wampha.routing.work import PendingCall, Served
+    from wampha.state.roll import Load
 
 
 class Session:
     """What the router knows of one session; small, since there are many."""
 
     __slots__ = (
+        "asked",
         "authid",
         "authrole",
         "calls",
         "client",
+        "conversation",
         "features",
         "grant",
         "id",
@@ -34,6 +39,7 @@ class Session:
         "invoked",
         "open",
         "originator",
+        "outgoing",
         "permissions",
         "places",
         "realm",
@@ -41,6 +47,7 @@ class Session:
         "removals",
         "resumption",
         "subscriptions",
+        "testaments",
         "undecided",
         "unfinished",
     )
@@ -67,14 +74,18 @@ class Session:
         self.resumption: Final = resumption  # None: it ends with its connection
         self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
         self.open = True
+        self.conversation: Conversation | None = None  # None: it has no connection
         self.subscriptions: Final[dict[int, Subscription]] = {}  # id -> those whose SUBSCRIBED was queued
         self.registrations: Final[dict[int, Offer]] = {}  # id -> those whose REGISTERED was queued
         self.removals = 0  # registrations whose removal has not been applied, once the session is being sent away
         self.calls: Final[dict[int, PendingCall]] = {}  # CALL.Request -> calls that wait for their end
+        self.asked: dict[int, int] | None = None  # callee's session -> order of the last call there (`Calls.hand`)
         self.invocations: Final[dict[int, PendingCall | Served]] = {}  # INVOCATION.Request -> not answered yet
         self.places: Final[dict[int, Places]] = {}  # INVOCATION.Request -> where it takes a place (`concurrency`)
         self.unfinished: dict[int, None] = {}  # progressive calls that ended before their last part came, oldest first
         self.invoked = 0  # INVOCATION.Request of the last one; they count from 1 (basic profile, "IDs")
+        self.testaments: Final[dict[str, Load]] = {}  # scope -> how much it leaves behind, asked for and not taken back
+        self.outgoing: Outgoing | None = None  # of its publications, while one of them is being kept
         self.undecided: Final[dict[Undecided, None]] = {}  # requests that wait for the cluster, oldest first
 
     def leave_place(self, invocation: int) -> None:

@@ -39,7 +39,6 @@ class PendingCall(Work):
 
     __slots__ = (
         "attempts",
-        "begun",
         "call",
         "caller",
         "details",
@@ -47,7 +46,6 @@ class PendingCall(Work):
         "more",
         "number",
         "order",
-        "patient",
         "refusals",
         "target",
         "timeout",
@@ -62,18 +60,16 @@ class PendingCall(Work):
         self.call: Final = call  # its first part, if it is a progressive one
         self.details: Final = details  # of any INVOCATION for it
         self.ended = False
-        self.more = bool(details) and "progress" in details  # another part will follow
+        self.more = False  # another part will follow
         self.parts = 1
         self.attempts = 0
-        self.patient = False  # whoever it was sent to last may let it wait for a place
-        self.begun = False  # the caller has got a result on the way
         self.target: Callee | None = None  # whom it was sent to last
-        self.refusals: Refusals | None = None  # who was asked and did not take it
+        self.refusals: Refusals | None = None  # what stands against asking somebody else, once there is any of it
         self.number = 0  # at another node: the number under which that node knows it
         self.timeout: Timeout | None = None
 
     def asked(self) -> Refusals:
-        """Who was asked and did not take it."""
+        """What became of it at those who were asked."""
         if self.refusals is None:
             self.refusals = Refusals()
         return self.refusals

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from wampha.state.commands import Owner
+from wampha.state.facts import Kill, Testament
+from wampha.state.roll import Member
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
@@ -79,3 +81,41 @@ class RegistrationRemoved(Change, frozen=True, gc=False):
     last: bool  # the registration does not exist any more
     added: int  # as in `RouteRemoved`
     reason: str = ""  # why it was taken from its callee; empty if the callee, or its node, gave it up
+
+
+class SessionJoined(Change, frozen=True, gc=False):
+    member: Member
+
+
+class SessionLeft(Change, frozen=True, gc=False):
+    """The session is over; its testaments are due, in this order."""
+
+    member: Member
+    testaments: tuple[Testament, ...]
+    report: int = 0  # of its home node, in which it said so; 0: somebody else did, or nobody could
+    killed: Kill | None = None
+
+
+class SessionRefused(Change, frozen=True, gc=False):
+    """The id of a session that joined is another one's: its home node ends it."""
+
+    owner: Owner
+    session: int
+
+
+class TestamentsDue(Change, frozen=True, gc=False):
+    """The session has lost its connection and goes on."""
+
+    member: Member
+    testaments: tuple[Testament, ...]
+    report: int  # as above
+
+
+class SessionsMet(Change, frozen=True, gc=False):
+    """Which sessions a Kill or Modify was about: the fact at this place of the owner's report."""
+
+    owner: Owner
+    report: int
+    place: int
+    sessions: tuple[int, ...]
+    kill: Kill | None = None

@@ -11,10 +11,12 @@ from wampha.state.commands import (
     AddRoute,
     Command,
     Down,
+    Keep,
     Lead,
     Leave,
     RemoveRegistration,
     RemoveRoute,
+    Report,
     Up,
 )
 
@@ -23,7 +25,7 @@ SINCE: Final[dict[type[Command], int]] = {}  # commands that came with a later v
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(
-    Lead | Up | Down | Leave | AddRoute | RemoveRoute | AddRegistration | RemoveRegistration
+    Lead | Up | Down | Leave | AddRoute | RemoveRoute | AddRegistration | RemoveRegistration | Report | Keep
 )
 
 

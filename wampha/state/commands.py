@@ -9,6 +9,8 @@ import enum
 
 import msgspec
 
+from wampha.state.facts import AnyFact
+
 
 class Owner(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """One incarnation of a node: the owner of rows (protocol section 1)."""
@@ -101,6 +103,60 @@ class RemoveRegistration(Command, frozen=True, gc=False, tag=8):
     match: str
     procedure: str
     session: int
+
+
+class Report(Command, frozen=True, gc=False, tag=9):
+    """What became of the owner's sessions since its report before this one; numbered from 1 (see `sessions.py`)."""
+
+    owner: Owner
+    number: int
+    facts: tuple[AnyFact, ...]
+
+
+class KeptEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A publication, as far as it is needed to send it to whoever subscribes or asks later."""
+
+    publication: int
+    topic: str
+    time_ms: int  # since 1970, by the wall clock of the publisher's home: a fact on which nothing depends
+    publisher: int  # session id
+    to_publisher: bool  # whether the publisher itself may get it
+    lists: bytes  # MessagePack of the black and white lists; empty: it is for everybody
+    details: bytes  # MessagePack of EVENT.Details, but for what differs between subscriptions; empty: none
+    family: int  # these three are its payload
+    count: int
+    data: bytes
+
+
+class Ring(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A history that takes an event: the configured pattern, and its bounds."""
+
+    match: str
+    topic: str
+    events_max: int
+    bytes_max: int
+
+
+class Entrusted(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An event that is to be kept, and where."""
+
+    realm: str
+    event: KeptEvent
+    retain: bool
+    rings: tuple[Ring, ...]
+
+
+class Keep(Command, frozen=True, gc=False, tag=10):
+    """What the owner's publishers want to be kept since its statement before this one; numbered from 1.
+
+    The bounds are those of retained events in one realm: as the owner has them, so that all nodes use the same.
+    """
+
+    owner: Owner
+    number: int
+    topics_max: int
+    bytes_max: int
+    events: tuple[Entrusted, ...]
 
 
 class Outcome(enum.Enum):

@@ -17,9 +17,11 @@ from wampha.state.changes import Change
 from wampha.state.codec import VERSION, UnreadableError, UnsupportedError, decode
 from wampha.state.commands import Command, Outcome
 from wampha.state.ground import Ground, Handler
+from wampha.state.keeping import Keeping
 from wampha.state.members import Members
 from wampha.state.registrations import Registrations
 from wampha.state.routes import Routes
+from wampha.state.sessions import OF_SESSIONS, Sessions, difference
 from wampha.state.snapshot import Decoder, Encoder
 from wampha.state.tables import Tables
 
@@ -54,7 +56,12 @@ class Machine:
         self.reads: Final = reads
         self.unsupported: str | None = None  # why the tables are wrong from now on: this node is too old to know them
         self._counters: Final = counters
-        owned = (Routes(self._ground), Registrations(self._ground))
+        owned = (
+            Routes(self._ground),
+            Registrations(self._ground),
+            Sessions(self._ground),
+            Keeping(self._ground),
+        )
         self._handlers: Final[Mapping[type[Command], Handler]] = {
             command: handler
             for rules in (Members(self._ground, owned), *owned)
@@ -122,9 +129,14 @@ class Machine:
         restoring.install()
 
     def install(self, tables: Tables) -> None:
-        """Replace all tables by those of a snapshot, and forget pending changes."""
+        """Replace all tables by those of a snapshot, and forget pending changes.
+
+        But not those of sessions, and the snapshot's are told: nobody else would publish them to this node's clients.
+        """
+        former = self.tables
         self.tables = self._ground.tables = tables
-        self._ground.changes = []
+        kept = [change for change in self._ground.changes if isinstance(change, OF_SESSIONS)]
+        self._ground.changes = [*kept, *difference(former.roll, tables.roll)]
 
     def digest(self) -> bytes:
         """32 bytes that are equal on two nodes exactly if their tables are."""

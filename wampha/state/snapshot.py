@@ -7,7 +7,7 @@ however many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final
 
@@ -96,7 +96,8 @@ class Encoder:
         yield _HEAD + _ENCODER.encode(facts)
         for section, by_realm in zip(SECTIONS, rows, strict=True):
             tag = section.piece.__struct_config__.tag
-            for part in _parts((realm, row) for realm, some in by_realm for row in some):
+            most = min(_ROWS_MAX, section.rows_max)
+            for part in _parts(((realm, row) for realm, some in by_realm for row in some), most, section.weigh):
                 yield _HEAD + _ENCODER.encode((tag, [section.pack(realm, row, self) for realm, row in part]))
 
     def _owners(self, route: Route) -> list[tuple[int, int]]:
@@ -165,6 +166,19 @@ def encode(tables: Tables) -> list[bytes]:
     return list(iter(encoder.piece, None))
 
 
-def _parts(rows: Iterator[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
-    while part := list(islice(rows, _ROWS_MAX)):
+def _parts(
+    rows: Iterator[tuple[str, Any]], most: int, weigh: Callable[[Any], int] | None
+) -> Iterator[list[tuple[str, Any]]]:
+    if weigh is None:
+        while part := list(islice(rows, most)):
+            yield part
+        return
+    part, room = [], most
+    for realm, row in rows:
+        room -= weigh(row)
+        if room < 0 and part:
+            yield part
+            part, room = [], most - weigh(row)
+        part.append((realm, row))
+    if part:
         yield part

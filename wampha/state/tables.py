@@ -13,6 +13,8 @@ import msgspec
 
 from wampha.names.patterns import PatternIndex
 from wampha.state.commands import Owner
+from wampha.state.kept import KeptEvents
+from wampha.state.roll import Roll
 
 _Row = TypeVar("_Row")
 
@@ -74,12 +76,14 @@ class Tables:
     __slots__ = (
         "_places",
         "dead",
+        "kept",
         "leader",
         "newest",
         "nodes",
         "number",
         "previous_leader",
         "registrations",
+        "roll",
         "routes",
         "term",
         "up",
@@ -94,8 +98,10 @@ class Tables:
         self.nodes: dict[Owner, Node] = {}  # one for each of `up`
         self.number: dict[Owner, int] = {}  # of `up` -> number of its last applied command (rule 30)
         self.dead: dict[int, None] = {}  # the last DEAD_MAX dead incarnations, oldest first
+        self.roll = Roll()  # of sessions
         self.routes: dict[str, PatternIndex[Route]] = {}  # by realm; a realm without routes has no entry
         self.registrations: dict[str, PatternIndex[Registration]] = {}  # by realm, likewise
+        self.kept = KeptEvents()
         self._places: dict[int, tuple[str, str, str]] = {}  # id of a route or registration -> (realm, match, URI)
 
     def readable(self) -> int:

@@ -16,6 +16,9 @@ RAWSOCKET_MESSAGE: Final = 0
 RAWSOCKET_PING: Final = 1
 RAWSOCKET_PONG: Final = 2
 
+MASKED: Final = 0x80  # the bit in the second octet of every frame of a client
+MASKED_HEADER_MIN: Final = 6  # octets of the header of a masked frame of less than 126 octets
+
 _SHORT: Final = 126  # from this length on a WebSocket length takes two more octets,
 _LONG: Final = 65536  # and from this one on eight
 
@@ -61,6 +64,20 @@ def websocket_text(body: bytes) -> bytes:
 def websocket_binary(body: bytes) -> bytes:
     """A binary frame."""
     return websocket_frame(WEBSOCKET_BINARY, body)
+
+
+def masked_length(data: bytes, at: int, end: int) -> tuple[int, int]:
+    """Where the body begins and how long it is, for a length of two or eight octets.
+
+    -1 as length: not an ordinary frame. If the header is not complete, the body ends one octet behind `end`.
+    """
+    octets = 2 if data[at + 1] == MASKED + 126 else 8
+    body = at + MASKED_HEADER_MIN + octets
+    if body > end:
+        return end + 1, 0
+    length = int.from_bytes(data[at + 2 : at + 2 + octets], "big")
+    shortest = _SHORT if octets == 2 else _LONG
+    return body, (length if length >= shortest else -1)
 
 
 def rawsocket_frame(kind: int, body: bytes) -> bytes:

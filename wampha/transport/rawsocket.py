@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from autobahn.twisted.rawsocket import WampRawSocketServerFactory, WampRawSocketServerProtocol
 
-from wampha.transport.connection import ClientConnection, Phase, Service
+from wampha.transport.connection import CLOSING, OPEN, OPENING, ClientConnection, Service
 from wampha.transport.frames import (
     RAWSOCKET_LENGTH_MAX,
     RAWSOCKET_MESSAGE,
@@ -61,7 +61,7 @@ class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
 
     def consume(self, data: bytes) -> None:
         """Handle every complete frame; keep the beginning of the next one."""
-        if self.phase is Phase.CLOSING:
+        if self.phase is CLOSING:
             return
         if self._partial is not None:
             self._partial.append(data)
@@ -71,9 +71,9 @@ class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
             data = b"".join(self._partial)  # once per frame: linear in its size
             self._partial = None
         at = 0
-        if self.phase is Phase.OPENING:
+        if self.phase is OPENING:
             at = self._shake_hands(data)
-        if self.phase is Phase.OPEN:
+        if self.phase is OPEN:
             self._read_frames(data, at)
 
     def _keep(self, rest: bytes, missing: int) -> None:

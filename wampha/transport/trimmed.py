@@ -77,3 +77,20 @@ OPTIONS: Final[dict[str, Any]] = {
     "maxConnections": 0,
     "trustXForwardedFor": 0,
 }
+
+# What it keeps of the request for the connection's life: about 1 kB of text.
+REQUEST_ATTRIBUTES: Final = (
+    "http_request_data",
+    "http_status_line",
+    "http_headers",
+    "http_request_uri",
+    "http_request_path",
+    "http_request_params",
+    "http_request_host",
+    "http_response_data",
+    "websocket_protocols",
+    "websocket_origin",
+    "websocket_extensions",
+    "websocket_extensions_in_use",
+    "_wskey",
+)

@@ -18,22 +18,23 @@ from websockets.speedups import apply_mask
 from wampha.errors import ProtocolViolation
 from wampha.transport import batches
 from wampha.transport.batches import Batching, subprotocols
-from wampha.transport.connection import ClientConnection, Phase, Service
+from wampha.transport.connection import OPEN, OPENING, ClientConnection, Phase, Service
 from wampha.transport.frames import (
+    MASKED,
+    MASKED_HEADER_MIN,
     WEBSOCKET_BINARY,
     WEBSOCKET_TEXT,
     Serializer,
+    masked_length,
     websocket_binary,
     websocket_text,
 )
-from wampha.transport.trimmed import NOBODY, OPTIONS, Silent
+from wampha.transport.trimmed import NOBODY, OPTIONS, REQUEST_ATTRIBUTES, Silent
 
 PATHS: Final = ("/ws", "/")
 _UNBOUNDED: Final = 2**63 - 1  # a WebSocket client cannot say how much it accepts
 _HEADER_END: Final = b"\r\n\r\n"
-_MASKED: Final = 0x80
 _PING: Final = b"\x89\x00"  # FIN, opcode 9, no payload: the same for all
-_SHORTEST: Final = 6  # octets of the header of a masked frame of less than 126 octets
 _PORTION_MAX: Final = 65536  # bytes of a batch per turn: no more than a turn reads of other clients
 _GREETING: Final = (
     "This is a WAMP router. Connect with a WAMP client, over WebSocket (path /ws, subprotocols {}) or RawSocket."
@@ -123,8 +124,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
             self.failed()
 
     def _forget_request(self) -> None:
-        """Autobahn keeps the request for the connection's life: about 1 kB of text."""
-        for name in _REQUEST_ATTRIBUTES:
+        for name in REQUEST_ATTRIBUTES:
             self.__dict__.pop(name, None)
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:  # noqa: N802, N803 - Autobahn's names
@@ -163,9 +163,9 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
                 return
             data = whole
         at = 0
-        if self.phase is Phase.OPENING:
+        if self.phase is OPENING:
             self._bound_request(data)
-        elif self.phase is Phase.OPEN and self.current_frame is None and not self.inside_message and not self.data:
+        elif self.phase is OPEN and self.current_frame is None and not self.inside_message and not self.data:
             at = self._route_frames(data)
         if at < len(data) or (self.data and not data):
             self.data += data[at:] if at else data
@@ -201,11 +201,11 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         An ordinary frame that is not complete is kept, and everything counts as handled.
         """
         at, end, first, length_max = 0, len(data), self._first, self.maxMessagePayloadSize
-        while end - at >= _SHORTEST and data[at] == first and self.flowing:
-            length = data[at + 1] - _MASKED
-            body = at + _SHORTEST
+        while end - at >= MASKED_HEADER_MIN and data[at] == first and self.flowing:
+            length = data[at + 1] - MASKED
+            body = at + MASKED_HEADER_MIN
             if length > 125:  # 126 and 127 announce a longer length
-                body, length = _long_length(data, at, end)
+                body, length = masked_length(data, at, end)
             if not 0 <= length <= length_max:
                 return at
             if body + length > end:
@@ -218,7 +218,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
                 return at
             self.put_off(data[at:])
             return end
-        if at < end and end - at < _SHORTEST and data[at] == first:
+        if at < end and end - at < MASKED_HEADER_MIN and data[at] == first:
             self._keep(data[at:], 1)
             return end
         return at
@@ -339,7 +339,7 @@ class BatchedWebSocketConnection(WebSocketConnection):
         try:
             for message in messages:
                 super().route(message)
-                handled += len(message) + _SHORTEST
+                handled += len(message) + MASKED_HEADER_MIN
                 if handled > _PORTION_MAX and self.flowing:
                     self.stop_flow()
                     self.service.flusher.let_go(self)
@@ -353,41 +353,11 @@ class BatchedWebSocketConnection(WebSocketConnection):
 for _name, _value in OPTIONS.items():
     setattr(WebSocketConnection, _name, _value)
 
-_REQUEST_ATTRIBUTES: Final = (
-    "http_request_data",
-    "http_status_line",
-    "http_headers",
-    "http_request_uri",
-    "http_request_path",
-    "http_request_params",
-    "http_request_host",
-    "http_response_data",
-    "websocket_protocols",
-    "websocket_origin",
-    "websocket_extensions",
-    "websocket_extensions_in_use",
-    "_wskey",
-)
-
 
 def _denial(status: HTTPStatus, sentence: str) -> Exception:
     make: Any = ConnectionDeny  # untyped in Autobahn
     denial: Exception = make(int(status), sentence)
     return denial
-
-
-def _long_length(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """Where the body begins and how long it is, for a length of two or eight octets.
-
-    -1 as length: not an ordinary frame. If the header is not complete, the body ends one octet behind `end`.
-    """
-    octets = 2 if data[at + 1] == _MASKED + 126 else 8
-    body = at + _SHORTEST + octets
-    if body > end:
-        return end + 1, 0
-    length = int.from_bytes(data[at + 2 : at + 2 + octets], "big")
-    shortest = 126 if octets == 2 else 65536
-    return body, (length if length >= shortest else -1)
 
 
 class WebSocketFactory(WampWebSocketServerFactory):

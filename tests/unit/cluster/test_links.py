@@ -899,6 +899,63 @@ def test_a_peer_that_is_down_and_behind_relieves_when_it_is_given_up(network, cl
 # ---- the end
 
 
+def _confirmation(peer: Peer) -> list[bool]:
+    confirmed: list[bool] = []
+    peer.links.confirm(lambda: confirmed.append(True))
+    return confirmed
+
+
+def test_what_was_sent_is_confirmed_when_the_peer_has_said_that_it_has_it(network, clock):
+    one, two = _pair(network)
+    assert _confirmation(one) == [True]  # nothing was
+    one.links.forward(two.owner, forward(1))
+    confirmed = _confirmation(one)
+    settle(clock, 0.05)
+    assert two.of_kind("data") and not confirmed
+    one.links.forward(two.owner, forward(2))  # what is sent later is not waited for
+    for _ in range(11):
+        settle(clock, 0.05)
+        one.links.forward(two.owner, forward(3))
+    assert confirmed
+
+
+def test_what_was_sent_into_a_cut_is_confirmed_when_the_link_is_back(network, clock):
+    one, two = _pair(network)
+    network.down.add("one:1")
+    for near, _far in list(network.pipes):
+        near.abortConnection()
+    settle(clock)
+    one.links.forward(two.owner, forward(1))
+    confirmed = _confirmation(one)
+    settle(clock, 1.5)
+    assert not confirmed
+    network.down.clear()
+    settle(clock, 2)
+    assert confirmed and len(two.of_kind("data")) == 1
+
+
+@pytest.mark.parametrize("end", ["given up", "dead", "fenced", "stopped"])
+def test_nobody_is_waited_for_who_will_not_get_it(network, clock, end):
+    one, two = _pair(network)
+    _block(network, "n1")
+    one.links.forward(two.owner, forward(1))
+    confirmed = _confirmation(one)
+    settle(clock, 1)
+    assert not confirmed
+    if end == "given up":
+        network.down.add("one:1")
+        settle(clock, 6)
+    elif end == "dead":
+        one.links.owner_dead(two.owner)
+    elif end == "fenced":
+        one.identity = (1, 4711)
+        one.links.identity_changed()
+    else:
+        one.links.stop()
+    settle(clock, 0.1)
+    assert confirmed
+
+
 def test_stop_sends_what_is_queued_closes_everything_and_leaves_no_timer(network, clock):
     one, two = _pair(network)
     one.links.forward(two.owner, forward(1))

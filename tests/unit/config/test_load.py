@@ -572,3 +572,48 @@ def test_positions_are_those_of_the_lines_of_the_file(
 )
 def test_a_referenced_text_is_read_like_a_plain_scalar(text: str, value: object) -> None:
     assert plain(Given(text)) == value
+
+
+HISTORY = """\
+realms:
+  - name: realm1
+    roles:
+      - name: guest
+    history:
+      - {uri: com.log., match: prefix, limit: 500, bytes_max: 1048576}
+      - {uri: com.log.}
+      - {uri: com..topic, match: wildcard}
+listeners:
+  - endpoint: tcp:8080:interface=127.0.0.1
+    auth: {anonymous: {role: guest}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "place", "sentence"),
+    [
+        ("{uri: com.log.}", "{uri: com.log., match: prefix}", "7:15", 'the realm has a history of "com.log." already'),
+        ("{uri: com.log.}", "{match: prefix}", "7:9", "is missing"),
+        ("{uri: com.log.}", "{uri: wamp.x}", "7:15", "is a name of the router's own events, which have no history"),
+        (
+            "{uri: com.log.}",
+            "{uri: com.log, match: prefx}",
+            "7:31",
+            'Did you mean "prefix"?',
+        ),
+        ("{uri: com.log.}", "{uri: com.log, limit: 0}", "7:31", "should be at least 1"),
+        ("{uri: com.log.}", "{uri: com.log, bytes_max: 300_000_000}", "7:35", "may have 268435456 bytes together"),
+        ("{uri: com.log.}", "{uri: com.log, limt: 5}", "7:24", 'Did you mean "limit"?'),
+    ],
+)
+def test_mistakes_in_histories_are_told(files: Files, line: str, wrong: str, place: str, sentence: str) -> None:
+    text = HISTORY.replace(line, "{uri: com.log}")
+    history = load(files.write(text), {}).realms[0].history
+    assert [(each.match, each.uri, each.limit) for each in history] == [
+        ("prefix", "com.log.", 500),
+        ("exact", "com.log", 1000),
+        ("wildcard", "com..topic", 1000),
+    ]
+    problem = files.problem(text.replace("{uri: com.log}", wrong))
+    assert problem.startswith(f"{place}: realms[0].history[1]"), problem
+    assert sentence in problem

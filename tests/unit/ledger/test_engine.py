@@ -459,6 +459,19 @@ class TestSentSnapshots:
             bench.append(1, (index - 1, 1 if index > 2 else 0), (index, 1), commit=index)
             assert len(bench.log()) <= 11
 
+    def test_a_log_of_large_entries_is_kept_short_by_its_bytes(self) -> None:
+        bench = Bench(log_bytes_max=10_000)
+        bench.elect()
+        for _ in range(60):
+            bench.engine.propose(b"x" * 1000, lambda result, code: None)
+            bench.engine.tick()
+            bench.engine.received("b", Answer(1, bench.engine.log_end[1] + 1, False, True), False)
+            bench.engine.received("c", Answer(1, bench.engine.log_end[1] + 1, False, True), False)
+            bench.engine.tick()
+            assert sum(len(entry[0]) for entry in bench.engine.entries()) <= 12_100
+        assert bench.engine.applied == bench.engine.log_end[1] > 60
+        assert bench.counters["log_cuts_forced"] == 0
+
 
 class TestFailures:
     @pytest.mark.logs_errors

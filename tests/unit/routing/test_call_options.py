@@ -822,7 +822,7 @@ def test_the_same_name_under_another_match_is_another_registration(place: Place)
 @pytest.mark.parametrize(("pattern", "match"), [("", "prefix"), ("wam", "prefix"), ("..", "wildcard")])
 def test_a_pattern_does_not_catch_what_belongs_to_the_router(place: Place, pattern: str, match: str) -> None:
     place.register(pattern, match=match)
-    for procedure in ("wamp.session.get", "wampha.cluster.nobody"):
+    for procedure in ("wamp.session.nothing", "wampha.cluster.nobody"):
         request = place.call(procedure)
         assert refused(place.caller.one(), request) == "wamp.error.no_such_procedure"
     assert place.callee.take() == []

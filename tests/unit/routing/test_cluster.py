@@ -438,6 +438,37 @@ def test_p3_calls_that_were_not_delivered_go_on_in_their_order(cluster: Cluster)
     assert len(new.take()) == 3
 
 
+def test_p3_holds_when_the_later_call_goes_to_the_caller_s_own_node(cluster: Cluster) -> None:
+    caller, old = cluster["a"].join(), registered(cluster, "b", "p")
+    caller.call("p", SOMETHING)
+    old.conversation.lost()
+    cluster.commit()
+    new = registered(cluster, "a", "p")
+    caller.call("p")
+    new.result(new.one().request)
+    cluster.settle()
+    assert new.take() == []
+    assert [type(end).__name__ for end in caller.take()] == ["Result", "Error"]
+
+
+def test_whom_a_caller_called_is_noted_only_while_a_call_of_it_is_at_another_node(cluster: Cluster) -> None:
+    caller, there, here = cluster["a"].join(), registered(cluster, "b", "p"), registered(cluster, "a", "q")
+    session = caller.conversation.session
+    assert session is not None
+    caller.call("q")
+    assert session.asked is None
+    here.result(here.one().request)
+    caller.call("p")
+    caller.call("q")
+    assert set(session.asked or ()) == {there.session, here.session}
+    here.result(here.one().request)
+    cluster.carry("a", "b")
+    there.result(there.one().request)
+    cluster.settle()
+    assert len(caller.take()) == 3
+    assert session.asked is None
+
+
 def test_p3_is_kept_by_refusal_when_too_many_callees_would_have_to_be_remembered() -> None:
     cluster = Cluster("a", "b", "c", limits=Limits(session_calls_max=2))
     caller, old = cluster["a"].join(), registered(cluster, "b", "p")

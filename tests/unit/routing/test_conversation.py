@@ -26,12 +26,15 @@ from wampha.routing.router import STOPPING
 from wampha.state.commands import Outcome, Owner
 
 BROKER_FEATURES = (
+    "event_history",
+    "event_retention",
     "pattern_based_subscription",
     "payload_passthru_mode",
     "payload_transparency",
     "publication_trustlevels",
     "publisher_exclusion",
     "publisher_identification",
+    "session_meta_api",
     "subscriber_blackwhite_listing",
     "subscription_revocation",
 )
@@ -48,7 +51,9 @@ DEALER_FEATURES = (
     "progressive_call_results",
     "registration_meta_api",
     "registration_revocation",
+    "session_meta_api",
     "shared_registration",
+    "testament_meta_api",
 )
 
 

@@ -6,14 +6,30 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from wampha.counters import Counters
 from wampha.limits import Limits
+from wampha.names.ids import Ids
+from wampha.routing.attendance import Attendance
 from wampha.routing.gather import Gather
 from wampha.routing.meta.cluster import Announce, ClusterApi
+from wampha.routing.meta.history import GET_EVENTS, HistoryApi
 from wampha.routing.meta.registrations import RegistrationApi
+from wampha.routing.meta.sessions import SessionApi
 from wampha.routing.meta.subscriptions import SubscriptionApi
+from wampha.routing.meta.testaments import TestamentApi
 from wampha.routing.ports import Clock, Ledger
 from wampha.routing.realm import Realm
-from wampha.state.changes import NodeGone, NodeUp, RegistrationAdded, RegistrationRemoved, RouteAdded, RouteRemoved
+from wampha.state.changes import (
+    NodeGone,
+    NodeUp,
+    RegistrationAdded,
+    RegistrationRemoved,
+    RouteAdded,
+    RouteRemoved,
+    SessionJoined,
+    SessionLeft,
+    TestamentsDue,
+)
 
 _TOLD_MAX: Final = 200  # changes that are told of in one turn: with a subscriber each, some 5 ms
 
@@ -27,7 +43,10 @@ class MetaApis:
         realms: Mapping[str, Realm],
         ledger: Ledger,
         gather: Gather,
+        attendance: Attendance,
         limits: Limits,
+        counters: Counters,
+        ids: Ids,
         clock: Clock,
         announce: Announce,
         status: Callable[[], Mapping[str, Any]],
@@ -37,15 +56,28 @@ class MetaApis:
         self._cluster: Final = ClusterApi(ledger=ledger, gather=gather, announce=announce, status=status)
         self._subscriptions: Final = SubscriptionApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
         self._registrations: Final = RegistrationApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
+        self._sessions: Final = SessionApi(realms=realms, attendance=attendance, limits=limits, counters=counters)
+        self._testaments: Final = TestamentApi(
+            realms=realms, attendance=attendance, ledger=ledger, limits=limits, counters=counters, ids=ids
+        )
         for realm in realms.values():
             self._cluster.offer(realm.procedures)
+            history = HistoryApi(
+                realm=realm.name, ledger=ledger, retention=realm.retention, limits=limits, counters=counters
+            )
+            realm.procedures.add(GET_EVENTS, history.get_events)
             self._subscriptions.offer(realm)
             self._registrations.offer(realm)
+            self._sessions.offer(realm)
+            self._testaments.offer(realm)
         self._untold: Final[deque[Any]] = deque()  # changes, in the order of the log
         self._going_on = False  # in a later turn
         self._events: Final[Mapping[type, Callable[[Any], None]]] = {
             NodeUp: self._cluster.node_up,
             NodeGone: self._cluster.node_gone,
+            SessionJoined: self._sessions.joined,
+            SessionLeft: self._left,
+            TestamentsDue: self._testaments.due,
             RouteAdded: self._subscriptions.route_added,
             RouteRemoved: self._subscriptions.route_removed,
             RegistrationAdded: self._registrations.registered,
@@ -72,3 +104,8 @@ class MetaApis:
         self._going_on = bool(self._untold)
         if self._going_on:
             self._clock.call_later(0, self._tell_some)
+
+    def _left(self, change: SessionLeft) -> None:
+        """A session's last words come first: what follows its on_leave is not of it any more."""
+        self._testaments.due(change)
+        self._sessions.left(change)

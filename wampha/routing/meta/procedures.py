@@ -92,6 +92,10 @@ class MetaCall:
         """A required string."""
         return self._of_type(self._required(position, name, "a string"), str, name, "a string")
 
+    def required(self, position: int, name: str, kind: type[_Kind], words: str) -> _Kind:
+        """A required argument; `words` say what it must be."""
+        return self._of_type(self._required(position, name, words), kind, name, words)
+
     def optional(self, position: int, name: str, kind: type[_Kind], words: str) -> _Kind | None:
         """An argument that may be left out or null, by position or by name; `words` say what it must be."""
         value = self.args[position] if 0 <= position < len(self.args) else self.kwargs.get(name)

@@ -171,7 +171,7 @@ SEEN: Final = {
     "resumed": True,
     "same": True,
     "new_token": True,
-    "gap": ["calls", "dropped", "invocations", "replayed", "sent", "unregistered"],
+    "gap": ["calls", "dropped", "invocations", "node_lost", "replayed", "sent", "unregistered"],
     "call": 2,
 }
 

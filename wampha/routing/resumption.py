@@ -192,18 +192,25 @@ class Resumptions:
         return True
 
     def resume(
-        self, resumption: Resumption, used: Key, conversation: Conversation, node: str, lost: Sequence[int] = ()
+        self,
+        resumption: Resumption,
+        used: Key,
+        conversation: Conversation,
+        node: str,
+        *,
+        lost: Sequence[int],
+        node_lost: bool,
     ) -> Options:
         """The session goes on with another connection, which `Line.attach` tells; WELCOME.Details of it.
 
-        `lost`: registrations that it could not keep on its way from another node.
+        `lost`: registrations that it could not keep on its way from another node; `node_lost`: all that it had.
         """
         self._counters.add("sessions_resumed")
         self._forget(resumption)
         line = resumption.line
         line.detach()
         resumption.conversation = conversation
-        gap = _gap(resumption, used, lost)
+        gap = {**_gap(resumption, used, lost), "node_lost": node_lost}
         resumption.former = used
         return {**self.token(resumption, node), "resumed": True, GAP: gap}
 

@@ -26,30 +26,28 @@ from wampha.messages.relayed import (
     Reply,
 )
 from wampha.names.ids import Ids
-from wampha.routing.arrival import Arrival, Arrivals
-from wampha.routing.attendance import Attendance
+from wampha.routing.attendance import Attendance, join_of
 from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
+from wampha.routing.comebacks import Comebacks
 from wampha.routing.conversation import Conversation
 from wampha.routing.docket import Docket
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
-from wampha.routing.giving import Givings
 from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
-from wampha.routing.passage import Passage
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
 from wampha.routing.rerouting import Why
-from wampha.routing.resumption import OFFERED, RESUMED, Key, Resumption, Resumptions
+from wampha.routing.resumption import OFFERED, Resumption
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
-from wampha.state.facts import Join, Kill, Transport
+from wampha.state.facts import Kill
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
@@ -128,9 +126,6 @@ class Router:
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
-        self._resumptions: Final = Resumptions(
-            limits=limits, counters=counters, ids=ids, clock=clock, end=self.end_session
-        )
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
@@ -141,8 +136,7 @@ class Router:
         self._keeper: Keeper
         self._insiders: Insiders
         self.gather: Gather
-        self._givings: Givings
-        self._arrivals: Arrivals
+        self._comebacks: Comebacks
         self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
@@ -165,30 +159,6 @@ class Router:
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
-        passage = Passage(ledger=ledger, gather=self.gather, clock=self._clock)
-        self._givings = Givings(
-            ledger=ledger,
-            gather=self.gather,
-            passage=passage,
-            clock=self._clock,
-            counters=self.counters,
-            sessions=self._sessions,
-            resumptions=self._resumptions,
-            arriving=lambda session: session in self._arrivals,
-            supersede=self._supersede,
-            cut=self._part,
-            end=self.end_session,
-        )
-        self._arrivals = Arrivals(
-            ledger=ledger,
-            gather=self.gather,
-            passage=passage,
-            clock=self._clock,
-            counters=self.counters,
-            resumptions=self._resumptions,
-            decide_timeout_s=self._limits.decide_timeout_s,
-            landed=self._landed,
-        )
         self._realms = {
             rules.name: Realm(
                 rules=rules,
@@ -206,6 +176,21 @@ class Router:
             )
             for rules in self._rules
         }
+        self._comebacks = Comebacks(
+            ledger=ledger,
+            limits=self._limits,
+            counters=self.counters,
+            ids=self._ids,
+            clock=self._clock,
+            gather=self.gather,
+            attendance=self._attendance,
+            calls=self._calls,
+            realms=self._realms,
+            sessions=self._sessions,
+            conversations=self._conversations,
+            welcome=self._welcome,
+            over=self._over,
+        )
         self._insiders = Insiders(
             realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
         )
@@ -236,7 +221,7 @@ class Router:
 
     def waiting(self) -> dict[str, int]:
         """How many of them have no connection, and the bytes that wait to be sent when they come back."""
-        return self._resumptions.status()
+        return self._comebacks.status()
 
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
@@ -250,7 +235,7 @@ class Router:
             spread_s=spread_s,
             answer_s=answer_s,
             dismiss=lambda conversation: conversation.send_away(SYSTEM_SHUTDOWN, STOPPING),
-            lingers=lambda: len(self._ledger.tables.up) > 1 and bool(self._resumptions.detached()),
+            lingers=self._comebacks.lingers,
             done=done,
         )
         self._farewell.start()
@@ -264,7 +249,7 @@ class Router:
         self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
-        self._clear_moving()
+        self._comebacks.clear()
 
     def claim(self, hello: Any, client: Client) -> Claim:
         """What a HELLO says of the client; raises SessionRefused if no session can be opened whoever it is."""
@@ -295,7 +280,7 @@ class Router:
             raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
-        resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
+        resumption = self._comebacks.open(conversation, realm, hello)
         session = Session(
             session_id=claim.session,
             realm=realm.name,
@@ -307,15 +292,12 @@ class Router:
         )
         self._sessions[session.id] = session
         session.conversation = conversation
-        self._attendance.joined(session, _join_of(session, conversation.client))
+        self._attendance.joined(session, join_of(session, conversation.client))
         self.counters.add("sessions_opened")
-        details = self._welcome(realm, grant)
-        if resumption:
-            resumption.session = session
-            details |= self._resumptions.token(resumption, self._ledger.owner.name)
-        return realm, session, details
+        return realm, session, {**self._welcome(realm, session), **self._comebacks.opened(session)}
 
-    def _welcome(self, realm: Realm, grant: Grant) -> dict[str, Any]:
+    def _welcome(self, realm: Realm, session: Session) -> Options:
+        grant = session.grant
         details: dict[str, Any] = {
             "realm": realm.name,
             "authid": grant.authid,
@@ -342,86 +324,22 @@ class Router:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
-        session, realm = self._sessions.get(hello.resume_session), self._realms.get(hello.realm)
-        if session is None and realm is not None and realm.resumption is not None:
-            self._arrivals.begin(conversation, hello, realm, self._givings.moved_to(hello.resume_session))
-            return
-        resumption, used = self._resumptions.opened_by(session, hello)
-        self._supersede(resumption)
-        assert session is not None, "what is opened is there"
-        session.features = ClientFeatures.of(hello.roles, lenient=self._realms[session.realm].lenient)
-        self._resume(session, resumption, used, conversation)
-
-    def _supersede(self, resumption: Resumption) -> None:
-        """Close the session's connection, if it has one: the client knows better that it is dead."""
-        before = resumption.conversation
-        if before is not None:
-            self._conversations.pop(before, None)
-            resumption.line.flush()
-            before.superseded(RESUMED, "The session was resumed by another connection.")
-
-    def _resume(
-        self,
-        session: Session,
-        resumption: Resumption,
-        used: Key,
-        conversation: Conversation,
-        lost: Sequence[int] = (),
-    ) -> None:
-        realm = self._realms[session.realm]
-        session.conversation = conversation
-        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name, lost)
-        details = {**self._welcome(realm, session.grant), **resumed}
-        if not conversation.resumed(realm, session, resumption.line, details):  # it has gone while the session came
-            self.detached(conversation, session, resumption, proved=False)
-
-    def _landed(self, arrival: Arrival, used: Key) -> None:
-        """A session has come from another node."""
-        session = arrival.resumption.session
-        self._sessions[session.id] = session
-        self._givings.arrived(session.id)
-        self._resume(session, arrival.resumption, used, arrival.conversation, arrival.lost)
-
-    def _part(self, session: Session) -> None:
-        """A session goes on at another node."""
-        assert session.resumption is not None, "only such sessions move"
-        session.open = False
-        del self._sessions[session.id]
-        self._calls.caller_dismissed(session)
-        self._realms[session.realm].part(session, sorted(session.resumption.line.unsent_invocations()))
+        self._comebacks.resume(hello, conversation)
 
     def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
         """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
-        self._conversations.pop(conversation, None)
-        if proved:
-            resumption.proved()
-        if not self._resumptions.detach(resumption):
-            self._over(session)
-            return
-        session.conversation = None
-        self._realms[session.realm].detached(session)
-        self._attendance.detached(session)
+        self._comebacks.lost(conversation, session, resumption, proved)
 
     def may_move(self, session: Session | None) -> bool:
         """Whether the session may go on at another node."""
-        return session is not None and session.resumption is not None and len(self._ledger.tables.up) > 1
-
-    def end_session(self, session: Session, reason: str, sentence: str) -> None:
-        """End a session for good, whether it has a connection or not; harmless if it has ended."""
-        if self._sessions.get(session.id) is not session:
-            return
-        if session.conversation is not None:
-            session.conversation.dismiss(reason, sentence)
-        else:
-            self._over(session)
+        return self._comebacks.may_move(session)
 
     def _over(self, session: Session) -> None:
         session.open = False
         del self._sessions[session.id]
         self.counters.add("sessions_closed")
         session.conversation = None
-        if session.resumption is not None:
-            self._resumptions.ended(session.resumption)
+        self._comebacks.ended(session)
         self._realms[session.realm].leave(session)
         self._attendance.ended(session)
 
@@ -556,6 +474,7 @@ class Router:
         for change in changes:
             if type(change) is NodeGone:
                 self._node_lost(change.owner)
+                self._comebacks.node_gone(change.owner)
         self._rows.applied(changes)
         self._attendance.applied(changes)
         self._meta.applied(changes)
@@ -597,14 +516,7 @@ class Router:
         self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
         self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
-        self._clear_moving()
-
-    def _clear_moving(self) -> None:
-        """End every session that has no connection, those included that are on their way from or to another node."""
-        self._arrivals.clear()
-        self._givings.clear()
-        for session in self._resumptions.detached():
-            self._over(session)
+        self._comebacks.clear()
 
     def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
         """Sessions were killed: all of them end at once, and are told so some at a time."""
@@ -628,17 +540,3 @@ class Router:
         self._attendance.ticked()
         self._keeper.ticked()
         self._docket.ticked()
-
-
-def _join_of(session: Session, client: Client) -> Join:
-    grant = session.grant
-    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
-    return Join(
-        session=session.id,
-        realm=session.realm,
-        authid=grant.authid,
-        authrole=grant.authrole,
-        authmethod=grant.authmethod,
-        authprovider=grant.authprovider,
-        transport=Transport(kind, protocol, peer),
-    )

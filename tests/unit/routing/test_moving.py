@@ -76,8 +76,8 @@ def at_rest(cluster: Cluster) -> None:
     """No node waits for anything, and the tables are those of the sessions that there are."""
     for node in cluster.nodes.values():
         router = node.router
-        assert not router._arrivals._arrivals
-        assert not router._givings._givings
+        assert not router._comebacks._arrivals._arrivals
+        assert not router._comebacks._givings._givings
         assert not node.outbox.forwarded
 
 
@@ -603,7 +603,7 @@ def test_a_session_that_is_ended_on_its_way_does_not_arrive(cluster: Cluster) ->
     peer.conversation.lost()
     again = asking(cluster["b"], peer)
     cluster.carry("b", "a")
-    cluster["a"].router.end_session(session, "wamp.close.killed", "Killed.")
+    cluster["a"].router._comebacks.end(session, "wamp.close.killed", "Killed.")
     assert refusal(arrived(cluster, again)) == "wamp.error.unavailable"
     assert sum(node.router.sessions() for node in cluster.nodes.values()) == 0
     registered(cluster, cluster["c"].join(), "p")

@@ -19,7 +19,10 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "clients_queue_full": "times that more than clients_queue_bytes_max waited for all clients",
     "events_dropped_newest": "EVENTs not queued for a client that does not read (slow_clients: drop_newest)",
     "events_dropped_oldest": "EVENTs taken out of the queue of a client that does not read (slow_clients: drop_oldest)",
-    "clients_paused": "times nothing was read from a client because a node that it sends to, or the log, was behind",
+    "clients_paused": "times nothing was read from a client because a node that it sends to, or the log, was behind, "
+    "or an authorizer was asked about its message",
+    "authorizations_asked": "times an authorizer was asked whether a session may do something",
+    "authorizations_failed": "authorizers' errors, nonsense, or no answer in time: taken for no",
     "clients_cut_silent": "clients cut because they did not answer a ping",
     "opening_timeouts": "connections closed before the opening handshake was complete",
     "close_timeouts": "connections dropped because the client did not answer our close within goodbye_timeout_s",

@@ -10,7 +10,9 @@
     |-- SessionRefused        a HELLO that cannot be granted: ABORT with the reason, then the close
     |-- Untranscodable        a payload that another serializer cannot express (messages/values.py)
     |-- TooLarge              a message beyond what its receiver accepts (transport/frames.py)
-    |-- NodeBehind            a message for a node that does not keep up: its sender waits
+    |-- Later                 a message that cannot be handled yet: its sender waits
+    |   |-- NodeBehind        it is for a node that does not keep up
+    |   |-- Undecided         an authorizer is asked whether it is allowed
     |-- LinkRefused           a peer that must not become a member: one log line, then the close
     |-- ConfigError           a configuration that cannot be used: every problem of the file at once
     `-- StartError            the node cannot start (a port in use, ...): one sentence, exit status 1
@@ -155,13 +157,20 @@ class SessionRefused(WamphaError):
         self.cause: Final = cause
 
 
-class NodeBehind(WamphaError):
-    """The message is for a node for which much waits already. Nothing was done: it is to be handed in again later."""
+class Later(WamphaError):
+    """Nothing was done with the message: it is to be handed in again when what is `awaited` has come."""
 
-    def __init__(self, node: Any) -> None:
-        super().__init__("A node that this message is for does not keep up with what it is sent.")
-        self.node: Final = node
-        """Its incarnation (`state.commands.Owner`)."""
+    def __init__(self, awaited: Any) -> None:
+        super().__init__("The message cannot be handled yet.")
+        self.awaited: Final = awaited
+
+
+class NodeBehind(Later):
+    """The message is for a node for which much waits already; awaited: its incarnation (`state.commands.Owner`)."""
+
+
+class Undecided(Later):
+    """It is not known yet whether the message is allowed; awaited: the decision (`routing.authorizer.Decision`)."""
 
 
 class LinkRefused(WamphaError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -16,6 +16,7 @@ from tests.support.nodes import (
     REALM,
     SECRET,
     NodeProcess,
+    Nodes,
     eventually,
 )
 from tests.support.wampclient import Session
@@ -61,7 +62,7 @@ class HostNode(NodeProcess):
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
 
-class HostCluster:
+class HostCluster(Nodes[HostNode]):
     """Voters and observers, each on a host of its own. Use as a context manager: it ends them and checks their logs."""
 
     def __init__(
@@ -89,7 +90,7 @@ class HostCluster:
         self._names: Final[dict[str, str]] | None = {} if named else None  # node -> address
         self.network: Final = Network([*voters, *observers, clients])
         self.clients: Final = self.network[clients]
-        self.nodes: Final = {name: self._node(name) for name in (*voters, *observers)}
+        self.nodes = {name: self._node(name) for name in (*voters, *observers)}
         self._write_names()
 
     def __enter__(self) -> HostCluster:
@@ -103,12 +104,6 @@ class HostCluster:
             self.network.close()
         if kind is None:
             self.check_logs()
-
-    def __getitem__(self, name: str) -> HostNode:
-        return self.nodes[name]
-
-    def __iter__(self) -> Iterator[HostNode]:
-        return iter(self.nodes.values())
 
     def address(self, name: str) -> str:
         """Where other nodes reach this one."""
@@ -182,14 +177,6 @@ class HostCluster:
         """The nodes but for these."""
         return [node for node in self if node not in nodes]
 
-    def start(self) -> HostCluster:
-        """Start all nodes, and return when each accepts a session."""
-        for node in self:
-            node.launch()
-        for node in self:
-            node.wait_until_serving()
-        return self
-
     def leader(self) -> HostNode:
         """The node that says itself that it leads; of several (a cut-off one need not know) that of the latest term."""
 
@@ -230,13 +217,8 @@ class HostCluster:
 
         eventually(equal, within_s, "equal tables", lambda: str(seen))
 
-    def check_logs(self) -> None:
-        """Fail if any node logged an error that nobody expected."""
-        for node in self:
-            node.check_log()
-
     def end(self) -> None:
-        """End all processes, paused ones too."""
+        """End all processes, paused ones too, and those that do not want to."""
         for node in self:
             node.ask_to_end()
         for node in self:

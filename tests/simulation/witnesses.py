@@ -75,14 +75,20 @@ def a_new_leader_is_cut_off_at_once() -> None:
     world.run(2.0)
 
 
-def a_new_leader_cannot_commit_yet() -> None:
-    """Rule 12: before its first command is applied it does not know what was claimed before."""
+def _asleep_meanwhile() -> tuple[World, Host]:
+    """An observer stands still until its lease is over and something is acknowledged; it gets no entries any more."""
     world = a_cluster(observers=1)
     late = world.hosts["w0"]
     _lose(world, lambda sender, receiver, frame: receiver == "w0" and _has_entries(frame))
     late.stopped = True
     world.run(F + 0.3)
     acknowledge(world, world.leader, "a.topic")
+    return world, late
+
+
+def a_new_leader_cannot_commit_yet() -> None:
+    """Rule 12: before its first command is applied it does not know what was claimed before."""
+    world, late = _asleep_meanwhile()
     world.kill(world.leader.name)
     _lose(world, lambda sender, receiver, frame: _has_entries(frame))
     late.wake()
@@ -91,12 +97,7 @@ def a_new_leader_cannot_commit_yet() -> None:
 
 def who_returns_hears_no_entries() -> None:
     """Rule 13, H4."""
-    world = a_cluster(observers=1)
-    late = world.hosts["w0"]
-    _lose(world, lambda sender, receiver, frame: receiver == "w0" and _has_entries(frame))
-    late.stopped = True
-    world.run(F + 0.3)
-    acknowledge(world, world.leader, "a.topic")
+    world, late = _asleep_meanwhile()
     late.wake()
     world.run(1.0)
 

@@ -24,13 +24,14 @@ from wampha.messages.model import (
     Publish,
     Register,
     Subscribe,
+    Subscribed,
     Unregister,
     Unsubscribe,
     Yield,
 )
 from wampha.messages.payload import NOTHING, Payload
 from wampha.names.ids import Ids
-from wampha.routing.permissions import ACTIONS, Permission, Permissions, RealmRules
+from wampha.routing.permissions import ACTIONS, Authorizer, Permission, Permissions, RealmRules
 from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
@@ -237,7 +238,7 @@ class RecorderOutbox:
         self.forwarded: list[tuple[Owner, Any]] = []
         self.linked = True
         self.behind: dict[Owner, None] = {}
-        self.reliefs: list[Owner] = []
+        self.reliefs: list[Any] = []
         self.network: Callable[[Owner, Any], bool] | None = None
 
     def deliver(self, receivers: Iterable[Any], event: Any) -> None:
@@ -251,8 +252,8 @@ class RecorderOutbox:
             self.forwarded.append((owner, relayed))
         return self.linked
 
-    def relieved(self, owner: Owner) -> None:
-        self.reliefs.append(owner)
+    def relieved(self, awaited: Any) -> None:
+        self.reliefs.append(awaited)
 
     def take(self) -> list[tuple[Owner, Any]]:
         forwarded, self.forwarded = self.forwarded, []
@@ -382,6 +383,7 @@ class Node:
         histories: Iterable[Ring] = (),
         resumption: ResumptionRules | None = None,
         call_queue_max: int = 0,
+        roles: Mapping[str, Authorizer] | None = None,
         up: bool = True,
         attends: bool = False,
     ) -> None:
@@ -395,7 +397,7 @@ class Node:
             realms=[
                 RealmRules(
                     "realm1",
-                    {"user": Permissions(permissions)},
+                    {"user": Permissions(permissions), **(roles or {})},
                     strict_uris,
                     slow_clients,
                     timeout_unit_s=timeout_unit_s,
@@ -485,6 +487,14 @@ class Cluster:
 
         return forward
 
+    def subscribed(self, node: str, topic: str, **options: Any) -> Peer:
+        """A new session at that node, subscribed to the topic."""
+        peer = self[node].join()
+        peer.subscribe(topic, **options)
+        self.commit()
+        assert isinstance(peer.one(), Subscribed)
+        return peer
+
     def attend(self, seconds: float = 0.05) -> None:
         """Let every node report its sessions, and settle."""
         for _ in range(3):  # what follows from a report is reported by the next one
@@ -542,6 +552,14 @@ def hello(
         for name in names:
             setattr(roles[role], name, True)
     return autobahn.Hello(realm, roles, **details)
+
+
+def refusal(message: Any, code: int, request: int) -> str:
+    """The error of an ERROR that answers this request with a sentence."""
+    assert isinstance(message, Error)
+    assert (message.request_type, message.request) == (code, request)
+    assert message.payload.args()[0].endswith(".")
+    return message.error
 
 
 def _open_realm(name: str) -> RealmRules:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Generic, Self, TypeVar
 
 from tests.support.wampclient import ConnectionEndedError, Session
 
@@ -249,7 +249,42 @@ class NodeProcess:
         return True
 
 
-class Cluster:
+Kind = TypeVar("Kind", bound=NodeProcess)
+
+
+class Nodes(Generic[Kind]):
+    """Several nodes by name, in `nodes`; a subclass makes them."""
+
+    nodes: dict[str, Kind]
+
+    def __getitem__(self, name: str) -> Kind:
+        return self.nodes[name]
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self.nodes.values())
+
+    def start(self) -> Self:
+        """Start all nodes, and return when each accepts a session."""
+        for node in self:
+            node.launch()
+        for node in self:
+            node.wait_until_serving()
+        return self
+
+    def check_logs(self) -> None:
+        """Fail if any node logged an error that nobody expected."""
+        for node in self:
+            node.check_log()
+
+    def end(self) -> None:
+        """End all processes, paused ones too."""
+        for node in self:
+            node.ask_to_end()
+        for node in self:
+            node.wait_for_end()
+
+
+class Cluster(Nodes[NodeProcess]):
     """Nodes `a`, `b`, `c`, ... on loopback: the voters, and whatever observers are added."""
 
     def __init__(self, folder: Path, size: int = 3) -> None:
@@ -258,16 +293,10 @@ class Cluster:
         self._folder: Final = folder
         self.voters: Final = tuple(names)
         self.peer_ports: Final = dict(zip(names, ports[size:], strict=True))
-        self.nodes: Final = {
+        self.nodes = {
             name: NodeProcess(folder, name, port, {**client_settings(port), "cluster": self.cluster_settings(name)})
             for name, port in zip(names, ports[:size], strict=True)
         }
-
-    def __getitem__(self, name: str) -> NodeProcess:
-        return self.nodes[name]
-
-    def __iter__(self) -> Iterator[NodeProcess]:
-        return iter(self.nodes.values())
 
     def observer(self, name: str, changes: Mapping[str, Any] = MappingProxyType({})) -> NodeProcess:
         """One more node that is no voter, not started; `changes` are made to its section `cluster`."""
@@ -286,31 +315,11 @@ class Cluster:
             "voters": [{"name": voter, "address": f"127.0.0.1:{self.peer_ports[voter]}"} for voter in self.voters],
         }
 
-    def start(self) -> Cluster:
-        """Start all nodes, and return when each accepts a session."""
-        for node in self:
-            node.launch()
-        for node in self:
-            node.wait_until_serving()
-        return self
-
     def leader(self) -> NodeProcess:
         """The node that leads by the logs of all."""
         lines = [re.findall(r"([\w.-]+) leads the cluster in term (\d+)", node.log()) for node in self]
         terms = [(int(term), name) for found in lines for name, term in found]
         return self.nodes[max(terms)[1]]
-
-    def check_logs(self) -> None:
-        """Fail if any node logged an error that nobody expected."""
-        for node in self:
-            node.check_log()
-
-    def end(self) -> None:
-        """End all processes."""
-        for node in self:
-            node.ask_to_end()
-        for node in self:
-            node.wait_for_end()
 
 
 def spawn(

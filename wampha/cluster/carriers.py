@@ -97,6 +97,8 @@ class DataCarrier:
 
     def take(self, bytes_max: int) -> bytes:
         stream = self._stream
+        if not stream.waiting and not self._aside and not stream.ack_due:  # it is asked again behind each write
+            return b""
         if not stream.offset:
             if self._aside:
                 aside, self._aside = self._aside, b""
@@ -117,7 +119,8 @@ class DataCarrier:
     def receive(self, body: bytes) -> None:
         frame = read_data(body)
         if isinstance(frame, Envelope):
-            missing = self._stream.accept(frame.sequence, len(body))
+            stream = self._stream
+            missing = stream.accept(frame.sequence, len(body))
             if missing is not None:
                 self._on_missing(missing)
             if frame.target != self._incarnation:
@@ -126,7 +129,7 @@ class DataCarrier:
             if not self._delivered:
                 self._on_chunk()
             self._delivered += 1
-            self._on_data(self._stream.peer, frame.relayed)
+            self._on_data(stream.peer, frame.relayed)
         elif isinstance(frame, Ack):
             self._stream.acknowledged(frame.received)
         else:

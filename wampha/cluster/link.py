@@ -44,6 +44,10 @@ class State(enum.Enum):
     CLOSED = 2
 
 
+_IS_OPEN: Final = State.OPEN  # asked for each chunk and flush
+_IS_CLOSED: Final = State.CLOSED
+
+
 class LinkEvents(typing.Protocol):
     """What a link tells. None of it is told from inside `flush`, except `broken`."""
 
@@ -120,7 +124,7 @@ class Link(Protocol):
         self._silent_ticks = 0
         if self._kept is not None:
             self._behind_kept.extend(data)
-        elif self.state is not State.CLOSED:
+        elif self.state is not _IS_CLOSED:
             self._handle(self._reader.frames(data))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # noqa: N802 - Twisted's name and default
@@ -215,7 +219,7 @@ class Link(Protocol):
 
     def flush(self) -> None:
         """Hand what the carrier has to the transport, as one write."""
-        if self.state is State.OPEN and self._outgoing is not None:
+        if self.state is _IS_OPEN and self._outgoing is not None:
             self._outgoing.flush()
 
     # ---- time and the end

@@ -102,6 +102,7 @@ class Streams:
         self._name: Final = name
         self._limits: Final = limits
         self._counters: Final = counters
+        self._counts: Final = counters.values
         self._clock: Final = clock
         self._draw_name: Final = draw_name
         self._on_chunk: Final = on_chunk
@@ -116,7 +117,7 @@ class Streams:
         self._streams: Final[dict[Owner, Stream]] = {}
         self._entries: Final[dict[Owner, _Entry]] = {}  # the same keys
         self._gone: Final[dict[Owner, None]] = {}  # those without a link that keep no frame, oldest first
-        self._unflushed: Final[dict[Owner, None]] = {}
+        self._unflushed: Final[dict[Stream, None]] = {}
         self.behind: Final[dict[Owner, None]] = {}  # more than the mark waited for them, and still half of it does
 
     # ---- sending
@@ -134,11 +135,11 @@ class Streams:
             if stream is not None and stream.refused:
                 self._tell_refused(self._entries[owner])
             return False
-        if owner not in self._unflushed:
+        if stream not in self._unflushed:
             if not self._unflushed:
                 self._on_written()
-            self._unflushed[owner] = None
-        self._counters.add("forwards_sent")
+            self._unflushed[stream] = None
+        self._counts["forwards_sent"] += 1
         return True
 
     def _tell_refused(self, entry: _Entry) -> None:
@@ -179,10 +180,10 @@ class Streams:
     def flush(self) -> None:
         """Hand what was queued since the last flush to the links."""
         if self._unflushed:
-            owners = tuple(self._unflushed)
+            streams = tuple(self._unflushed)
             self._unflushed.clear()
-            for owner in owners:
-                entry = self._entries.get(owner)
+            for stream in streams:
+                entry = self._entries.get(stream.peer)
                 if entry is not None and entry.link is not None:
                     entry.link.flush()
         if self.behind:
@@ -359,9 +360,8 @@ class Streams:
 
     def _drop(self, owner: Owner) -> None:
         self._entries.pop(owner).window.shut()
-        del self._streams[owner]
+        self._unflushed.pop(self._streams.pop(owner), None)
         self._gone.pop(owner, None)
-        self._unflushed.pop(owner, None)
         self.look_relieved()
 
 

@@ -14,12 +14,12 @@ What must hold *between* keys (a listener's role exists, names are unique, ...) 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from wampha.config.authentication import Auth
-from wampha.config.section import Address, Endpoint, Name, RealmName, RoleName, Section, check_uri
+from wampha.config.section import Address, Endpoint, Name, RealmName, RoleName, Section, Uri, check_uri
 from wampha.limits import KIB, MIB, Limits
 from wampha.names.uri import EXACT, PREFIX, WILDCARD, is_reserved
 
@@ -154,6 +154,18 @@ class Role(Section):
 
     name: RoleName = Field(description="the name that a listener's auth refers to")
     permissions: tuple[Permission, ...] = Field((), description="what the role may do; what is not granted is refused")
+    authorizer: Uri | None = Field(
+        None, description="instead of permissions: procedure (session, uri, action, options) -> whether it is allowed"
+    )
+    authorizer_cache_s: float = Field(
+        60.0, ge=0, le=86400, description="seconds for which a decision holds that the authorizer lets be cached"
+    )
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if self.authorizer and self.permissions:
+            raise ValueError("should have either permissions or an authorizer")
+        return self
 
 
 class HistorySettings(Section):

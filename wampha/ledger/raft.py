@@ -149,7 +149,8 @@ class RaftLedger:
 
     @property
     def tables(self) -> Tables:
-        return self.machine.tables
+        member = self._affiliation.member  # asked for each message: without a detour in the usual case
+        return member.machine.tables if member is not None else self.machine.tables
 
     @property
     def machine(self) -> Machine:

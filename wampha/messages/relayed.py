@@ -64,6 +64,10 @@ class Answer(enum.IntEnum):
     LOST = 5  # the callee left before it answered
 
 
+RESULT: Final = Answer.RESULT  # for the hot path: to look a member up in its enum costs ten times as much
+PROGRESS: Final = Answer.PROGRESS
+
+
 class Reply(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """The end of a call, or a progressive result, on its way to the caller's home."""
 

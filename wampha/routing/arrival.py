@@ -22,7 +22,7 @@ from wampha.routing.gather import Gather, Gathered, Question
 from wampha.routing.passage import Passage
 from wampha.routing.ports import Cancellable, Clock, Ledger
 from wampha.routing.realm import Realm
-from wampha.routing.resumption import Resumption, Resumptions, digest_of, home_of, no_such_session
+from wampha.routing.resumption import Permitting, Resumption, Resumptions, digest_of, home_of, no_such_session
 from wampha.routing.session import Session
 from wampha.state.commands import Owner
 
@@ -83,6 +83,7 @@ class Arrivals:
         counters: Counters,
         resumptions: Resumptions,
         decide_timeout_s: float,
+        permissions: Permitting,
         landed: Callable[[Arrival, Any], None],
     ) -> None:
         """`landed(arrival, used key)`: the session is one of this node from now on."""
@@ -93,6 +94,7 @@ class Arrivals:
         self._counters: Final = counters
         self._resumptions: Final = resumptions
         self._decide_timeout_s: Final = decide_timeout_s
+        self._permissions: Final = permissions
         self._landed: Final = landed
         self._arrivals: Final[dict[int, Arrival]] = {}  # by session id
 
@@ -179,10 +181,12 @@ class Arrivals:
 
     def _settle(self, arrival: Arrival, estate: Estate) -> None:
         hello, realm = arrival.hello, arrival.realm
-        permissions = realm.permissions_of(estate.grant.authrole)
-        if realm.resumption is None or permissions is None:
+        try:
+            permissions = self._permissions(realm, hello.resume_session, estate.grant)
+        except SessionRefused:
             self._fail(arrival)
             return
+        assert realm.resumption is not None, "else nobody would have been asked"
         resumption = self._resumptions.arrive(
             realm.resumption, realm.slow_clients, digest_of(hello.resume_token), estate.sent
         )

@@ -21,7 +21,7 @@ from wampha.errors import (
 )
 from wampha.messages.model import NO_OPTIONS, Error, Invocation, Options, Yield
 from wampha.messages.payload import NOTHING, Payload
-from wampha.messages.relayed import Answer, Invoke, InvokeMore, Reply
+from wampha.messages.relayed import PROGRESS, RESULT, Answer, Invoke, InvokeMore, Reply
 from wampha.names.uri import UriRules
 from wampha.routing import replies
 from wampha.routing.calls import Calls
@@ -193,7 +193,7 @@ class Callees:
                 return
         work = self._calls.answered(callee, result.request)
         if isinstance(work, Served):
-            self._reply(work, Reply(work.number, Answer.RESULT, "", options, result.payload))
+            self._reply(work, Reply(work.number, RESULT, "", options, result.payload))
         elif options and work is not None:
             self._home.result(work, options, result.payload)
         elif work is not None:
@@ -214,9 +214,7 @@ class Callees:
             self._counters.add("progress_unwanted")
         elif isinstance(work, PendingCall):
             self._home.progress(work, result.options, result.payload)
-        elif not self._outbox.forward(
-            work.source, Reply(work.number, Answer.PROGRESS, "", result.options, result.payload)
-        ):
+        elif not self._outbox.forward(work.source, Reply(work.number, PROGRESS, "", result.options, result.payload)):
             error = _too_large_between_nodes()
             self._calls.stop_serving(work, KILLNOWAIT, error.uri)
             self._calls.reply_error(work.source, work.number, error)

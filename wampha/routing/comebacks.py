@@ -25,7 +25,7 @@ from wampha.routing.giving import Givings
 from wampha.routing.passage import Passage
 from wampha.routing.ports import Clock, Ledger
 from wampha.routing.realm import Realm
-from wampha.routing.resumption import RESUMED, Key, Resumption, Resumptions
+from wampha.routing.resumption import RESUMED, Key, Permitting, Resumption, Resumptions
 from wampha.routing.revival import Revival, Revivals
 from wampha.routing.session import Session
 from wampha.state.commands import Owner
@@ -53,10 +53,14 @@ class Comebacks:
         realms: Mapping[str, Realm],
         sessions: dict[int, Session],
         conversations: dict[Conversation, None],
+        permissions: Permitting,
         welcome: Callable[[Realm, Session], Options],
         over: Callable[[Session], None],
     ) -> None:
-        """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session."""
+        """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session.
+
+        `permissions` are those of a role for one session, or SessionRefused.
+        """
         self._ledger: Final = ledger
         self._attendance: Final = attendance
         self._calls: Final = calls
@@ -88,6 +92,7 @@ class Comebacks:
             counters=counters,
             resumptions=self._resumptions,
             decide_timeout_s=limits.decide_timeout_s,
+            permissions=permissions,
             landed=self._landed,
         )
         self._revivals: Final = Revivals(
@@ -96,6 +101,7 @@ class Comebacks:
             counters=counters,
             attendance=attendance,
             resumptions=self._resumptions,
+            permissions=permissions,
             revived=self._revived,
         )
 

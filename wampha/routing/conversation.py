@@ -79,7 +79,7 @@ class Conversation:
     # ---- what the transport tells
 
     def receive(self, message: Any) -> None:
-        """Handle one message of the client, or raise NodeBehind and have done nothing: hand it in again later."""
+        """Handle one message of the client, or raise Later and have done nothing: hand it in again later."""
         try:
             if self._state is _IS_OPEN:
                 step = _OPEN.get(type(message))

@@ -22,7 +22,7 @@ from wampha.errors import (
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Call, Cancel, Error, Options
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import Answer, Invoke, InvokeMore, Reply
+from wampha.messages.relayed import PROGRESS, RESULT, Answer, Invoke, InvokeMore, Reply
 from wampha.names.ids import Ids
 from wampha.names.uri import EXACT, UriRules, is_reserved
 from wampha.routing.callees import Callees
@@ -260,9 +260,9 @@ class Dealer:
     def replied(self, pending: PendingCall, reply: Reply) -> None:
         """Another node has ended a call, or tells of a result on the way, or has not delivered it (rule 3)."""
         answer = reply.answer
-        if answer is Answer.RESULT:
+        if answer is RESULT:
             self.result(pending, reply.options, reply.payload)
-        elif answer is Answer.PROGRESS:
+        elif answer is PROGRESS:
             self.progress(pending, reply.options, reply.payload)
         elif answer is Answer.ERROR:
             self.error(pending, reply.options, reply.error, reply.payload)

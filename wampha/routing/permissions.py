@@ -154,11 +154,19 @@ def _covers(permission: Permission, match: str, pattern: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Authorizer:
+    """A procedure of the user's that decides instead (`authorizer.py`)."""
+
+    procedure: str
+    cache_s: float = 60.0  # how long a decision holds that may be cached
+
+
+@dataclass(frozen=True, slots=True)
 class RealmRules:
     """A realm as the configuration states it."""
 
     name: str
-    roles: Mapping[str, Permissions]
+    roles: Mapping[str, Permissions | Authorizer]
     strict_uris: bool = False
     slow_clients: SlowPolicy = SlowPolicy.DISCONNECT
     timeout_unit_s: float = 0.001
@@ -171,7 +179,9 @@ class RealmRules:
     def of(cls, realm: Any) -> RealmRules:
         """From the configuration's `config.schema.Realm`."""
         roles = {
-            role.name: Permissions(
+            role.name: Authorizer(role.authorizer, role.authorizer_cache_s)
+            if role.authorizer
+            else Permissions(
                 Permission(
                     uri=each.uri,
                     match=str(each.match),

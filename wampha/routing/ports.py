@@ -51,15 +51,15 @@ class Outbox(Protocol):
     def deliver(self, receivers: Sequence[Session], event: Any) -> None:
         """Queue one EVENT to each receiver; encoded and framed once per kind of connection."""
 
+    def relieved(self, awaited: Any) -> None:
+        """What `errors.Later` named has come: messages that wait for it may be handed in again."""
+
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
         """Queue for another node's incarnation; False if no link to it is up (nothing was queued)."""
 
     @property
     def behind(self) -> Collection[Owner]:
         """The incarnations for which so much waits that clients should not add to it; always the same object."""
-
-    def relieved(self, owner: Owner) -> None:
-        """Clients whose message was put off with `NodeBehind(owner)` may try again, in a later turn."""
 
 
 class Cancellable(Protocol):

@@ -21,7 +21,7 @@ from wampha.routing.estate import Estate
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
-from wampha.routing.permissions import Permissions, RealmRules
+from wampha.routing.permissions import Authorizer, Permissions, RealmRules
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
@@ -64,7 +64,7 @@ class Realm:
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
         self._when_detached: Final[list[Callable[[Session], None]]] = []
-        self._roles: Final[Mapping[str, Permissions]] = rules.roles
+        self._roles: Final[Mapping[str, Permissions | Authorizer]] = rules.roles
         self._counters: Final = counters
         uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
@@ -129,12 +129,12 @@ class Realm:
             Error: self.dealer.callees.caller_nodes,
         }
 
-    def permissions_of(self, role: str) -> Permissions | None:
+    def permissions_of(self, role: str) -> Permissions | Authorizer | None:
         """What a role may do here; None if the realm has no such role."""
         return self._roles.get(role)
 
     def receive(self, session: Session, message: Any) -> None:
-        """Handle one message of an open session; raises ProtocolViolation or NodeBehind and nothing else."""
+        """Handle one message of an open session; raises ProtocolViolation or Later and nothing else."""
         handler = self._handlers.get(type(message))
         if handler is None:
             raise ProtocolViolation(f"A client may not send {type(message).__name__.upper()} in an open session.")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from wampha.auth.grant import Grant
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
@@ -25,7 +26,10 @@ from wampha.routing.ports import Cancellable, Clock
 from wampha.routing.slow import SlowPolicy
 
 if TYPE_CHECKING:
+    from wampha.routing.authorizer import Authorization
     from wampha.routing.conversation import Conversation
+    from wampha.routing.permissions import Permissions
+    from wampha.routing.realm import Realm
     from wampha.routing.session import Session
 
 OFFERED: Final = "x_resumable_sessions"  # WELCOME.Details: the realm has them; seconds of grace
@@ -47,6 +51,10 @@ class ResumptionRules:
     def of(cls, section: Any) -> ResumptionRules | None:
         """From the configuration; None if the realm has no such sessions."""
         return None if section is None else cls(section.grace_s, section.buffer_bytes, section.sessions)
+
+
+# The permissions of a role for one session, by realm, session id and grant; raises SessionRefused.
+Permitting = Callable[["Realm", int, Grant], "Permissions | Authorization"]
 
 
 class Key(NamedTuple):

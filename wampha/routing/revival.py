@@ -18,7 +18,15 @@ from wampha.routing.attendance import Attendance, transport_of
 from wampha.routing.features import ClientFeatures
 from wampha.routing.ports import Clock, Ledger
 from wampha.routing.realm import Realm
-from wampha.routing.resumption import Key, Resumption, ResumptionRules, Resumptions, digest_of, no_such_session
+from wampha.routing.resumption import (
+    Key,
+    Permitting,
+    Resumption,
+    ResumptionRules,
+    Resumptions,
+    digest_of,
+    no_such_session,
+)
 from wampha.routing.session import Session
 from wampha.state.commands import Owner
 from wampha.state.facts import Revive
@@ -52,6 +60,7 @@ class Revivals:
         counters: Counters,
         attendance: Attendance,
         resumptions: Resumptions,
+        permissions: Permitting,
         revived: Callable[[Revival, Resumption, Key], None],
     ) -> None:
         """`revived(revival, resumption, used key)`: the session is one of this node from now on."""
@@ -60,6 +69,7 @@ class Revivals:
         self._counters: Final = counters
         self._attendance: Final = attendance
         self._resumptions: Final = resumptions
+        self._permissions: Final = permissions
         self._revived: Final = revived
         self._deaths: Final[dict[Owner, float]] = {}  # when this node heard of them, or was first asked
 
@@ -92,20 +102,27 @@ class Revivals:
             self._attendance.declined(lost.id)
             conversation.refused(SessionRefused(Unavailable.uri, "It could not be decided who gets the session."))
             return
-        permissions = realm.permissions_of(lost.authrole)
+        grant = Grant(lost.authid, lost.authrole, lost.authmethod, lost.authprovider)
         here = lost.id in self._ledger.tables.roll.owned(self._ledger.owner)  # else it was killed meanwhile
-        if lost.id not in met or not here or permissions is None or realm.resumption is None:
-            if lost.id in met:
+        if lost.id not in met or not here:
+            if met:
                 self._attendance.declined(lost.id)
             self._counters.add("resumptions_refused")
             conversation.refused(no_such_session())
             return
+        try:
+            permissions = self._permissions(realm, lost.id, grant)
+        except SessionRefused as refused:
+            self._attendance.declined(lost.id)
+            conversation.refused(refused)
+            return
+        assert realm.resumption is not None, "else nobody would have been asked"
         self._counters.add("sessions_revived")
         resumption = self._resumptions.arrive(realm.resumption, realm.slow_clients, lost.digest, 0)
         resumption.session = Session(
             session_id=lost.id,
             realm=realm.name,
-            grant=Grant(lost.authid, lost.authrole, lost.authmethod, lost.authprovider),
+            grant=grant,
             permissions=permissions,
             client=resumption.line,
             features=ClientFeatures.of(revival.hello.roles, lenient=realm.lenient),

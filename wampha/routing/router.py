@@ -15,7 +15,7 @@ from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
-    Answer,
+    PROGRESS,
     CancelInvoke,
     Forward,
     Invoke,
@@ -27,6 +27,7 @@ from wampha.messages.relayed import (
 )
 from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance, join_of
+from wampha.routing.authorizer import Authorization
 from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
 from wampha.routing.comebacks import Comebacks
@@ -38,7 +39,7 @@ from wampha.routing.gather import Gather
 from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
-from wampha.routing.permissions import RealmRules
+from wampha.routing.permissions import Permissions, RealmRules
 from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
 from wampha.routing.realm import Realm
 from wampha.routing.rerouting import Why
@@ -188,6 +189,7 @@ class Router:
             realms=self._realms,
             sessions=self._sessions,
             conversations=self._conversations,
+            permissions=self._permissions,
             welcome=self._welcome,
             over=self._over,
         )
@@ -275,9 +277,7 @@ class Router:
     ) -> tuple[Realm, Session, Options]:
         """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
         realm = self._room(claim.realm)
-        permissions = realm.permissions_of(grant.authrole)
-        if permissions is None:
-            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        permissions = self._permissions(realm, claim.session, grant)
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
         resumption = self._comebacks.open(conversation, realm, hello)
@@ -295,6 +295,24 @@ class Router:
         self._attendance.joined(session, join_of(session, conversation.client))
         self.counters.add("sessions_opened")
         return realm, session, {**self._welcome(realm, session), **self._comebacks.opened(session)}
+
+    def _permissions(self, realm: Realm, session: int, grant: Grant) -> Permissions | Authorization:
+        role = realm.permissions_of(grant.authrole)
+        if role is None:
+            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        if isinstance(role, Permissions):
+            return role
+        return Authorization(
+            authorizer=role,
+            realm=realm.name,
+            session=session,
+            grant=grant,
+            ask=self.ask,
+            outbox=self._outbox,
+            waiting_s=self._limits.authenticator_timeout_s,
+            clock=self._clock,
+            counters=self.counters,
+        )
 
     def _welcome(self, realm: Realm, session: Session) -> Options:
         grant = session.grant
@@ -453,7 +471,7 @@ class Router:
             self._realms[served.callee.realm].dealer.callees.invoke_more(served, part)
 
     def _replied(self, source: Owner, reply: Reply) -> None:
-        find = self._calls.awaited if reply.answer is Answer.PROGRESS else self._calls.replied
+        find = self._calls.awaited if reply.answer is PROGRESS else self._calls.replied
         pending = find(source, reply.call)
         if pending is not None:
             self._realms[pending.caller.realm].dealer.replied(pending, reply)

@@ -11,6 +11,7 @@ from wampha.routing.permissions import Permissions
 from wampha.routing.ports import Client
 
 if TYPE_CHECKING:
+    from wampha.routing.authorizer import Authorization
     from wampha.routing.broker import Subscription
     from wampha.routing.conversation import Conversation
     from wampha.routing.docket import Undecided
@@ -58,7 +59,7 @@ class Session:
         session_id: int,
         realm: str,
         grant: Grant,
-        permissions: Permissions,
+        permissions: Permissions | Authorization,
         client: Client,
         features: ClientFeatures = NO_FEATURES,
         resumption: Resumption | None = None,

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from wampha.auth.doorway import Doorway
 from wampha.counters import Counters
-from wampha.errors import InvalidArgument, NodeBehind, PayloadSizeExceeded, ProtocolViolation, WamphaError
+from wampha.errors import InvalidArgument, Later, PayloadSizeExceeded, ProtocolViolation, WamphaError
 from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Invocation, Result
 from wampha.messages.payload import NOTHING, Payload
@@ -32,7 +32,7 @@ class Conversation(Protocol):
     """The core's side of a connection (`routing`)."""
 
     def receive(self, message: Any) -> None:
-        """Raises NodeBehind, and nothing else, if the message is to be handed in again when `Pressure` says so."""
+        """Raises Later, and nothing else, if the message is to be handed in again when `Pressure` says so."""
 
     def violated(self, violation: ProtocolViolation) -> None: ...
 
@@ -228,22 +228,25 @@ class ClientConnection:
         except ProtocolViolation as violation:
             self._conversation.violated(violation)
         else:
-            self._hand_in(message)
+            try:
+                self._conversation.receive(message)
+            except Later as later:
+                self._keep_message(message, later)
 
-    def _hand_in(self, message: Any) -> None:
-        assert self._conversation is not None
-        try:
-            self._conversation.receive(message)
-        except NodeBehind as behind:
-            self._kept = message
-            self.service.pressure.wait(self, behind.node)
+    def _keep_message(self, message: Any, later: Later) -> None:
+        self._kept = message
+        self.service.pressure.wait(self, later.awaited)
 
     def _hand_in_again(self) -> bool:
         """Try what was kept; whether what stands behind it may be handled now."""
         message, self._kept = self._kept, None
         if self.phase is Phase.OPEN:
-            self._hand_in(message)
-            if self._kept is None:
+            assert self._conversation is not None
+            try:
+                self._conversation.receive(message)
+            except Later as later:
+                self._keep_message(message, later)
+            else:
                 self.service.pressure.leave(self)
         return self.flowing or self.phase is not Phase.OPEN
 

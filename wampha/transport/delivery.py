@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
@@ -48,9 +48,9 @@ class Delivery:
         self.behind: Final = behind
         self._counters: Final = counters
 
-    def relieved(self, owner: Owner) -> None:
-        """The node has caught up or is lost: let those go on who wait for it."""
-        self.pressure.relieved(owner, self.flusher.let_go)
+    def relieved(self, awaited: Hashable) -> None:
+        """What `errors.Later` named has come, or is lost: let those go on who wait for it."""
+        self.pressure.relieved(awaited, self.flusher.let_go)
 
     def deliver(self, receivers: Sequence[Session], event: Any) -> None:
         """Queue the event to each receiver: encoded and framed once per group, one look-up and append per receiver."""

@@ -96,6 +96,11 @@ def test_every_method_can_be_configured(tmp_path: Path) -> None:
         ),
         ("peter: {", "joe: {", "given twice"),
         (
+            "{name: user}",
+            "{name: user, authorizer: com.auth, permissions: [{uri: 'a.*'}]}",
+            "realms[0].roles[0]: should have either permissions or an authorizer",
+        ),
+        (
             "        type: static\n        principals",
             "        type: dynamic\n        authenticator: com.auth\n        principals",
             "ticket: should have an authenticator, and no principals, since it is of type dynamic",

@@ -66,11 +66,6 @@ class Guest:
         return abort.reason
 
 
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
 def test_a_challenge_an_answer_and_welcome(node: Node) -> None:
     guest = Guest(node)
     assert guest.one() == Challenge("ticket", {})

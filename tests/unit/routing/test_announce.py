@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.support.core import Cluster, Node, Peer
+from tests.support.core import Cluster, Node
 from wampha.messages.model import Error, Event, Subscribed
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import THE_ROUTER, Forward
 
 TOPIC = "wampha.link.on_gap"
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster("a", "b", "c")
-
-
-def subscribed(cluster: Cluster, node: str, topic: str, **options: Any) -> Peer:
-    peer = cluster[node].join()
-    peer.subscribe(topic, **options)
-    cluster.commit()
-    assert isinstance(peer.one(), Subscribed)
-    return peer
 
 
 def test_subscribers_of_every_realm_of_this_node_hear_it() -> None:
@@ -56,7 +41,7 @@ def test_patterns_match_it_and_show_the_topic() -> None:
 
 
 def test_it_stays_on_this_node_unless_it_is_for_everyone(cluster: Cluster) -> None:
-    here, there = subscribed(cluster, "a", TOPIC), subscribed(cluster, "b", TOPIC)
+    here, there = cluster.subscribed("a", TOPIC), cluster.subscribed("b", TOPIC)
     cluster["a"].router.announce(TOPIC, [1])
     cluster.settle()
     assert isinstance(here.one(), Event)
@@ -64,8 +49,8 @@ def test_it_stays_on_this_node_unless_it_is_for_everyone(cluster: Cluster) -> No
 
 
 def test_for_everyone_it_is_forwarded_once_to_each_node_with_subscribers(cluster: Cluster) -> None:
-    here, there = subscribed(cluster, "a", TOPIC), subscribed(cluster, "b", TOPIC)
-    pattern = subscribed(cluster, "b", "wampha.", match="prefix")
+    here, there = cluster.subscribed("a", TOPIC), cluster.subscribed("b", TOPIC)
+    pattern = cluster.subscribed("b", "wampha.", match="prefix")
     cluster["a"].router.announce(TOPIC, [1], everywhere=True)
     (wire,) = cluster.wires["a", "b"]
     assert isinstance(wire[2], Forward) and wire[2].publisher == THE_ROUTER

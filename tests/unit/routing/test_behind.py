@@ -15,11 +15,6 @@ from wampha.messages.payload import NOTHING, Payload
 SOMETHING = Payload.of([1, "two"])
 
 
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster("a", "b", "c")
-
-
 def joined(cluster: Cluster, node: str, do: Callable[[Peer], Any] = lambda peer: None) -> Peer:
     """A client of that node that has subscribed or registered something."""
     peer = cluster[node].join(features=EVERYTHING)
@@ -42,7 +37,7 @@ def refused(cluster: Cluster, peer: Peer, message: Any, by: str = "b") -> None:
     counters, calls = node.counters.snapshot(), dict(peer.conversation.session.calls)
     with pytest.raises(NodeBehind) as raised:
         peer.receive(message)
-    assert raised.value.node.name == by
+    assert raised.value.awaited.name == by
     assert {wire: len(messages) for wire, messages in cluster.wires.items()} == wires
     assert node.counters.snapshot() == counters
     assert peer.conversation.session.calls == calls

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.support.core import Node
+from tests.support.core import Node, refusal
 from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Published, Subscribed, Unsubscribed
 from wampha.messages.payload import Payload
@@ -14,19 +12,6 @@ from wampha.routing.permissions import Permission
 from wampha.state.commands import AddRoute, Outcome, RemoveRoute
 
 SOMETHING = Payload.of([1, "two"], {"three": 3})
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
-def refusal(message: Any, code: int, request: int) -> str:
-    assert isinstance(message, Error)
-    assert (message.request_type, message.request) == (code, request)
-    (sentence,) = message.payload.args()
-    assert sentence.endswith(".")
-    return message.error
 
 
 # ---- PUBLISH

@@ -16,19 +16,6 @@ from wampha.state.commands import AddRegistration, Down, Owner, RemoveRegistrati
 SOMETHING = Payload.of([1, "two"], {"three": 3})
 
 
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster("a", "b", "c")
-
-
-def subscribed(cluster: Cluster, node: str, topic: str, **options: Any) -> Peer:
-    peer = cluster[node].join()
-    peer.subscribe(topic, **options)
-    cluster.commit()
-    assert isinstance(peer.one(), Subscribed)
-    return peer
-
-
 def registered(cluster: Cluster, node: str, procedure: str) -> Peer:
     peer = cluster[node].join()
     peer.register(procedure)
@@ -64,9 +51,9 @@ def test_ids_are_the_same_on_every_node(cluster: Cluster) -> None:
 
 
 def test_an_event_is_forwarded_once_per_node_and_never_again(cluster: Cluster) -> None:
-    subscribers = [subscribed(cluster, name, "t") for name in "bbbc"]
-    subscribed(cluster, "b", "t", match="prefix")
-    subscribers.append(subscribed(cluster, "a", "t"))
+    subscribers = [cluster.subscribed(name, "t") for name in "bbbc"]
+    cluster.subscribed("b", "t", match="prefix")
+    subscribers.append(cluster.subscribed("a", "t"))
     publisher = cluster["a"].join()
     publisher.publish("t", SOMETHING)
     assert len(on_wire(cluster, "a", "b")) == len(on_wire(cluster, "a", "c")) == 1
@@ -80,7 +67,7 @@ def test_an_event_is_forwarded_once_per_node_and_never_again(cluster: Cluster) -
 
 def test_what_a_dead_incarnation_sends_again_is_dropped(cluster: Cluster) -> None:
     """Invariant 3: it stood still, was given up, and resumes its link before it hears of that."""
-    subscriber, callee = subscribed(cluster, "b", "t"), registered(cluster, "b", "p")
+    subscriber, callee = cluster.subscribed("b", "t"), registered(cluster, "b", "p")
     ghost = cluster["a"].owner
     cluster["a"].join().publish("t", SOMETHING)
     cluster["a"].join().call("p")
@@ -95,7 +82,7 @@ def test_what_a_dead_incarnation_sends_again_is_dropped(cluster: Cluster) -> Non
 
 
 def test_a_forward_names_publisher_topic_and_options(cluster: Cluster) -> None:
-    subscriber = subscribed(cluster, "b", "t.", match="prefix")
+    subscriber = cluster.subscribed("b", "t.", match="prefix")
     publisher = cluster["a"].join()
     publisher.publish("t.x", SOMETHING, _own=1)
     (forward,) = on_wire(cluster, "a", "b")
@@ -109,13 +96,13 @@ def test_a_forward_names_publisher_topic_and_options(cluster: Cluster) -> None:
 
 
 def test_nothing_is_forwarded_to_nodes_without_subscribers(cluster: Cluster) -> None:
-    subscribed(cluster, "b", "other")
+    cluster.subscribed("b", "other")
     cluster["a"].join().publish("t")
     assert not any(cluster.wires.values())
 
 
 def test_events_of_one_publisher_arrive_in_order_at_every_node(cluster: Cluster) -> None:
-    subscribers = [subscribed(cluster, name, "t.", match="prefix") for name in "abc"]
+    subscribers = [cluster.subscribed(name, "t.", match="prefix") for name in "abc"]
     publisher = cluster["a"].join()
     for number in range(20):
         publisher.publish(f"t.{number % 3}", Payload.of([number]))
@@ -138,7 +125,7 @@ def test_rule_22_after_subscribed_a_publish_on_any_node_reaches_the_subscriber(c
 
 
 def test_a_forward_that_arrives_behind_unsubscribe_is_dropped(cluster: Cluster) -> None:
-    subscriber = subscribed(cluster, "b", "t")
+    subscriber = cluster.subscribed("b", "t")
     cluster["a"].join().publish("t")
     for subscription in list(cluster["b"].router._sessions[subscriber.session].subscriptions):
         subscriber.unsubscribe(subscription)
@@ -148,7 +135,7 @@ def test_a_forward_that_arrives_behind_unsubscribe_is_dropped(cluster: Cluster) 
 
 
 def test_rule_2_a_suspended_node_still_delivers_what_others_forward(cluster: Cluster) -> None:
-    subscriber = subscribed(cluster, "b", "t")
+    subscriber = cluster.subscribed("b", "t")
     cluster["b"].ledger.is_serving = False
     cluster["a"].join().publish("t")
     cluster.carry("a", "b")
@@ -161,7 +148,7 @@ def test_a_forward_for_a_realm_that_is_not_configured_here_is_dropped(cluster: C
 
 
 def test_rule_28_nothing_is_forwarded_to_a_node_that_is_down(cluster: Cluster) -> None:
-    subscribed(cluster, "c", "t")
+    cluster.subscribed("c", "t")
     kill(cluster, "c")
     cluster["a"].join().publish("t")
     assert not any(cluster.wires.values())

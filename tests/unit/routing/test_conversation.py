@@ -57,11 +57,6 @@ DEALER_FEATURES = (
 )
 
 
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
 def connect(node: Node, role: str | None = "user") -> tuple[RecorderClient, Any]:
     client = RecorderClient()
     return client, node.router.connected(client, doorway_for(role))

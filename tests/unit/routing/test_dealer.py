@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.support.core import Node, Peer
+from tests.support.core import Node, Peer, refusal
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Abort, Error, Invocation, Result
 from wampha.messages.payload import NOTHING, Payload
 from wampha.routing.permissions import Permission
 
 SOMETHING = Payload.of([1, "two"], {"three": 3})
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
-def refusal(message: Any, code: int, request: int) -> str:
-    assert isinstance(message, Error)
-    assert (message.request_type, message.request) == (code, request)
-    assert message.payload.args()
-    return message.error
 
 
 def violated(peer: Peer) -> bool:

@@ -52,11 +52,6 @@ def asked(authenticator: Peer) -> Invocation:
 
 
 @pytest.fixture
-def node() -> Node:
-    return Node()
-
-
-@pytest.fixture
 def authenticator(node: Node) -> Peer:
     peer = node.join()
     peer.registered(AUTHENTICATOR)

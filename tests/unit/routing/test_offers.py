@@ -6,26 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.core import Node
+from tests.support.core import Node, refusal
 from wampha.limits import Limits
-from wampha.messages.model import NO_OPTIONS, Error, Registered, Result, Unregistered
+from wampha.messages.model import NO_OPTIONS, Registered, Result, Unregistered
 from wampha.messages.payload import NOTHING, Payload
 from wampha.routing.permissions import Permission
 from wampha.state.commands import AddRegistration, Outcome, Owner, RemoveRegistration, Up
 
 SOMETHING = Payload.of([1, "two"], {"three": 3})
-
-
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
-def refusal(message: Any, code: int, request: int) -> str:
-    assert isinstance(message, Error)
-    assert (message.request_type, message.request) == (code, request)
-    assert message.payload.args()
-    return message.error
 
 
 # ---- REGISTER

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from wampha.counters import Counters
-from wampha.errors import FeatureNotSupported, InvalidArgument, WampError
+from wampha.errors import FeatureNotSupported, InvalidArgument, Undecided, WampError
 from wampha.messages.model import NO_OPTIONS
 from wampha.messages.payload import Payload, Untranscodable
 from wampha.names.uri import is_reserved
@@ -148,6 +148,10 @@ class Procedures:
             self._calls.refuse(pending, not_registered(name))
             return
         self._counters.add("meta_calls")
+        self._answer(procedure, pending)
+
+    def _answer(self, procedure: _Procedure, pending: PendingCall) -> None:
+        name = pending.call.procedure
         try:
             if procedure.changes:
                 pending.caller.permissions.require_meant("call", name)
@@ -155,3 +159,5 @@ class Procedures:
         except WampError as error:
             self._counters.add("meta_calls_refused")
             self._calls.refuse(pending, error)
+        except Undecided as undecided:
+            undecided.awaited.then(lambda: None if pending.ended else self._answer(procedure, pending))

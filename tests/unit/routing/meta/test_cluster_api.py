@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.support.core import Cluster, Node
 from wampha.messages.model import Event
 from wampha.state.commands import Down, Leave, Up
 
 UP, DOWN = "wampha.cluster.on_node_up", "wampha.cluster.on_node_down"
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster("a", "b", "c")
 
 
 def answer(cluster: Cluster, node: str, procedure: str) -> Any:

@@ -16,11 +16,6 @@ from wampha.routing.permissions import Permission
 CALL = frozenset(("call",))
 
 
-@pytest.fixture
-def node() -> Node:
-    return Node()
-
-
 def offer(
     node: Node, handler: Callable[[MetaCall], None], name: str = "wamp.test.try", *, changes: bool = False
 ) -> str:

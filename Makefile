@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 JS := tests/integration/js
-CHAOS := kills availability partitions pauses reconnects churn weather restarts clocks rude mixture borrowed
+CHAOS := kills availability partitions pauses reconnects churn weather restarts clocks rude mixture leavers borrowed
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 

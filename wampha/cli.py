@@ -11,6 +11,7 @@ import click
 
 from wampha import __version__
 from wampha.auth.ticket import hashed
+from wampha.certs import CA, Authority, write
 from wampha.config.load import load
 from wampha.config.schema import Settings, json_schema
 from wampha.errors import ConfigError
@@ -66,6 +67,34 @@ def hash_ticket(ticket: str) -> None:
         wampha hash
     """
     click.echo(hashed(ticket, os.urandom(16)))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("names", nargs=-1, required=True)
+@click.option("--host", "hosts", multiple=True, help="a further name or address of each; default: localhost, 127.0.0.1")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650), help="how long they are valid")
+def certs(folder: Path, names: tuple[str, ...], hosts: tuple[str, ...], days: int) -> None:
+    """Make certificates for NAMES in FOLDER, and an authority (ca.pem, ca.key) if there is none.
+
+    \b
+    For trying out, and for clusters of one's own. Who has ca.key can be anybody: keep it elsewhere.
+        wampha certs tls/ node-0 node-1 node-2
+        wampha certs tls/ router.example.org --host 192.0.2.7
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / f"{CA}.pem").exists():
+            authority = Authority.new(days)
+            write(folder, CA, authority.key, authority.certificate)
+        authority = Authority.load(folder)
+        for name in names:
+            write(folder, name, *authority.sign(name, hosts or ("localhost", "127.0.0.1"), days))
+            click.echo(f"{folder / name}.pem, {folder / name}.key")
+    except FileExistsError as error:
+        raise click.ClickException(f"{error.filename} is there already; delete it, or choose another name") from None
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

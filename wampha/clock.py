@@ -47,11 +47,8 @@ class ReactorClock:
 
     def __init__(self, reactor: Any) -> None:
         self._reactor: Final = reactor
-
-    def now(self) -> float:
+        self.now: Final[Callable[[], float]] = reactor.seconds
         """Seconds; only differences mean something."""
-        seconds: float = self._reactor.seconds()
-        return seconds
 
     def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> _Timer:
         """Run `call(*args)` in the reactor after `delay_s` seconds (0: in the next turn)."""

@@ -25,7 +25,7 @@ from wampha.auth.steps import Chance
 from wampha.clock import ReactorClock, wall_ms
 from wampha.cluster.links import Links, configuration_hash, configuration_terms
 from wampha.cluster.streams import Gap
-from wampha.config.schema import ClusterSettings, Settings
+from wampha.config.schema import ClusterSettings, ListenerSettings, Settings
 from wampha.counters import Counters
 from wampha.departure import Departure
 from wampha.ledger.certificate import DeathCertificate
@@ -46,6 +46,7 @@ from wampha.state.commands import Owner
 from wampha.state.machine import Machine
 from wampha.threads import Threads
 from wampha.tidings import Tidings
+from wampha.transport.certificates import CertificateError, Certificates
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
@@ -116,6 +117,7 @@ class Node:
         self.router.attach(self.ledger)
         self.inquiry: Final = Inquiry(status=self.status, machine=lambda: self.ledger.machine, clock=self._clock)
         self.gate: Final = Gate(serving=self.ledger.serving, reactor=reactor)
+        self._certificates: Final[list[Certificates]] = []
         self.doors: Final = Doors(
             doors=self._make_listeners(), linked=self._linked, opened=self._tell_listening, reactor=reactor
         )
@@ -152,6 +154,16 @@ class Node:
         )
         stopped: defer.Deferred[None] = departure.go()
         return stopped.addCallback(self._stopped)
+
+    def reload(self) -> None:
+        """Read the certificates of the listeners again: they hold for connections to come; sessions stay."""
+        for certificates in self._certificates:
+            try:
+                certificates.reload()
+            except CertificateError as error:
+                self._log.error("the certificates stay as they were: {error}", error=error)
+                return
+        self._log.info("{count} listener(s) have read their certificates again", count=len(self._certificates))
 
     def _stopped(self, _: object) -> None:
         self._threads.stop()
@@ -198,6 +210,7 @@ class Node:
             on_up=lambda name, life, incarnation: self._raft.peer_up(name, life, incarnation),
             on_down=lambda name: self._raft.peer_down(name),
             on_owner_lost=lambda owner: self.router.node_lost(owner),
+            is_dead=lambda owner: owner.incarnation in self.ledger.tables.dead,
             on_gap=self._announce_gap,
             on_chunk_end=lambda: self.delivery.flush(),
             on_relieved=lambda owner: self.delivery.relieved(owner),
@@ -265,6 +278,7 @@ class Node:
                 endpoint_string=listener.endpoint,
                 protocols=listener.protocols,
                 doorway=doorway(listener.auth, key),
+                certificates=self._encryption(listener),
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
@@ -277,6 +291,12 @@ class Node:
             )
             for listener in self.settings.listeners
         ]
+
+    def _encryption(self, listener: ListenerSettings) -> Certificates | None:
+        if listener.tls is None:
+            return None
+        self._certificates.append(Certificates(listener.tls))
+        return self._certificates[-1]
 
     @property
     def _raft(self) -> RaftLedger:

@@ -112,6 +112,7 @@ class NodeService(Service):
         self._node.turns.watch(reactor)
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._node.reload))
         try:
             self._node.start()
         except StartError as error:

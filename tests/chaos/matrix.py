@@ -171,4 +171,12 @@ ROWS: Final = (
             f"{_NODES}::test_calls_to_a_killed_node_end_once_when_the_link_is_given_up",
         ),
     ),
+    Row(
+        43,
+        "meta events and testaments when nodes die",
+        (
+            f"{_FAULTS}::test_sessions_leave_once_when_their_node_dies",
+            f"{_NODES}::test_on_leave_and_testaments_come_once_whoever_dies",
+        ),
+    ),
 )

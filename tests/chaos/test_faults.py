@@ -14,6 +14,7 @@ from tests.chaos import (
     churn,
     clocks,
     kills,
+    leavers,
     mixture,
     partitions,
     pauses,
@@ -56,6 +57,10 @@ def test_all_clients_of_a_node_come_to_the_others() -> None:
     check(reconnects.run(200))
 
 
+def test_sessions_leave_once_when_their_node_dies() -> None:
+    check(leavers.run(2, certificates=True))
+
+
 def test_nothing_stays_behind() -> None:
     check(churn.run(8_000))
 
@@ -65,7 +70,7 @@ def test_links_flap() -> None:
 
 
 def test_links_are_bad() -> None:
-    check(weather.run(3.0, ("loss", "delay", "half-open")))
+    check(weather.run(3.0, ("loss", "delay", "half-open", "vanishing")))
 
 
 def test_all_nodes_die_at_once() -> None:

@@ -5,7 +5,7 @@
 Three voters with random clients on all, and 2,000 events a second from one to another. Flapping: a pair is cut and
 healed, every 0.1 to 2 s. Loss: 1, 5 and 20 % of all packets between nodes. Delay: 50 and 200 ms round trip with as
 much jitter as half of it, and a line of 1 kB/s between two nodes, through a proxy. Half-open: a link that swallows
-everything, and how soon both ends notice.
+everything, and how soon both ends notice; the same when every packet is dropped, and what then comes all the same.
 """
 
 from __future__ import annotations
@@ -159,24 +159,46 @@ class Sky:
 
     def half_open(self) -> Report:
         """Between two nodes the connections are open and carry nothing."""
-        a, b, _ = self.cluster
         report = Report("weather", "half-open link")
+        with self._noticed(report, "a link is half-open"):
+            began = time.monotonic()
+            self.nemesis.history.add(Fault("cut", began, began + 6.0, links=(("a", "b"), ("b", "a"))))
+            self.proxy.set(Weather(swallows=True), "a", "b")
+            time.sleep(6.0)
+            self.clear_up()
+            self.cluster.wait_until_whole()
+        return report
+
+    def vanishing(self) -> Report:
+        """Between two nodes every packet is dropped, FIN and RST too, until both must have noticed."""
+
+        noticed = Report("weather", "packets vanish")
+
+        def vanish() -> None:
+            with self._noticed(noticed, "packets vanish"):
+                self.nemesis.cut(("a", "b"), ("b", "a"))
+                time.sleep(NOTICED_S)
+            self.nemesis.heal()
+
+        report = self.watch((19,), "packets vanish", vanish, NOTICED_S + 3.0)
+        report.add(*noticed.figures)
+        return report
+
+    @contextlib.contextmanager
+    def _noticed(self, report: Report, what: str) -> Iterator[None]:
+        """Report after how long each of two nodes notices what is done to the link between them."""
+        a, b, _ = self.cluster
         watches = [
             Watch(node, lambda line, peer=peer: f"link to {peer.name} is down" in line)
             for node, peer in ((a, b), (b, a))
         ]
         began = time.monotonic()
-        self.nemesis.history.add(Fault("cut", began, began + 6.0, links=(("a", "b"), ("b", "a"))))
-        self.proxy.set(Weather(swallows=True), "a", "b")
-        time.sleep(6.0)
-        self.clear_up()
-        self.cluster.wait_until_whole()
+        yield
         for watch, node in zip(watches, (a, b), strict=True):
             noticed = watch.end()
             seconds = (noticed or float("inf")) - began
-            report.add(Figure((19,), f"{node.name} notices that a link is half-open after", seconds, "s", NOTICED_S))
-        print(f"half-open link: noticed after {[round(figure.value, 2) for figure in report.figures]} s", flush=True)
-        return report
+            report.add(Figure((19,), f"{node.name} notices that {what} after", seconds, "s", NOTICED_S))
+        print(f"{what}: noticed after {[round(figure.value, 2) for figure in report.figures]} s", flush=True)
 
 
 def run(seconds: float, kinds: tuple[str, ...] = ()) -> list[Report]:
@@ -194,6 +216,7 @@ def run(seconds: float, kinds: tuple[str, ...] = ()) -> list[Report]:
             "delay": lambda: [sky.delay(round_trip_s, seconds) for round_trip_s in ROUND_TRIPS_S],
             "trickle": lambda: [sky.trickle(seconds)],
             "half-open": lambda: [sky.half_open()],
+            "vanishing": lambda: [sky.vanishing()],
         }
         reports = []
         with Crowd(cluster, 1, load=_LOAD) as crowd:

@@ -1,20 +1,19 @@
 """All checkers at once: `check(history)`.
 
-    P1    registrations.py   linearizable `single` registrations, and who is called
-    P2 P5 delivery.py        whoever was SUBSCRIBED gets it; loss only by a fault that touches it, or an announced gap
-    P3    delivery.py        order of events and invocations
-    P4    delivery.py        no duplicates
-    P6    calls.py           every CALL ends once, with at most one INVOCATION
-    P7    serving.py         a minority serves no longer than its lease; no session is interrupted without a fault
-    P9    serving.py         equal ids
-    P10   serving.py         bounds
-
-P8 is seen inside the nodes only: the simulation watches it.
+P1    registrations.py   linearizable `single` registrations, and who is called
+P2 P5 delivery.py        whoever was SUBSCRIBED gets it; loss only by a fault that touches it, or an announced gap
+P3    delivery.py        order of events and invocations
+P4    delivery.py        no duplicates
+P6    calls.py           every CALL ends once, with at most one INVOCATION
+P7    serving.py         a minority serves no longer than its lease; no session is interrupted without a fault
+P9    serving.py         equal ids
+P8    presence.py        who left is told once, with testaments; the simulation watches the nodes for the rest
+P10   serving.py         bounds
 """
 
 from __future__ import annotations
 
-from tests.checkers import calls, delivery, registrations, serving
+from tests.checkers import calls, delivery, presence, registrations, serving
 from tests.checkers.excuses import Excuses
 from tests.checkers.history import History, Violation
 
@@ -33,4 +32,5 @@ def check(history: History, *, gaps_excuse: bool = True) -> list[Violation]:
     found += serving.check_sessions(history, excuses)
     found += serving.check_ids(history, excuses)
     found += serving.check_bounds(history)
+    found += presence.check_presence(history, excuses)
     return sorted(found)

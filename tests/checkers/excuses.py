@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from tests.checkers.history import ENDED, LEFT, VANISHED, Ending, Fault, History
+from tests.checkers.history import ENDED, KILLED, LEFT, VANISHED, Ending, Fault, History
 
 RECOVERY_S = 6.0  # from the end of a fault until all is well: D, or an election and a founding's first steps
 NOTICE_S = 4.0  # until a lost link is noticed at the latest: silence of 2.5 s, and a stopped process in between
@@ -22,7 +22,7 @@ class Excuses:
         self._gaps_excuse = gaps_excuse
         self.faults = sorted(history.faults, key=lambda fault: fault.begin)
         self.endings = {ending.session: ending for ending in history.endings}
-        self._over = dict(self._deaths(history))
+        self._over = {**dict(self._kills(history)), **dict(self._deaths(history))}
         self._gaps: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
         for gap in history.gaps:
             self._gaps[gap.source, gap.target].append((gap.begin, gap.end))
@@ -82,6 +82,13 @@ class Excuses:
     def over(self, session: int) -> float:
         """When it was over: with its node's process at the latest, which a silent client hears of much later."""
         return self._over.get(session, self.end(session))
+
+    def _kills(self, history: History) -> Iterator[tuple[int, float]]:
+        """Sessions that another client ended, from when it asked for that."""
+        for kill in reversed(list(history.of("kill"))):
+            ending = self.endings.get(kill.id)
+            if ending is not None and ending.reason == KILLED and kill.invoke <= ending.time:
+                yield kill.id, kill.invoke
 
     def _deaths(self, history: History) -> Iterator[tuple[int, float]]:
         deaths = [fault for fault in self.faults if fault.kind in ("kill", "power")]

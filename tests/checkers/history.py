@@ -6,6 +6,7 @@ All times are seconds of that clock; only differences mean something.
     Operation   what a client asked for: invoked, returned, and how it ended
     Event       an EVENT that arrived
     Invocation  an INVOCATION that arrived, and when it was answered
+    Notice      a meta event, or a testament, that arrived
     Ending      the end of a session
     Fault       what was done to nodes, links or clients, from `begin` to `end`
     Gap         messages from one node to another may be lost: announced by a node, never silent (P5)
@@ -35,11 +36,12 @@ from typing import Any
 
 OK, ERROR, UNKNOWN = "ok", "error", "unknown"
 LEFT, GOODBYE, LOST, VANISHED, ENDED = "left", "goodbye", "lost", "vanished", "ended"
+KILLED = "test.killed"  # the reason of the GOODBYE that a client gets whose session another one has killed
 
 
 @dataclass(slots=True)
 class Operation:
-    """`op`: join, subscribe, unsubscribe, register, unregister, publish, call, leave."""
+    """`op`: join, subscribe, unsubscribe, register, unregister, publish, call, leave, bequeath, kill."""
 
     client: str
     session: int  # 0 for a join that failed
@@ -51,8 +53,8 @@ class Operation:
     error: str = ""  # the URI
     uri: str = ""  # topic or procedure
     match: str = "exact"  # of subscribe and unsubscribe
-    id: int = 0  # of the subscription, registration or publication, once known
-    number: int = 0  # of publish and call
+    id: int = 0  # of the subscription, registration or publication, once known; of the session that is killed
+    number: int = 0  # of publish and call; of the session's testaments
     acknowledge: bool = False  # of publish: without it, `ok` means that it was sent
     callee: int = 0  # of a call that was answered: the callee's session, as it told
     answers: int = 0  # of a call: RESULT and ERROR messages that came
@@ -88,6 +90,20 @@ class Invocation:
     number: int
     procedure: str
     answered: float | None = None
+
+
+@dataclass(slots=True)
+class Notice:
+    """The router told of a session: `what` is the topic; of a testament `number` is that of its `bequeath`."""
+
+    client: str
+    session: int
+    node: str
+    time: float
+    publication: int
+    what: str
+    about: int  # session
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -152,6 +168,7 @@ class History:
     operations: list[Operation] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     invocations: list[Invocation] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
     endings: list[Ending] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
@@ -191,12 +208,13 @@ _LISTS = {
     "Operation": "operations",
     "Event": "events",
     "Invocation": "invocations",
+    "Notice": "notices",
     "Ending": "endings",
     "Fault": "faults",
     "Gap": "gaps",
     "Sample": "samples",
 }
-_CLASSES = {each.__name__: each for each in (Operation, Event, Invocation, Ending, Fault, Gap, Sample)}
+_CLASSES = {each.__name__: each for each in (Operation, Event, Invocation, Notice, Ending, Fault, Gap, Sample)}
 
 
 def _record(fields: dict[str, Any]) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.checkers.delivery import interests
 from tests.checkers.excuses import BLAME_S, Excuses
-from tests.checkers.history import OK, History, Violation
+from tests.checkers.history import KILLED, OK, History, Violation
 
 MINORITY_S = 1.7  # F / (1 - rho), one ping and a tick
 STEADY_S = 8.0  # a session that lives on for so long was not a dead incarnation's
@@ -34,6 +34,8 @@ def check_minority(history: History) -> Iterator[Violation]:
 def check_sessions(history: History, excuses: Excuses) -> Iterator[Violation]:
     """No session is interrupted while all is well."""
     for ending in history.endings:
+        if ending.reason == KILLED:  # by another client
+            continue
         over = excuses.over(ending.session)
         if excuses.involuntary(ending.session) and not excuses.any_fault(over - BLAME_S, over):
             sentence = f"the session of {ending.client} at {ending.node} was interrupted ({ending.cause})"

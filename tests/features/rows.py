@@ -51,10 +51,7 @@ def _of(file: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{file}::test_{name}" for name in names)
 
 
-_MISSING: Final = (
-    ("broker", "sharded_subscription"),
-    ("broker", "subscription_meta_api"),
-)
+_MISSING: Final = (("broker", "sharded_subscription"),)
 
 FEATURES: Final[tuple[Feature, ...]] = (
     Feature(
@@ -313,10 +310,31 @@ FEATURES: Final[tuple[Feature, ...]] = (
             *_of(REGISTRATIONS, "every_node_gives_the_same_answers", "an_unknown_registration_is_an_error"),
             *_of(REGISTRATIONS, "the_life_of_a_registration_is_told_once_on_every_node_in_order"),
             *_of(META, "registrations_are_found_described_and_counted", "the_life_of_a_registration_is_told"),
+            *_of(LIBRARIES, "meta_api_on_one_node", "meta_api_across_nodes"),
         ),
         (
             *_of(REGISTRATIONS, "the_death_of_a_node_is_told_for_each_of_its_callees"),
             *_of(META, "deaths_and_returns_of_nodes_are_told"),
+        ),
+        remark="see [meta.md](meta.md)",
+    ),
+    Feature(
+        "subscription_meta_api",
+        "broker",
+        (
+            *_of(SUBSCRIPTIONS, "list_has_the_ids_by_match_policy"),
+            *_of(SUBSCRIPTIONS, "lookup_finds_a_subscription_by_its_uri_and_policy"),
+            *_of(SUBSCRIPTIONS, "match_finds_every_subscription_that_an_event_would_go_to"),
+            *_of(SUBSCRIPTIONS, "get_tells_all_about_a_subscription"),
+            *_of(SUBSCRIPTIONS, "subscribers_of_all_nodes_are_listed_and_counted"),
+            *_of(SUBSCRIPTIONS, "every_node_gives_the_same_answers", "an_unknown_subscription_is_an_error"),
+            *_of(SUBSCRIPTIONS, "the_life_of_a_subscription_is_told_once_on_every_node_in_order"),
+            *_of(META, "subscriptions_are_found_described_and_counted", "the_life_of_a_subscription_is_told"),
+            *_of(LIBRARIES, "meta_api_on_one_node", "meta_api_across_nodes"),
+        ),
+        (
+            *_of(SUBSCRIPTIONS, "the_death_of_a_node_is_told_without_names"),
+            *_of("tests/model/test_meta.py", "each_event_comes_once_and_in_the_same_order_on_every_node"),
         ),
         remark="see [meta.md](meta.md)",
     ),

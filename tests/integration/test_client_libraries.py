@@ -105,6 +105,30 @@ def check_options(client: tuple[str, ...], transport: str, serializer: str, *por
     assert converse(OPTIONS[client], transport, serializer, *ports) == seen
 
 
+# The scripts that look at the meta API.
+META: Final = (
+    (AUTOBAHN_PYTHON, (AUTOBAHN_PYTHON[0], str(HERE / "clients/autobahn_python_meta.py"))),
+    (AUTOBAHN_JS, (AUTOBAHN_JS[0], str(HERE / "js/autobahn_meta.js"))),
+)
+META_WAYS: Final = [
+    pytest.param(script, *way.values[1:], id=way.id)
+    for client, script in META
+    for way in FULL_WAYS
+    if way.values[0] is client and "batched" not in str(way.id)
+]
+META_SEEN: Final = {
+    kind: {
+        "found": True,
+        "details": [True, "exact"],
+        "members": [True, 1],
+        "events": ["on_create", f"on_{begins}", f"on_un{begins}", "on_delete"],
+        "gone": True,
+        "unknown": f"wamp.error.no_such_{kind}",
+    }
+    for kind, begins in (("subscription", "subscribe"), ("registration", "register"))
+}
+
+
 def expected(client: tuple[str, ...], serializer: str) -> dict[str, Any]:
     """What every library must see, less what it cannot show."""
     seen = dict(EXPECTED)
@@ -149,3 +173,13 @@ def test_fewer_options_on_one_node(router: Router, client: tuple[str, ...], tran
 @pytest.mark.parametrize(("client", "transport", "serializer"), XCONN_WAYS)
 def test_fewer_options_across_nodes(cluster: Cluster, client: tuple[str, ...], transport: str, serializer: str) -> None:
     check_options(client, transport, serializer, cluster["b"].port, cluster["a"].port)
+
+
+@pytest.mark.parametrize(("script", "transport", "serializer"), META_WAYS)
+def test_meta_api_on_one_node(router: Router, script: tuple[str, ...], transport: str, serializer: str) -> None:
+    assert converse(script, transport, serializer, router.port, router.port) == META_SEEN
+
+
+@pytest.mark.parametrize(("script", "transport", "serializer"), META_WAYS)
+def test_meta_api_across_nodes(cluster: Cluster, script: tuple[str, ...], transport: str, serializer: str) -> None:
+    assert converse(script, transport, serializer, cluster["a"].port, cluster["c"].port) == META_SEEN

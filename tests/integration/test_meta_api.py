@@ -116,6 +116,31 @@ def test_the_life_of_a_registration_is_told(pair: Callable[..., Pair], kind: int
 
 
 @pytest.mark.parametrize("kind", range(3))
+def test_the_life_of_a_subscription_is_told(pair: Callable[..., Pair], kind: int) -> None:
+    watcher, first = pair(kind)
+    _, second = pair(kind + 1)
+    for event in ("on_create", "on_subscribe", "on_unsubscribe", "on_delete"):
+        watcher.subscribe(f"wamp.subscription.{event}")
+    topic = fresh()
+    subscription = first.subscribe(topic)
+    assert second.subscribe(topic) == subscription
+    assert first.subscribe(topic) == subscription, "once more"
+    first.unsubscribe(subscription)
+    second.close()
+    (session, details), *others = told(watcher, 6)
+    assert (session, details["id"], details["uri"]) == (first.id, subscription, topic)
+    assert others == [
+        [first.id, subscription],
+        [second.id, subscription],
+        [first.id, subscription],
+        [second.id, subscription],
+        [second.id, subscription],
+    ]
+    watcher.synchronize()
+    assert not watcher.inbox
+
+
+@pytest.mark.parametrize("kind", range(3))
 def test_registration_revocation(pair: Callable[..., Pair], kind: int) -> None:
     asker, callee = pair(kind)
     procedure = fresh()

@@ -276,6 +276,33 @@ def test_a_node_that_stops_costs_a_session_nothing(fresh_cluster: Callable[[], C
     session.leave()
 
 
+def test_when_the_home_node_died_the_session_goes_on_and_is_told_what_is_lost(
+    fresh_cluster: Callable[[], Cluster],
+) -> None:
+    cluster = fresh_cluster().start()
+    topic, procedure = fresh("topic"), fresh("procedure")
+    session = joined(cluster["c"].port)
+    session.subscribe(topic)
+    session.register(procedure)
+    with plain(cluster["a"].port) as witness:
+        left, came = witness.subscribe("wamp.session.on_leave"), witness.subscribe("wamp.session.on_join")
+        cluster["c"].kill()
+        session.close()
+        again = eventually(lambda: attempt(cluster["b"].port, session), 20.0, "the session is resumed")
+        assert again.welcome["x_gap"]["node_lost"] is True
+        assert again.welcome["authid"] == session.welcome["authid"]
+        told = {event[1]: event[4][0] for event in (witness.next(EVENT), witness.next(EVENT))}
+        assert told[left] == session.id
+        assert told[came]["session"] == session.id
+        again.subscribe(topic)
+        again.register(procedure)
+        witness.publish(topic, [1])
+        assert events(again, 1) == [1]
+        for name in "ab":
+            refused(cluster[name].port, session.id, session.welcome["resume_token"])
+    again.leave()
+
+
 def test_of_many_that_resume_at_once_across_nodes_exactly_one_wins(cluster: Cluster) -> None:
     for _ in range(20):
         session = joined(cluster["a"].port)

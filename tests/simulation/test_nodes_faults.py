@@ -5,19 +5,22 @@ row 6   test_a_minority_*                 row 24  test_after_the_death_of_all_a_
 row 7   test_a_one_way_cut_*              row 25  test_a_node_may_*, test_an_observer_*
 row 8   test_a_bridge_*                   row 27  test_a_frozen_machine_*
 row 9   test_a_flapping_link_*            row 40  test_calls_to_a_killed_node_end_once_when_the_link_is_given_up
+row 43  test_on_leave_and_testaments_come_once_whoever_dies
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from tests.checkers.every import check
-from tests.checkers.history import GOODBYE, LOST, OK, Fault
-from tests.simulation.nodes.load import Load
+from tests.checkers.history import GOODBYE, KILLED, LOST, OK, Fault
+from tests.checkers.presence import LAST_WORDS, ON_JOIN, ON_LEAVE
+from tests.simulation.nodes.load import Load, Watchers
 from tests.simulation.nodes.world import World
 
 CONVERGED_S = 5.0
@@ -74,8 +77,9 @@ class Scene:
         assert not found, "\n".join(map(str, found[:10]))
 
     def interrupted(self) -> set[str]:
-        """The nodes of which some session was ended by the router or the network."""
-        return {each.node for each in self.world.history.endings if each.cause in (GOODBYE, LOST)}
+        """The nodes of which some session was ended by the router or the network, and not by another client."""
+        endings = self.world.history.endings
+        return {each.node for each in endings if each.cause in (GOODBYE, LOST) and each.reason != KILLED}
 
     def both_ways(self, group: tuple[str, ...]) -> list[tuple[str, str]]:
         """The links between a group of nodes and the others."""
@@ -342,3 +346,35 @@ def test_calls_to_a_killed_node_end_once_when_the_link_is_given_up(world: World,
     assert world.run(bound, lambda: all(call.returned is not None for call in calls))
     world.run(5.0)  # in which nothing more comes
     assert {(call.error, call.answers) for call in calls} == {("wamp.error.canceled", 1)}
+
+
+@pytest.mark.parametrize("power", [False, True], ids=["kill", "power"])
+@pytest.mark.parametrize("whose", ["leader", "follower", "observer"])
+def test_on_leave_and_testaments_come_once_whoever_dies(whose: str, power: bool) -> None:
+    with World(43, observers=2) as world:
+        world.start_all()
+        world.until_serving()
+        watchers = Watchers(world).clients
+        world.run(1.0)
+        victim = {"leader": world.leader.name, "follower": world.followers[0], "observer": world.names[-1]}[whose]
+        clients = [world.client(f"l{number}", node=victim, reconnects=False) for number in range(20)]
+        for client in clients:
+            client.connect(victim)
+        assert world.run(2.0, lambda: all(client.session for client in clients))
+        wills = [client.bequeath() for client in clients for _ in range(2)]
+        assert world.run(2.0, lambda: all(will.outcome == OK for will in wills))
+        gone = {client.session for client in clients}
+        fault = Fault("power" if power else "kill", world.timeline.time, math.inf, (victim,))
+        world.history.add(fault)
+        alive = [client.name for client in watchers if client.node != victim]
+        world.kill(victim, power)
+        world.run(12.0)
+        told = defaultdict(list)
+        for notice in world.history.notices:
+            if notice.about in gone:
+                told[notice.client, notice.about].append((notice.what, notice.number))
+        expected = [(ON_JOIN, 0), (LAST_WORDS, 1), (LAST_WORDS, 2), (ON_LEAVE, 0)]
+        assert {key: told[key] for key in told if key[0] in alive} == {
+            (name, session): expected for name in alive for session in gone
+        }
+        assert len(alive) == 4

@@ -20,9 +20,12 @@ from wampha.messages.relayed import Forward
 from wampha.routing.broker import Broker
 from wampha.routing.callees import Callees
 from wampha.routing.calls import Calls
+from wampha.routing.meta import testaments
+from wampha.routing.meta.sessions import SessionApi
 from wampha.routing.work import Served
 from wampha.state.registrations import Registrations
 from wampha.state.routes import Routes
+from wampha.state.sessions import Sessions
 from wampha.transport.delivery import Delivery
 
 SEEDS = range(6)
@@ -152,6 +155,45 @@ def keeps_a_dead_node_s_routes(patch: Patch) -> None:
     patch.setattr(Routes, "bury", lambda self, owner: [])
 
 
+def tells_nobody_of_a_dead_node_s_sessions(patch: Patch) -> None:
+    """Rule 28."""
+
+    def bury(self: Sessions, owner: Any) -> None:
+        for member in list(self._roll.owned(owner).values()):
+            self._roll.remove(member)
+        self._roll.bury(owner)
+
+    patch.setattr(Sessions, "bury", bury)
+
+
+def forgets_who_left(patch: Patch) -> None:
+    original = SessionApi.left
+    count = [0]
+
+    def left(self: SessionApi, change: Any) -> None:
+        count[0] += 1
+        if count[0] % 20:
+            original(self, change)
+
+    patch.setattr(SessionApi, "left", left)
+
+
+def tells_twice_who_left(patch: Patch) -> None:
+    """As if a killed session left again when its home node says that it is over."""
+    original = SessionApi.left
+
+    def left(self: SessionApi, change: Any) -> None:
+        original(self, change)
+        if change.killed:
+            original(self, change)
+
+    patch.setattr(SessionApi, "left", left)
+
+
+def loses_testaments(patch: Patch) -> None:
+    patch.setattr(testaments.TestamentApi, "due", lambda self, change: None)
+
+
 LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2
 
 
@@ -171,6 +213,10 @@ LINKS_AND_STOPS = faults.LINKS + faults.PROCESSES * 2
         (gives_a_procedure_to_whoever_asks_last, {"P1"}, faults.LINKS),
         (delivers_behind_unsubscribed, {"P2", "left over"}, faults.LINKS),
         (keeps_a_dead_node_s_routes, {"left over"}, ("restart_observer",)),
+        (tells_nobody_of_a_dead_node_s_sessions, {"P8"}, ("restart_observer",)),
+        (forgets_who_left, {"P8"}, faults.LINKS),
+        (tells_twice_who_left, {"P8"}, faults.LINKS),
+        (loses_testaments, {"P8"}, faults.LINKS),
     ],
 )
 def test_a_broken_node_is_noticed(

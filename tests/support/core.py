@@ -209,6 +209,7 @@ class RecorderClient:
         self.finished = False
         self.slow = False
         self.group: Any = self  # None: as a connection that is closing
+        self.shown: Any = None  # its certificate
 
     def pass_on(self, frames: list[bytes]) -> None:
         raise AssertionError("a recorder gets messages, not frames")
@@ -222,6 +223,9 @@ class RecorderClient:
 
     def finish(self) -> None:
         self.finished = True
+
+    def certificate(self) -> Any:
+        return self.shown
 
     def describe(self) -> str:
         return "tcp4:192.0.2.1:50000 websocket json"

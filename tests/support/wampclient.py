@@ -93,8 +93,8 @@ class AnsweredError(Exception):
 class Connection:
     """One client connection; `send` and `receive` take and give whole WAMP messages."""
 
-    def __init__(self, port: int, transport: str, serializer: str) -> None:
-        """Connect and do the opening handshake of `transport`.
+    def __init__(self, port: int, transport: str, serializer: str, connected: socket.socket | None = None) -> None:
+        """Connect, unless a connected socket is given, and do the opening handshake of `transport`.
 
         Raises ConnectionEndedError if the router refuses the handshake, and OSError if nobody listens.
         """
@@ -102,7 +102,7 @@ class Connection:
         self.transport: Final = transport
         self.encode: Final = _ENCODE[serializer.removesuffix(".batched")]
         self.decode: Final = _DECODE[serializer.removesuffix(".batched")]
-        self.socket: Final = socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
+        self.socket: Final = connected or socket.create_connection(("127.0.0.1", port), timeout=WAIT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
         try:

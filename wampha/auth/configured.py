@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from wampha.auth import anonymous, cryptosign, dynamic, scram, ticket, wampcra
+from wampha.auth import anonymous, cryptosign, dynamic, scram, ticket, tls, wampcra
 from wampha.auth.anonymous import Anonymous, Presented
 from wampha.auth.cryptosign import Cryptosign, KeyHolder, KeyHolders
 from wampha.auth.doorway import Doorway, Method
@@ -13,6 +13,7 @@ from wampha.auth.dynamic import Dynamic, Said
 from wampha.auth.principals import Principal, Principals, Source
 from wampha.auth.scram import Scram, Verifier
 from wampha.auth.ticket import Ticket, TicketHolder
+from wampha.auth.tls import CertificateHolder, PresentedCertificate, Tls
 from wampha.auth.wampcra import Salt, SecretHolder, WampCra
 
 P = TypeVar("P", bound=Principal)
@@ -31,6 +32,8 @@ def doorway(auth: Any, key: bytes) -> Doorway:
         methods |= _scram(auth.scram, key)
     if auth.cryptosign:
         methods[cryptosign.METHOD] = _cryptosign(auth.cryptosign, key)
+    if auth.tls:
+        methods[tls.METHOD] = _tls(auth.tls)
     return Doorway(methods)
 
 
@@ -53,6 +56,17 @@ def _scram(given: Any, key: bytes) -> dict[str, Method]:
 def _cryptosign(given: Any, key: bytes) -> Method:
     holders = {name: _key_holder(each) for name, each in given.principals.items()}
     return Cryptosign(_source(given, KeyHolders(holders, key), dynamic.key_holder))
+
+
+def _tls(given: Any) -> Method:
+    if given.type == dynamic.DYNAMIC:
+        return PresentedCertificate(Dynamic(given.authenticator, given.authenticator_realm, dynamic.ticket_holder))
+    return Tls(
+        tuple(
+            CertificateHolder(name, each.role, frozenset(each.fingerprints), each.realm)
+            for name, each in given.principals.items()
+        )
+    )
 
 
 def _source(method: Any, static: Principals[P], read: Callable[[Said], P]) -> Source[P]:

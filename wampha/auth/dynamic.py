@@ -58,11 +58,14 @@ class Dynamic(Generic[P]):
 
     def find(self, claim: Claim, method: str, **more: Any) -> Generator[Step, Any, Found[P]]:
         """Ask the authenticator; `more` stands in `details`. Raises SessionRefused."""
+        transport: dict[str, Any] = {"peer": claim.peer}
+        if claim.certificate is not None:
+            transport["client_cert"] = msgspec.structs.asdict(claim.certificate)
         details = {
             "authmethod": method,
             "authextra": dict(claim.extra),
             "session": claim.session,
-            "transport": {"peer": claim.peer},
+            "transport": transport,
             **more,
         }
         args = (claim.realm, claim.authid or "", details)

@@ -22,6 +22,14 @@ from wampha.errors import SessionRefused
 AUTHENTICATION_FAILED: Final = "wamp.error.authentication_failed"
 
 
+class Certificate(msgspec.Struct, frozen=True):
+    """A client's certificate that TLS has checked."""
+
+    sha1: str  # fingerprints, lower-case hexadecimal digits
+    sha256: str
+    common_name: str  # of its subject; empty if it has none
+
+
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """What HELLO says of the client, and what the router knows of its connection."""
 
@@ -30,6 +38,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     extra: Mapping[str, Any]  # HELLO.Details.authextra
     session: int  # the id that the session will have
     peer: str  # address, transport and serializer, for people
+    certificate: Certificate | None = None
 
 
 class Chance(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ class Carrier(Protocol):
         """The next bytes to send, at most so many; empty if there are none now."""
 
     def receive(self, body: bytes) -> None:
-        """One frame that is not a keep-alive. Raises FrameError."""
+        """One frame, empty if it is a keep-alive. Raises FrameError."""
 
     def chunk_ended(self) -> bool:
         """No more is handed over in this turn; True if there is an answer to flush at once."""
@@ -33,7 +33,7 @@ class ControlCarrier:
 
     def __init__(self, on_frame: Callable[[bytes], None]) -> None:
         self._buffer: Final = bytearray()
-        self.receive: Final = on_frame
+        self._on_frame: Final = on_frame
 
     @property
     def waiting(self) -> int:
@@ -53,6 +53,10 @@ class ControlCarrier:
             piece = bytes(memoryview(buffer)[:bytes_max])
             del buffer[:bytes_max]
         return piece
+
+    def receive(self, body: bytes) -> None:
+        if body:
+            self._on_frame(body)
 
     def chunk_ended(self) -> bool:
         """The ledger is told frame by frame."""
@@ -117,6 +121,8 @@ class DataCarrier:
             self._aside = self._ack() or KEEP_ALIVE
 
     def receive(self, body: bytes) -> None:
+        if not body:
+            return
         frame = read_data(body)
         if isinstance(frame, Envelope):
             stream = self._stream

@@ -65,6 +65,7 @@ class Refusal(enum.Enum):
     DIRECTION = "of these two nodes it is the other one that dials"
     CHANNEL = "the channel is unknown or not the one that was asked for"
     PROOF = "the proof of membership is wrong: the secrets differ"
+    DEAD = "the cluster holds this incarnation for dead, and another one of its name is linked"
     TIMEOUT = "the handshake was not completed in time"
     CROWD = "too many connections are shaking hands at once"
 

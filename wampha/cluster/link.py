@@ -201,12 +201,8 @@ class Link(Protocol):
         """Say what this open link is for; once."""
         self._carrier = carrier
         self._outgoing = Outgoing(self.transport, carrier, lambda: self._events.eased(self))
-        self._receive = self._take
+        self._receive = carrier.receive
         self._outgoing.flush()
-
-    def _take(self, body: bytes) -> None:
-        if body and self._carrier is not None:
-            self._carrier.receive(body)
 
     def _cannot_read(self, error: FrameError) -> None:
         if self.state is State.SHAKING:

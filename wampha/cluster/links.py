@@ -1,5 +1,7 @@
 """All links of one node: which connection counts, and what the node hears of it.
 
+`connections.py` makes them, `control.py` and `streams.py` have what they carry.
+
 Per pair of nodes there are two connections, control and data; `contacts.py` says who dials. The dialer opens control
 first and data once control is proven. Of two connections of the same peer and channel the younger counts: the older is
 closed, and its end told, before the younger is told.
@@ -9,23 +11,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet import defer
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from wampha.clock import ReactorClock
-from wampha.cluster.carriers import ControlCarrier
+from wampha.cluster.connections import Connections
 from wampha.cluster.contacts import Contacts
+from wampha.cluster.control import ControlLinks
 from wampha.cluster.dialer import TcpEndpoints
 from wampha.cluster.handshake import (
-    NONCE_BYTES,
     Channel,
-    Handshake,
     HandshakeRefused,
     Membership,
     Refusal,
@@ -36,7 +33,7 @@ from wampha.cluster.link import TICK_S, Link, State
 from wampha.cluster.refusals import RefusalLog
 from wampha.cluster.streams import Connection, Gap, Streams
 from wampha.counters import Counters
-from wampha.errors import LinkRefused, StartError
+from wampha.errors import LinkRefused
 from wampha.limits import Limits
 from wampha.messages.relayed import Relayed
 from wampha.routing.ports import Cancellable
@@ -47,7 +44,6 @@ __all__ = ("Links", "configuration_hash", "configuration_terms")
 _Told = TypeVar("_Told")
 _LASTED_TICKS: Final = 2  # a link that lived so long was a success: the next dial need not wait long
 _SETTLE_S: Final = 0.05  # between looks whether peers have confirmed what they were sent
-_EARLY_MAX: Final = 100  # control frames of a peer before its data link is up: some ten seconds of pings
 
 
 class Links:
@@ -74,6 +70,7 @@ class Links:
         on_up: Callable[[str, int, int], None],
         on_down: Callable[[str], None],
         on_owner_lost: Callable[[Owner], None],
+        is_dead: Callable[[Owner], bool] = lambda owner: False,
         on_gap: Callable[[Gap], None] = lambda gap: None,
         on_chunk: Callable[[Connection], None] = lambda link: None,
         on_chunk_end: Callable[[], None] = lambda: None,
@@ -81,7 +78,8 @@ class Links:
         chance: random.Random | None = None,
         endpoints: TcpEndpoints | None = None,
     ) -> None:
-        """`voters` maps the names of all voters to `host:port`; `identity` gives this node's (life, incarnation).
+        """`voters` maps the names of all voters to `host:port`; `identity` gives this node's (life, incarnation),
+        `is_dead` whether the ledger holds an incarnation for dead.
 
         `on_up(name, life, incarnation)`: both channels to that peer are up; `on_down(name)`: its control link is down;
         `on_control(name, data)` comes only between them. `on_data(source, relayed)` hands over a message for this
@@ -103,15 +101,25 @@ class Links:
             secret=secret,
         )
         self._identity: Final = identity
-        self._limits: Final = limits
         self._counters: Final = counters
-        self._on_control: Final = on_control
+        self._is_dead: Final = is_dead
         self._on_up: Final = on_up
         self._on_down: Final = on_down
         self._on_chunk_end: Final = on_chunk_end
         self._chance: Final = chance or random.SystemRandom()
-        self._endpoints: Final = endpoints or TcpEndpoints(reactor)
         self._refusals: Final = RefusalLog()
+        self._connections: Final = Connections(
+            membership=self._membership,
+            identity=identity,
+            chance=self._chance,
+            endpoints=endpoints or TcpEndpoints(reactor),
+            events=self,
+            limits=limits,
+            counters=counters,
+        )
+        self._control: Final = ControlLinks(
+            limits=limits, counters=counters, on_frame=on_control, on_written=self._written
+        )
         self._streams: Final = Streams(
             name=name,
             limits=limits,
@@ -126,45 +134,24 @@ class Links:
             on_relieved=on_relieved,
             on_written=self._written,
         )
-
         self._contacts: Final = Contacts(
             membership=self._membership,
             voters=voters,
             clock=self._clock,
             chance=self._chance,
-            connect=self._dial,
+            connect=self._connections.dial,
             failed=self._refusals.trouble,
         )
-        self._links: Final[dict[Link, None]] = {}  # every connection, in order of age; a dict, since sets have no order
         self._proven: Final[dict[tuple[str, Channel], Link]] = {}  # the one connection that counts
-        self._control: Final[dict[str, tuple[Link, ControlCarrier]]] = {}  # the proven control links again
         self._up: Final[dict[str, None]] = {}  # peers that `on_up` has named
-        self._early: Final[dict[str, list[bytes]]] = {}  # control frames of peers that are not up yet
-        self._unflushed: Final[dict[Link, None]] = {}  # control links
         self._flush_due = False
-        self._port: Any = None
         self._ticker: Cancellable | None = None
-        self._stopped: defer.Deferred[None] | None = None
 
     # ---- start and stop
 
     def listen(self, endpoint_string: str) -> defer.Deferred[str]:
         """Accept peers at a Twisted endpoint string; fires with `host:port` as bound. Fails with StartError."""
-
-        def listen() -> Any:
-            return self._endpoints.server(endpoint_string).listen(_Acceptor(self))
-
-        def bound(port: Any) -> str:
-            self._port = port
-            address = port.getHost()
-            return f"{getattr(address, 'host', address)}:{getattr(address, 'port', '')}"
-
-        def taken(failure: Failure) -> NoReturn:
-            failure.trap(CannotListenError, ValueError)  # type: ignore[no-untyped-call]  # of Twisted
-            raise StartError(f"cluster.listen: {endpoint_string!r} cannot be listened on: {failure.getErrorMessage()}")
-
-        listening: defer.Deferred[str] = defer.maybeDeferred(listen).addCallbacks(bound, taken)
-        return listening
+        return self._connections.listen(endpoint_string)
 
     def start(self) -> None:
         """Dial those voters that this node has to dial, from now on."""
@@ -173,35 +160,21 @@ class Links:
 
     def stop(self) -> defer.Deferred[None]:
         """Send what is queued, close everything, tell nothing more; fires when all connections are gone."""
-        if self._stopped is None:
-            self._stopped = defer.Deferred()
+        if not self._connections.closing:
             self.flush()
             self._streams.stop()
             self._contacts.stop()
-            for link in tuple(self._links):
-                link.close()
-            if self._port is None:
-                self._finish()
-            else:
-                defer.maybeDeferred(self._port.stopListening).addBoth(self._port_closed)
-        return self._stopped
+            self._connections.close().addCallback(self._closed)
+        return self._connections.close()
 
-    def _port_closed(self, _result: object) -> None:
-        self._port = None
-        self._finish()
-
-    def _finish(self) -> None:
-        """Fire the Deferred of `stop` when nothing is left."""
-        if self._stopped is None or self._stopped.called or self._links or self._port is not None:
-            return
+    def _closed(self, _: None) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
-        self._stopped.callback(None)
 
     def identity_changed(self) -> None:
         """Life or incarnation changed: all links shake hands anew. Their ends are told in a later turn."""
         self._streams.become(self._identity()[1])
-        for link in tuple(self._links):
+        for link in self._connections.all:
             link.abort()
 
     def node_address(self, name: str, address: str | None) -> None:
@@ -215,20 +188,7 @@ class Links:
 
     def send_control(self, name: str, data: bytes) -> bool:
         """Queue bytes for the peer's ledger; False if no control link to it is up, or they are too long."""
-        link, carrier = self._control.get(name, (None, None))
-        if link is None or carrier is None or link.state is not State.OPEN:
-            return False
-        if len(data) > self._limits.link_frame_bytes_max:
-            return False
-        carrier.add(data)
-        if carrier.waiting > self._limits.link_queue_bytes_max:
-            self._counters.add("link_queue_resets")
-            link.break_off(f"it does not read: more than link_queue_bytes_max ({carrier.waiting} bytes) wait for it")
-            return False
-        if link not in self._unflushed:
-            self._unflushed[link] = None
-            self._written()
-        return True
+        return self._control.send(name, data)
 
     def forward(self, owner: Owner, relayed: Relayed) -> bool:
         """Queue a message for that incarnation; False if there is no way to it, or the message cannot be sent.
@@ -239,11 +199,7 @@ class Links:
 
     def flush(self) -> None:
         """Write what was queued since the last flush, at the latest done at the end of each reactor turn."""
-        if self._unflushed:
-            links = tuple(self._unflushed)
-            self._unflushed.clear()
-            for link in links:
-                link.flush()
+        self._control.flush()
         self._streams.flush()
 
     def confirm(self, done: Callable[[], None]) -> None:
@@ -256,7 +212,7 @@ class Links:
         self._look_settled(self._streams.settling(), done)
 
     def _look_settled(self, settled: Callable[[], bool], done: Callable[[], None]) -> None:
-        if settled() or self._stopped is not None:
+        if settled() or self._connections.closing:
             done()
         else:
             self._clock.call_later(_SETTLE_S, self._look_settled, settled, done)
@@ -285,45 +241,25 @@ class Links:
         """The ledger says that this incarnation is dead: nothing is kept for it any more."""
         self._streams.dead(owner)
 
-    # ---- new connections
-
-    def _dial(self, address: str, name: str, channel: Channel) -> defer.Deferred[Any]:
-        dialled: defer.Deferred[Any] = self._endpoints.client(address).connect(_Opener(self, name, channel))
-        return dialled
-
-    def new_link(self, expects: str = "", channel: Channel | None = None) -> Link | None:
-        """The protocol for a new connection, dialled with arguments or accepted without; None while stopping."""
-        if self._stopped is not None:
-            return None
-        handshake = Handshake(
-            membership=self._membership,
-            identity=self._identity(),
-            nonce=self._chance.randbytes(NONCE_BYTES),
-            expects=expects,
-            channel=channel,
-        )
-        link = Link(handshake=handshake, events=self, limits=self._limits, counters=self._counters)
-        if channel is None:
-            self._make_room()
-        self._links[link] = None
-        return link
-
-    def _make_room(self) -> None:
-        """Strangers who connect and say nothing must not keep members out."""
-        shaking = [link for link in self._links if link.state is State.SHAKING and not link.handshake.expects]
-        if len(shaking) >= self._limits.link_handshakes_max:
-            shaking[0].refuse(Refusal.CROWD)
-
     # ---- events of links
 
     def proven(self, link: Link) -> None:
         """Let a proven connection count, in place of any older one of the same peer."""
         name = link.peer.name
+        others = [
+            (each, channel)
+            for (each, channel), older in self._proven.items()
+            if each == name and (older.peer != link.peer or older.life != link.life)
+        ]
+        dead = self._is_dead(link.peer)
+        if dead and others:
+            link.refuse(Refusal.DEAD)
+            return
         self._drop((name, link.channel))
-        for (other, channel), older in tuple(self._proven.items()):
-            if other == name and (older.peer != link.peer or older.life != link.life):
-                self._drop((other, channel))
-        self._streams.supersede(link.peer)
+        for other in others:
+            self._drop(other)
+        if not dead:  # one that is dead and alone may hear so, by the control link
+            self._streams.supersede(link.peer)
         if link.state is not State.OPEN:
             return  # who heard of the older one's end changed this node's identity
         self._proven[name, link.channel] = link
@@ -334,9 +270,7 @@ class Links:
         if link.channel is Channel.DATA:
             link.carry(self._streams.attach(link.peer, link.handshake.incarnation, link))
         else:
-            carrier = ControlCarrier(lambda data: self._controlled(link, data))
-            self._control[name] = link, carrier
-            link.carry(carrier)
+            self._control.opened(name, link)
             self._refusals.well(name)
             self._contacts.keep(name, Channel.DATA)
         self._tell_up(name, link)
@@ -347,14 +281,12 @@ class Links:
             return
         self._up[name] = None
         self._on_up(name, link.life, link.peer.incarnation)
-        for data in self._early.pop(name, ()):
-            self._on_control(name, data)
+        self._control.up(name)
 
     def ended(self, link: Link) -> None:
         """A connection is gone: tell it if it counted, and dial again."""
-        self._links.pop(link, None)
-        if self._stopped is not None:
-            self._finish()
+        self._connections.ended(link)
+        if self._connections.closing:
             return
         for key, proven in tuple(self._proven.items()):
             if proven is link:
@@ -375,9 +307,8 @@ class Links:
         if channel is Channel.DATA:
             self._streams.detach(link.peer)
             return
-        del self._control[name]
+        self._control.closed(name)
         self._contacts.pause(name, Channel.DATA)  # until control is back
-        self._early.pop(name, None)
         if self._up.pop(name, self) is None:
             self._on_down(name)
 
@@ -405,17 +336,6 @@ class Links:
         """A peer may have caught up."""
         self._streams.look_relieved()
 
-    def _controlled(self, link: Link, data: bytes) -> None:
-        """Hand a control frame to the ledger; the peer may have seen both channels up a moment before this node."""
-        name = link.peer.name
-        if name in self._up:
-            self._on_control(name, data)
-            return
-        early = self._early.setdefault(name, [])
-        early.append(data)
-        if len(early) > _EARLY_MAX:
-            link.break_off("its data link does not come up")
-
     def _chunk_ended(self) -> None:
         """Let the clients' outboxes write, and send what the messages caused."""
         self._on_chunk_end()
@@ -429,7 +349,7 @@ class Links:
 
     def _told(self, tell: Callable[[_Told], None]) -> Callable[[_Told], None]:
         """`tell`, but nothing once this node stops."""
-        return lambda what: None if self._stopped is not None else tell(what)
+        return lambda what: None if self._connections.closing else tell(what)
 
     # ---- time
 
@@ -440,38 +360,10 @@ class Links:
     def _tick(self) -> None:
         self._ticker = self._clock.call_later(TICK_S, self._tick)
         self._refusals.tick()
-        for link in tuple(self._links):
+        for link in self._connections.all:
             link.tick()
 
 
 def _printable(error: LinkRefused) -> str:
     """A sentence that may hold a stranger's words, fit for one line of the log."""
     return str(error)[:800].encode("unicode_escape").decode("ascii")
-
-
-class _Acceptor(Factory):
-    """Accepts peers."""
-
-    noisy = False
-
-    def __init__(self, links: Links) -> None:
-        self._links: Final = links
-
-    def logPrefix(self) -> str:  # noqa: N802 - Twisted's name
-        """What Twisted's lines about the port begin with."""
-        return "the port for other nodes is"
-
-    def buildProtocol(self, addr: IAddress | None) -> Link | None:  # noqa: N802 - Twisted's name
-        return self._links.new_link()
-
-
-class _Opener(_Acceptor):
-    """Makes the link of one dial."""
-
-    def __init__(self, links: Links, name: str, channel: Channel) -> None:
-        super().__init__(links)
-        self._name: Final = name
-        self._channel: Final = channel
-
-    def buildProtocol(self, addr: IAddress | None) -> Link | None:  # noqa: N802 - Twisted's name
-        return self._links.new_link(self._name, self._channel)

@@ -167,6 +167,42 @@ class CryptosignAuth(Method):
         return self
 
 
+def _check_fingerprint(text: str) -> str:
+    digits = text.replace(":", "").lower()
+    if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", digits) is None:
+        raise ValueError("should be a SHA-1 or SHA-256 fingerprint: 40 or 64 hexadecimal digits")
+    return digits
+
+
+Fingerprint = Annotated[str, AfterValidator(_check_fingerprint)]
+
+
+class TlsPrincipal(Principal):
+    """Who has a certificate."""
+
+    certificate_sha1: Fingerprint | None = Field(
+        None, alias="certificate-sha1", description="fingerprint of the client's certificate, as in Crossbar"
+    )
+    certificate_sha256: Fingerprint | None = Field(None, alias="certificate-sha256", description="likewise, and safer")
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Those that are given."""
+        return tuple(filter(None, (self.certificate_sha1, self.certificate_sha256)))
+
+    @model_validator(mode="after")
+    def _check_some(self) -> Self:
+        if not self.fingerprints:
+            raise ValueError("should have certificate-sha256 or certificate-sha1")
+        return self
+
+
+class TlsAuth(Method):
+    """Method tls: the client's certificate, on a listener whose tls section has a client_ca."""
+
+    principals: dict[Authid, TlsPrincipal] = Field({}, description="by authid, for type static")
+
+
 class Auth(Section):
     """The ways to be let in through a listener; a client gets the first of those it offers."""
 
@@ -175,3 +211,4 @@ class Auth(Section):
     wampcra: WampCraAuth | None = Field(None, description="who is let in by a signed challenge")
     scram: ScramAuth | None = Field(None, description="who is let in by a password that is never sent")
     cryptosign: CryptosignAuth | None = Field(None, description="who is let in by a key pair")
+    tls: TlsAuth | None = Field(None, description="who is let in by a client certificate")

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from wampha.config import rules, sentences
 from wampha.config.document import Document, Given, PathInFile, plain, read
 from wampha.config.schema import Settings
+from wampha.transport.certificates import CertificateError, context_of
 
 _NOT_TEXT: Final = ("int_type", "float_type", "bool_type")  # what a reference may stand for, though it gives a text
 
@@ -24,8 +25,11 @@ def load(path: str | os.PathLike[str], environment: Mapping[str, str] = os.envir
     Raises ConfigError with every problem of the file, each as `file:line:column: path: sentence`.
     """
     document = read(Path(path), environment)
+    document.data = _placed(document.data, Path(path).parent)
     settings = _validate(document)
     rules.report(document)
+    if settings is not None:
+        _try_certificates(document, settings)
     document.raise_problems()
     assert settings is not None
     return settings
@@ -42,6 +46,24 @@ def development() -> Settings:
         },
         strict=True,
     )
+
+
+def _placed(data: Any, folder: Path) -> Any:
+    """Return the data with the paths of certificates as seen from the folder of the configuration file."""
+    for section, given in rules.select(data, "listeners", rules.EACH, "tls"):
+        for key in ("certificate", "key", "client_ca"):
+            if isinstance(given, dict) and isinstance(given.get(key), str):
+                data = _replaced(data, (*section, key), str(folder / given[key]))
+    return data
+
+
+def _try_certificates(document: Document, settings: Settings) -> None:
+    for index, listener in enumerate(settings.listeners):
+        if listener.tls:
+            try:
+                context_of(listener.tls)
+            except CertificateError as error:
+                document.report(("listeners", index, "tls", error.key), str(error))
 
 
 def _validate(document: Document) -> Settings | None:

@@ -30,6 +30,7 @@ _PRINCIPALS: Final = (
     ("wampcra", "users"),
     ("scram", "principals"),
     ("cryptosign", "principals"),
+    ("tls", "principals"),
 )
 
 Found = tuple[PathInFile, Any]

@@ -20,6 +20,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from wampha.config.authentication import Auth
 from wampha.config.section import Address, Endpoint, Name, RealmName, RoleName, Section, Uri, check_uri
+from wampha.config.tls import Tls
 from wampha.limits import KIB, MIB, Limits
 from wampha.names.uri import EXACT, PREFIX, WILDCARD, is_reserved
 
@@ -251,15 +252,14 @@ class ListenerSettings(Section):
     protocols: tuple[Literal["websocket", "rawsocket"], ...] = Field(
         ("websocket", "rawsocket"), min_length=1, description="what clients may speak here"
     )
-    tls: None = Field(None, description="not available yet; let a proxy end TLS in front of the listener")
+    tls: Tls | None = Field(None, description="encryption; without it, use tcp only where nobody listens in")
     auth: Auth = Field(Auth(), description="the ways to be let in")
 
-    @field_validator("tls", mode="before")
-    @classmethod
-    def _refuse_tls(cls, tls: object) -> None:
-        # Silence here would leave a listener in the clear that its owner believes to be encrypted.
-        if tls is not None:
-            raise ValueError("is not available yet: let a proxy end TLS in front of this listener, and leave it out")
+    @model_validator(mode="after")
+    def _check_endpoint(self) -> Self:
+        if self.tls and self.endpoint.startswith("ssl:"):
+            raise ValueError("should have either an ssl: endpoint or a tls section")
+        return self
 
 
 class LogSettings(Section):

@@ -280,7 +280,7 @@ class Arrivals:
         resumption = getattr(arrival, "resumption", None)
         if resumption is not None:
             resumption.session.open = False
-            arrival.realm.leave(resumption.session)
+            arrival.realm.leave(resumption.session, moves=True)
             resumption.line.end()
         arrival.conversation.refused(SessionRefused(Unavailable.uri, _TRY_AGAIN))
 

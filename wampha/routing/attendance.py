@@ -21,7 +21,20 @@ from wampha.routing.ports import Client, Clock, Ledger
 from wampha.routing.session import Session
 from wampha.state.changes import SessionLeft, SessionRefused, SessionsMet
 from wampha.state.commands import Outcome, Report
-from wampha.state.facts import DETACHED, AnyFact, Come, Detach, End, Join, Kill, Lock, Modify, Revive, Transport
+from wampha.state.facts import (
+    DETACHED,
+    AnyFact,
+    Come,
+    Detach,
+    End,
+    Join,
+    Kill,
+    Lock,
+    Modify,
+    Revive,
+    Subscribing,
+    Transport,
+)
 from wampha.state.roll import Member
 from wampha.state.sessions import meets
 
@@ -93,6 +106,9 @@ class Attendance:
         self._last: _Flight | None = None  # that was applied
         self._landed: Final[deque[_Entry]] = deque()  # applied, and somebody waits until that is safe
         self._awaited: Final[deque[_Entry]] = deque()  # that somebody waits for, by deadline
+        self._afterwards: Final[deque[tuple[int, Callable[[], None]]]] = deque()  # (facts stated before, what to do)
+        self._stated = 0  # facts of this incarnation
+        self._applied = 0  # of them
         self._number = 0  # of the last report
         self._reported_at = clock.now() - INTERVAL_S
         self._looking = False  # at changes; what follows from them is reported later, and so told in its order
@@ -143,6 +159,16 @@ class Attendance:
             self._going[session.id] = session.realm
             self._state(End(session.id))
 
+    def subscribing(self, fact: Subscribing) -> None:
+        """A session has gained or lost a subscription."""
+        self._state(fact)
+
+    def after(self, do: Callable[[], None]) -> None:
+        """Call `do` once everything that was stated until now has been applied; never if this incarnation ends."""
+        self._afterwards.append((self._stated, do))
+        self._report()
+        self._go_on()
+
     def ask(self, fact: AnyFact, told: Told) -> None:
         """State a fact at once; `told` is called when every node that may be serving knows it (rules 20-24).
 
@@ -150,7 +176,7 @@ class Attendance:
         `decide_timeout_s`: the fact may take effect all the same.
         """
         entry = _Entry(fact, told, self._clock.now() + self._limits.decide_timeout_s)
-        self._queue.append(entry)
+        self._enter(entry)
         self._awaited.append(entry)
         self._report()
 
@@ -235,6 +261,7 @@ class Attendance:
                 self._counters.add("wants_timed_out")
                 entry.tell(None)
         self.claim()
+        self._go_on()
 
     def claim(self) -> None:
         """Tell those who wait for what is safe by now."""
@@ -250,9 +277,10 @@ class Attendance:
         """The incarnation is dead, and its sessions with it (rules 4, 28); reports begin anew."""
         waiting = [*self._landed, *(self._flight.entries if self._flight else ()), *self._queue]
         self._flight = self._last = None
-        self._number = 0
+        self._number = self._stated = self._applied = 0
         for each in (self._sessions, self._coming, self._going, self._queue, self._landed, self._awaited):
             each.clear()
+        self._afterwards.clear()
         for entry in waiting:
             entry.tell(None)
 
@@ -264,9 +292,17 @@ class Attendance:
     # ---- reports
 
     def _state(self, fact: AnyFact) -> None:
-        self._queue.append(_Entry(fact, None, 0.0))
+        self._enter(_Entry(fact, None, 0.0))
         if self._flight is None and self._clock.now() >= self._reported_at + INTERVAL_S:
             self._report()  # else the next tick will
+
+    def _enter(self, entry: _Entry) -> None:
+        self._stated += 1
+        self._queue.append(entry)
+
+    def _go_on(self) -> None:
+        while self._afterwards and self._afterwards[0][0] <= self._applied:
+            self._afterwards.popleft()[1]()
 
     def _report(self) -> None:
         """Propose what is to be reported, unless a proposal is under way, or changes are being looked at."""
@@ -305,6 +341,9 @@ class Attendance:
             self._settle()
             if self._flight is None:
                 self.claim()
+        if len(self._queue) >= _FACTS_MAX:
+            self._clock.call_later(0, self._report)
+        self._go_on()
 
     def _settle(self) -> None:
         """The report in flight may have been applied."""
@@ -315,6 +354,7 @@ class Attendance:
         if reported.number < flight.report.number:
             return
         self._flight = None
+        self._applied += len(flight.entries)
         self._last = flight
         for entry in flight.entries:
             if isinstance(entry.fact, Join):

@@ -44,6 +44,7 @@ from wampha.routing.rowkinds import ROUTES, SUBSCRIBERS, RowKey
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.routing.slow import ABOUT_SLOW
+from wampha.routing.turnover import Turnover
 from wampha.state.commands import Outcome, Owner
 
 _DROPPED_MAX: Final = 500  # subscriptions of a session that ended, per reactor turn: each may be a route to remove
@@ -54,6 +55,8 @@ class Wish(Undecided):
 
     __slots__ = ("retained",)
 
+    moves = False
+
     def __init__(self, session: Session, request: int, subscription: Subscription, *, retained: bool) -> None:
         """`retained`: whether the subscriber wants retained events."""
         super().__init__(session, replies.SUBSCRIBE, request, subscription.withdraw)
@@ -63,7 +66,7 @@ class Wish(Undecided):
 class Subscription:
     """The subscribers that this node has for one (match, topic)."""
 
-    __slots__ = ("_broker", "id", "key", "members", "points", "receivers", "waiting")
+    __slots__ = ("_broker", "id", "key", "leaving", "members", "points", "receivers", "waiting")
 
     def __init__(self, broker: Broker, key: RowKey) -> None:
         self._broker: Final = broker
@@ -71,6 +74,7 @@ class Subscription:
         self.id = 0  # unknown until the route first stood
         self.members: Final[dict[Session, None]] = {}  # sessions whose SUBSCRIBED was queued, oldest first
         self.receivers: tuple[Session, ...] | None = None  # the same, made when needed: members may change meanwhile
+        self.leaving = 0  # former members whose leaving has not been told
         self.waiting: list[Wish | Adoption] = []
         # Who got retained events -> index of the log up to which they stand for every event that was retained.
         self.points: Final[dict[Session, int]] = {}
@@ -113,6 +117,7 @@ class Broker:
         keeper: Keeper,
         retention: Retention,
         clock: Clock,
+        turnover: Turnover,
     ) -> None:
         self._realm: Final = realm
         self._uris: Final = uris
@@ -128,6 +133,7 @@ class Broker:
         self._retention: Final = retention
         self._keeps_some: Final = retention.has_histories
         self._clock: Final = clock
+        self._turnover: Final = turnover
         self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
         self._by_id: Final[dict[int, Subscription]] = {}  # subscription id -> those that stood
 
@@ -332,7 +338,7 @@ class Broker:
             subscription.points[session] = followed.point
         if subscription.id and subscription.id == self._rows.standing(subscription.key):
             adoption.answer(None)
-            self._enrol(session, subscription, retained=False)
+            self._enrol(session, subscription, retained=False, moves=True)
             return
         adoption.begin(subscription.withdraw)
         subscription.waiting.append(adoption)
@@ -355,7 +361,7 @@ class Broker:
         waiting, subscription.waiting = subscription.waiting, []
         for wish in waiting:
             wish.answer(Subscribed(wish.request, row_id))
-            self._enrol(wish.session, subscription, retained=wish.retained)
+            self._enrol(wish.session, subscription, retained=wish.retained, moves=wish.moves)
 
     def unsubscribe(self, session: Session, unsubscribe: Unsubscribe) -> None:
         """UNSUBSCRIBED at once: from here on nothing is delivered (rule 22 asks no more)."""
@@ -383,29 +389,44 @@ class Broker:
             session.client.send(SubscriptionRevoked(0, revocation("subscription", subscription, reason)))
         return True
 
-    def leave(self, session: Session) -> None:
-        """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions."""
+    def leave(self, session: Session, *, moves: bool = False) -> None:
+        """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions.
+
+        `moves`: it has them at another node, so nobody is told.
+        """
+        if not session.subscriptions:
+            return
         left = deque(session.subscriptions.values())
         session.subscriptions.clear()
         for subscription in left:
             subscription.members.pop(session, None)
             subscription.points.pop(session, None)
             subscription.receivers = None
-        self._drop_some(left, session.id)
+            subscription.leaving += 1
+        self._drop_some(left, session.id, moves)
 
-    def _drop_some(self, left: deque[Subscription], session_id: int) -> None:
+    def reset(self) -> None:
+        """The incarnation is dead: nothing is told any more of the subscriptions that died with it (rule 4)."""
+        self._subscriptions.clear()
+        self._by_id.clear()
+
+    def _drop_some(self, left: deque[Subscription], session_id: int, moves: bool) -> None:
         for _ in range(min(_DROPPED_MAX, len(left))):
-            self.drop_if_unused(left.popleft(), session_id)
+            subscription = left.popleft()
+            subscription.leaving -= 1
+            self._left(subscription, session_id, moves)
         if left:
-            self._clock.call_later(0, self._drop_some, left, session_id)
+            self._clock.call_later(0, self._drop_some, left, session_id, moves)
 
     def _check_bound(self, session: Session) -> None:
         if len(session.subscriptions) + len(session.undecided) >= self._limits.session_subscriptions_max:
             self._counters.add("session_bounds_reached")
             raise Unavailable(f"A session may have {self._limits.session_subscriptions_max} subscriptions.")
 
-    def _enrol(self, session: Session, subscription: Subscription, *, retained: bool) -> None:
+    def _enrol(self, session: Session, subscription: Subscription, *, retained: bool, moves: bool = False) -> None:
         known = session in subscription.members
+        if not known and not moves:
+            self._turnover.gained(session.id, subscription.id, subscription.key.uri)
         session.subscriptions[subscription.id] = subscription
         subscription.members[session] = None
         subscription.receivers = None
@@ -420,19 +441,31 @@ class Broker:
         subscription.members.pop(session, None)
         subscription.points.pop(session, None)
         subscription.receivers = None
-        self.drop_if_unused(subscription, session.id)
+        self._left(subscription, session.id)
+
+    def _left(self, subscription: Subscription, session_id: int, moves: bool = False) -> None:
+        if self._known(subscription):
+            if not moves:
+                self._turnover.lost(session_id, subscription.id, subscription.key.uri)
+            self.drop_if_unused(subscription, session_id)
 
     def drop_if_unused(self, subscription: Subscription, session_id: int) -> None:
         """Forget a subscription that nobody has and nobody waits for; nothing happens if it is forgotten already.
 
         That session was the last.
         """
-        where = (subscription.key.match, subscription.key.uri)
-        if subscription.members or subscription.waiting or self._subscriptions.get(where) is not subscription:
+        if subscription.members or subscription.leaving or subscription.waiting or not self._known(subscription):
             return
         self._by_id.pop(subscription.id, None)
-        del self._subscriptions[where]
-        self._rows.withdraw(subscription.key, session=session_id)
+        del self._subscriptions[subscription.key.match, subscription.key.uri]
+        self._turnover.then(partial(self._withdraw, subscription.key, session_id))
+
+    def _known(self, subscription: Subscription) -> bool:
+        return self._subscriptions.get((subscription.key.match, subscription.key.uri)) is subscription
+
+    def _withdraw(self, key: RowKey, session_id: int) -> None:
+        if (key.match, key.uri) not in self._subscriptions:  # else somebody has subscribed meanwhile
+            self._rows.withdraw(key, session=session_id)
 
 
 def _check_passthru(publisher: Session, options: Options) -> None:

@@ -270,6 +270,8 @@ class Callees:
     def leave(self, session: Session) -> None:
         """The session has ended: nobody knows how far it got with what it worked on."""
         session.places.clear()
+        if not session.invocations:
+            return
         works = list(session.invocations.values())
         session.invocations.clear()
         for work in works:

@@ -7,6 +7,8 @@ whom to answer. Only the caller's home answers the caller, and it alone knows ho
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, TypeVar
 
 from wampha.counters import Counters
@@ -15,7 +17,7 @@ from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Call, Error, Interrupt, Options, Result
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import Answer, CancelInvoke, Reply
-from wampha.routing.ports import Clock, Outbox
+from wampha.routing.ports import Client, Clock, Outbox
 from wampha.routing.replies import CALL, refusal, sentence_of
 from wampha.routing.session import Session
 from wampha.routing.timeouts import Timeouts
@@ -192,7 +194,7 @@ class Calls:
         """The router ends the caller's session: answer its calls first, so that each has ended."""
         for pending in _latest_first(session.calls):
             self.abandon(pending, KILLNOWAIT, Canceled.uri)
-            self.refuse(pending, Canceled("The caller's session was ended by the router.", _UNKNOWN))
+            self.refuse(pending, _dismissed())
 
     def caller_left(self, session: Session) -> None:
         """End the session's calls without a word (basic profile, "Caller Leaving During an RPC Invocation")."""
@@ -266,11 +268,11 @@ class Calls:
         del self._served[served.source][served.number]
         self._stop(served, mode, reason)
 
-    def _stop(self, served: Served, mode: str, reason: str) -> None:
-        if served.waits is not None:
-            served.waits.let_go(served)
+    def _stop(self, work: PendingCall | Served, mode: str, reason: str) -> None:
+        if work.waits is not None:
+            work.waits.let_go(work)
         else:
-            self._drop(served, mode, reason)
+            self._drop(work, mode, reason)
 
     def reply_error(self, source: Owner, number: int, error: WampError) -> None:
         """Tell the caller's home that its call ended with the router's own ERROR."""
@@ -319,14 +321,35 @@ class Calls:
         """The incarnations that calls of this node wait for, or that wait for calls here."""
         return [*self._elsewhere, *self._served]
 
-    def clear(self) -> None:
-        """Forget all: this node's incarnation has ended, and its sessions with it."""
+    def clear(self, callers: Iterable[Session]) -> dict[Session, Callable[[], None]]:
+        """End all calls without a word: this node's incarnation has ended, and with it its sessions, `callers`.
+
+        What is returned, for those of them that had calls, answers these.
+        """
         self._elsewhere.clear()
         for calls in self._served.values():
             for served in calls.values():
                 self._stop(served, SKIP, Canceled.uri)
         self._served.clear()
         self._loads.clear()
+        answers: dict[Session, Callable[[], None]] = {}
+        for caller in callers:
+            if caller.calls:
+                answers[caller] = partial(_say_dismissed, caller.client, list(caller.calls))
+            for pending in list(caller.calls.values()):
+                if pending.callee is not None or pending.waits is not None:
+                    self._stop(pending, SKIP, Canceled.uri)
+                self._end(pending)
+        return answers
+
+
+def _dismissed() -> Canceled:
+    return Canceled("The caller's session was ended by the router.", _UNKNOWN)
+
+
+def _say_dismissed(client: Client, requests: list[int]) -> None:
+    for request in requests:
+        client.send(refusal(CALL, request, _dismissed()))
 
 
 def _latest_first(calls: dict[int, _Work]) -> list[_Work]:

@@ -261,7 +261,10 @@ class Dealer:
         """Another node has ended a call, or tells of a result on the way, or has not delivered it (rule 3)."""
         answer = reply.answer
         if answer is RESULT:
-            self.result(pending, reply.options, reply.payload)
+            if reply.options:
+                self.result(pending, reply.options, reply.payload)
+            else:
+                self._calls.result(pending, NO_OPTIONS, reply.payload)
         elif answer is PROGRESS:
             self.progress(pending, reply.options, reply.payload)
         elif answer is Answer.ERROR:

@@ -55,7 +55,8 @@ class Adoption(Undecided):
 
     __slots__ = ("_begun", "_decided")
 
-    retained = False  # of a subscription: it got its retained events there
+    retained = False  # of a subscription: it got its retained events there,
+    moves = True  # and everybody knows that it has it
 
     def __init__(self, session: Session, decided: Callable[[bool], None]) -> None:
         """`decided` is told once whether the row stands here; not if the session ends before."""

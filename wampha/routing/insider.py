@@ -80,6 +80,10 @@ class Insider(Client):
     def finish(self) -> None:
         """There is no connection to close."""
 
+    def certificate(self) -> None:
+        """Nobody has shown one."""
+        return None
+
     def describe(self) -> str:
         """What stands where clients have their address."""
         return "the router itself"

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
+from wampha.auth.steps import Certificate
 from wampha.messages.model import Event, Interrupt, Invocation
 from wampha.routing.parking import Parking
 from wampha.routing.ports import Cancellable, Client, Clock
@@ -119,6 +120,10 @@ class Line:
         """Close the connection, if there is one."""
         if self._client is not None:
             self._client.finish()
+
+    def certificate(self) -> Certificate | None:
+        """What the present client has shown in its TLS handshake."""
+        return None if self._client is None else self._client.certificate()
 
     def describe(self) -> str:
         """The connection, or that there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from wampha.auth.steps import Certificate
 from wampha.messages.relayed import Relayed
 from wampha.state.commands import Command, Outcome, Owner
 
@@ -40,6 +41,9 @@ class Client(Protocol):
 
     def finish(self) -> None:
         """Close the connection once all that is queued has been written. Idempotent."""
+
+    def certificate(self) -> Certificate | None:
+        """What the client has shown in its TLS handshake, checked; None without one."""
 
     def describe(self) -> str:
         """Peer address, transport and serializer, for log lines and session details."""

@@ -13,6 +13,7 @@ from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscr
 from wampha.names.ids import Ids
 from wampha.names.uri import UriRules
 from wampha.routing import replies
+from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
@@ -26,6 +27,7 @@ from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
 # Requests that ERROR may answer; a CANCEL, YIELD or ERROR is never refused.
@@ -56,6 +58,7 @@ class Realm:
         calls: Calls,
         keeper: Keeper,
         clock: Clock,
+        attendance: Attendance,
         wall_ms: Callable[[], int],
     ) -> None:
         self.name: Final = rules.name
@@ -90,6 +93,7 @@ class Realm:
             keeper=keeper,
             retention=self.retention,
             clock=clock,
+            turnover=Turnover(realm=rules.name, ledger=ledger, attendance=attendance),
         )
         self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
@@ -179,13 +183,13 @@ class Realm:
     def part(self, session: Session, unsent: Iterable[int]) -> None:
         """The session goes on at another node: here it ends, and what it was not sent may go elsewhere."""
         self.dealer.callees.give_back(session, unsent)
-        self.leave(session)
+        self.leave(session, moves=True)
 
-    def leave(self, session: Session) -> None:
-        """The session has ended: nothing of it stays."""
+    def leave(self, session: Session, *, moves: bool = False) -> None:
+        """The session has ended, or goes on at another node (`moves`): nothing of it stays here."""
         for undecided in list(session.undecided):
             undecided.withdraw()
-        self.broker.leave(session)
+        self.broker.leave(session, moves=moves)
         self.offers.leave(session)
         self.dealer.leave(session)
 

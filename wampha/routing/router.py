@@ -66,6 +66,7 @@ _BROKER_FEATURES: Final = (
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
     "subscription_revocation",
 )
 _DEALER_FEATURES: Final = (
@@ -173,6 +174,7 @@ class Router:
                 calls=self._calls,
                 keeper=self._keeper,
                 clock=self._clock,
+                attendance=self._attendance,
                 wall_ms=self._wall_ms,
             )
             for rules in self._rules
@@ -262,6 +264,7 @@ class Router:
             extra=hello.authextra or NO_OPTIONS,
             session=self._session_id(),
             peer=client.describe(),
+            certificate=client.certificate(),
         )
 
     def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
@@ -527,13 +530,20 @@ class Router:
         """This incarnation is dead: every session ends, and nothing of it stays (rule 4)."""
         self._rows.reset()
         self._attendance.reset()
+        for realm in self._realms.values():
+            realm.broker.reset()
         self._keeper.reset()
         self._insiders.reset()
-        self._calls.clear()
+        answers = self._calls.clear(self._sessions.values())
         self.gather.clear()
         self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
-        self._tell_some(deque([each.expel(SYSTEM_SHUTDOWN, sentence) for each in list(self._conversations)]))
+        words: deque[Callable[[], None]] = deque()
+        for conversation in list(self._conversations):
+            if conversation.session in answers:
+                words.append(answers[conversation.session])
+            words.append(conversation.expel(SYSTEM_SHUTDOWN, sentence))
+        self._tell_some(words)
         self._comebacks.clear()
 
     def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:

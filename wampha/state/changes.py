@@ -119,3 +119,13 @@ class SessionsMet(Change, frozen=True, gc=False):
     place: int
     sessions: tuple[int, ...]
     kill: Kill | None = None
+
+
+class SubscriberChanged(Change, frozen=True, gc=False):
+    """A session has gained or lost a subscription whose route stands; told only while somebody listens."""
+
+    realm: str
+    session: int
+    subscription: int
+    begins: bool
+    number: int  # no other change of this kind has the same

@@ -106,7 +106,16 @@ class Modify(Fact, frozen=True, gc=False, tag=7):
     delta: dict[str, Any]
 
 
-class Come(Join, frozen=True, gc=False, tag=8):
+class Subscribing(Fact, frozen=True, gc=False, tag=8):
+    """The session has gained or lost a subscription whose route stands; stated only while somebody listens."""
+
+    realm: str
+    session: int
+    subscription: int
+    begins: bool
+
+
+class Come(Join, frozen=True, gc=False, tag=11):
     """The session goes on at this node; it was at another one, or joins here if that one is dead."""
 
 
@@ -123,7 +132,7 @@ class Revive(Join, frozen=True, gc=False, tag=10):
     digest: bytes = b""
 
 
-AnyFact = Join | End | Detach | Bequeath | Flush | Kill | Modify | Come | Lock | Revive
+AnyFact = Join | End | Detach | Bequeath | Flush | Kill | Modify | Subscribing | Come | Lock | Revive
 
 
 def _size(values: dict[str, Any]) -> int:

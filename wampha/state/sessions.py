@@ -12,7 +12,15 @@ from typing import Any, Final
 
 import msgspec
 
-from wampha.state.changes import Change, SessionJoined, SessionLeft, SessionRefused, SessionsMet, TestamentsDue
+from wampha.state.changes import (
+    Change,
+    SessionJoined,
+    SessionLeft,
+    SessionRefused,
+    SessionsMet,
+    SubscriberChanged,
+    TestamentsDue,
+)
 from wampha.state.commands import Command, Outcome, Owner, Report
 from wampha.state.facts import (
     AUTHID,
@@ -31,6 +39,7 @@ from wampha.state.facts import (
     Lock,
     Modify,
     Revive,
+    Subscribing,
 )
 from wampha.state.ground import Ground, Handler
 from wampha.state.locks import Lost
@@ -62,6 +71,7 @@ class Sessions:
             Come: self._come,
             Lock: self._lock,
             Revive: self._revive,
+            Subscribing: self._subscribing,
         }
 
     @property
@@ -178,6 +188,11 @@ class Sessions:
             roll.add(msgspec.structs.replace(member, more=more))
         met = () if member is None else (member.id,)
         self._ground.changes.append(SessionsMet(report.owner, report.number, place, met))
+
+    def _subscribing(self, report: Report, place: int, fact: Subscribing) -> None:
+        """It is told, and no table has it: the subscribers of a route are its node's own."""
+        number = (report.owner.incarnation << 96) + (report.number << 16) + place
+        self._ground.changes.append(SubscriberChanged(fact.realm, fact.session, fact.subscription, fact.begins, number))
 
 
 def _lost(member: Member, digest: bytes) -> Lost:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.logger import Logger
 
 from wampha.auth.doorway import Doorway
+from wampha.auth.steps import Certificate
 from wampha.counters import Counters
 from wampha.errors import InvalidArgument, Later, PayloadSizeExceeded, ProtocolViolation, WamphaError
 from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Invocation, Result
 from wampha.messages.payload import NOTHING, Payload
 from wampha.routing.slow import SlowPolicy
+from wampha.transport.certificates import FailedHandshakes, client_certificate
 from wampha.transport.deadlines import Deadlines
 from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroups, Serializer, TooLarge
@@ -78,6 +80,7 @@ class Service:
         self.reactor: Final = reactor
         self.groups: Final = FrameGroups()
         self.deadlines: Final = Deadlines(reactor=reactor, limits=limits, gate=gate)
+        self.failed_handshakes: Final = FailedHandshakes(counters=counters, seconds=cast(Any, reactor).seconds)
         self.gone: Callable[[], None] = lambda: None  # called after each connection that ended
 
 
@@ -379,10 +382,14 @@ class ClientConnection:
         service.flusher.flush()
         service.gone()
 
+    def certificate(self) -> Certificate | None:
+        """What the client has shown in its TLS handshake."""
+        return client_certificate(self.transport)
+
     def describe(self) -> str:
         """Like `tcp4:192.0.2.1:50000 websocket json`."""
         serializer = self._serializer.SERIALIZER_ID if self._serializer else "opening"
-        return f"{_address(self.transport)} {self.TRANSPORT} {serializer}"
+        return f"{address_of(self.transport)} {self.TRANSPORT} {serializer}"
 
 
 def _refusal(request_type: int, request: int, problem: WamphaError) -> Error:
@@ -390,7 +397,8 @@ def _refusal(request_type: int, request: int, problem: WamphaError) -> Error:
     return Error(request_type, request, {}, uri, Payload.of([str(problem)]))
 
 
-def _address(transport: Any) -> str:
+def address_of(transport: Any) -> str:
+    """Like `tcp4:192.0.2.1:50000`."""
     peer = transport.getPeer()
     if isinstance(peer, IPv4Address):
         return f"tcp4:{peer.host}:{peer.port}"

@@ -7,18 +7,21 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any, Final, cast
 
+from OpenSSL import SSL
 from twisted.internet import defer
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 
 from wampha.auth.doorway import Doorway
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.limits import Limits
-from wampha.transport.connection import Router, Service
+from wampha.transport.certificates import Certificates
+from wampha.transport.connection import Router, Service, address_of
 from wampha.transport.delivery import Delivery
 from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
@@ -86,7 +89,9 @@ class Undecided(Protocol):
         real.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: N802 - Twisted's name
-        """Gone before it said anything."""
+        """Gone before it said anything; a TLS handshake that failed is said once in a while."""
+        if isinstance(reason.value, SSL.Error):
+            self._service.failed_handshakes.add(address_of(self.transport), reason.value)
         self._service.deadlines.discard(self)
         self._service.gone()
 
@@ -161,6 +166,7 @@ class Listener:
         counters: Counters,
         serializers: Sequence[Serializer],
         reactor: Any,
+        certificates: Certificates | None = None,
     ) -> None:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
@@ -187,6 +193,7 @@ class Listener:
             WebSocketFactory(self._service, serializers) if WEBSOCKET in protocols else None,
             RawSocketFactory(self._service, serializers) if RAWSOCKET in protocols else None,
         )
+        self.certificates: Final = certificates
         self._port: Any = None
         self._drained: list[defer.Deferred[None]] = []
 
@@ -205,12 +212,17 @@ class Listener:
         except (ValueError, TypeError) as problem:
             raise StartError(f"the endpoint `{self._endpoint_string}` cannot be understood: {problem}") from None
         try:
-            self._port = yield endpoint.listen(self._factory)
+            self._port = yield endpoint.listen(self._encrypted())
         except CannotListenError as problem:
             raise StartError(
                 f"cannot listen on `{self._endpoint_string}`: {problem.socketError}; "
                 "stop the program that uses it, or choose another address"
             ) from None
+
+    def _encrypted(self) -> Any:
+        if self.certificates is None:
+            return self._factory
+        return TLSMemoryBIOFactory(cast(Any, self.certificates), False, cast(Any, self._factory))
 
     @defer.inlineCallbacks
     def stop(self) -> Any:

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from wampha.auth.steps import Certificate
 from wampha.errors import WamphaError
 from wampha.routing.slow import ON_EVENTS_DROPPED, ON_SLOW, SlowPolicy
 from wampha.transport.backlog import BACKLOGS, Backlog
@@ -37,6 +38,8 @@ class Connection(Protocol):
         """Close in the transport's way: with a close frame, or at the end of the stream."""
 
     def describe(self) -> str: ...
+
+    def certificate(self) -> Certificate | None: ...
 
     def unsendable(self, message: Any, problem: WamphaError) -> None:
         """The message cannot be sent to this client: do what is due for its kind."""
@@ -123,6 +126,10 @@ class ClientOutbox:
     def finish(self) -> None:
         """Close the connection behind all that is queued, within goodbye_timeout_s at the latest."""
         self._connection.finish()
+
+    def certificate(self) -> Certificate | None:
+        """What the client has shown in its TLS handshake."""
+        return self._connection.certificate()
 
     def describe(self) -> str:
         """Like `tcp4:192.0.2.1:50000 websocket json`."""

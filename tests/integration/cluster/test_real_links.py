@@ -113,7 +113,7 @@ def test_three_nodes_are_all_connected_to_all(started):
 def test_nagle_is_off_at_both_ends_of_every_connection(started):
     one, two = started("n1"), started("n2")
     eventually(lambda: one.reaches(two) and two.reaches(one))
-    links = [*one.links._links, *two.links._links]
+    links = [*one.links._connections.all, *two.links._connections.all]
     assert len(links) == 4
     for link in links:
         assert link.transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -233,7 +233,7 @@ def test_a_link_that_cannot_come_back_in_time_is_a_gap_at_both_ends(started):
     one, two = started("n1"), started("n2")
     eventually(lambda: one.reaches(two) and two.reaches(one))
     _, _, port = started.voters["n1"].rpartition(":")
-    listening = in_reactor(lambda: one.links._port)
+    listening = in_reactor(lambda: one.links._connections._port)
     in_reactor(listening.stopListening)
     data = in_reactor(lambda: one.links._proven["n2", Channel.DATA])
     in_reactor(data.transport.abortConnection)
@@ -258,7 +258,7 @@ def test_garbage_and_half_handshakes_on_the_peer_port_end_with_the_close(started
             while chunk := stranger.recv(4096):
                 heard += chunk
             assert b"wampha-refused" in heard
-    eventually(lambda: one.counters["links_refused"] == 4 and not one.links._links)
+    eventually(lambda: one.counters["links_refused"] == 4 and not one.links._connections.all)
 
 
 def test_an_address_in_use_is_a_start_error_with_a_sentence(started):
@@ -278,4 +278,4 @@ def test_stop_leaves_no_connection_and_no_timer_of_links(started):
     in_reactor(deferLater, reactor, 0.05)
     left = in_reactor(lambda: [str(call) for call in reactor.getDelayedCalls() if "wampha.cluster" in str(call)])
     assert left == []
-    assert not one.links._links and not two.links._links
+    assert not one.links._connections.all and not two.links._connections.all

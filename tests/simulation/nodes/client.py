@@ -9,12 +9,14 @@ from typing import Any
 from twisted.internet.protocol import ClientFactory
 
 from tests.checkers import history as h
+from tests.checkers.presence import LAST_WORDS, ON_JOIN, ON_LEAVE
 from tests.simulation.nodes.network import Network
 from tests.simulation.nodes.reactor import SimReactor
 from tests.simulation.nodes.timeline import Process
 from tests.simulation.nodes.wire import ClientProtocol, Speech
 
 REALM = "realm1"
+NOTICES = (ON_JOIN, LAST_WORDS, ON_LEAVE)
 CONNECT_S = 2.0
 JOIN_S = 5.0  # a client that gets no WELCOME tries the next node
 WELCOME, ABORT, GOODBYE, ERROR, EVENT, RESULT, INVOCATION = 2, 3, 6, 8, 36, 50, 68
@@ -47,6 +49,7 @@ class Client:
         self.subscriptions: dict[tuple[str, str], int] = {}  # (match, topic) -> id
         self.registrations: dict[str, int] = {}  # procedure -> id
         self.unanswered: list[h.Invocation] = []
+        self._meta: dict[int, str] = {}  # subscription id -> topic of the router, or of testaments
         self._network, self._chance, self._timeline = network, chance, network.timeline
         self._reactor = SimReactor(network, self.process)
         self._at = chance.randrange(len(nodes))
@@ -97,6 +100,7 @@ class Client:
         self.subscriptions.clear()
         self.registrations.clear()
         self.unanswered.clear()
+        self._meta.clear()
         if self.session:
             self.history.add(h.Ending(self.name, self.session, self.node, self._timeline.time, cause, reason))
             self.session = 0
@@ -202,6 +206,21 @@ class Client:
         self._send([48, self._request, {}, procedure, [self.session, number, procedure]])
         return operation
 
+    def bequeath(self) -> h.Operation:
+        """Leave a testament."""
+        number = self._next_number("bequeath")
+        operation = self._request_of(48, "bequeath", number=number)
+        scope = "detached" if number == 1 else "destroyed"  # so that their order is that of their numbers
+        args = [LAST_WORDS, [self.session, number], {}]
+        self._send([48, self._request, {}, "wamp.session.add_testament", args, {"scope": scope}])
+        return operation
+
+    def kill(self, session: int) -> h.Operation:
+        """End another session."""
+        operation = self._request_of(48, "kill", id=session)
+        self._send([48, self._request, {}, "wamp.session.kill", [session], {"reason": h.KILLED}])
+        return operation
+
     def answer(self, invocation: h.Invocation, error: bool = False) -> None:
         """YIELD, or ERROR."""
         if invocation.session != self.session or invocation.answered is not None:
@@ -281,6 +300,8 @@ class Client:
         self._return(operation, outcome, error)
         if outcome == h.OK and code == 32:
             self.subscriptions[operation.match, operation.uri] = operation.id
+            if operation.uri in NOTICES:
+                self._meta[operation.id] = operation.uri
         elif outcome == h.OK and code == 64:
             self.registrations[operation.uri] = operation.id
 
@@ -289,11 +310,21 @@ class Client:
 
     def _event(self, message: list[Any]) -> None:
         args = message[4]
+        topic = self._meta.get(message[1])
+        if topic is not None:
+            self._notice(topic, message[2], args)
+            return
         event = h.Event(
             client=self.name, session=self.session, node=self.node, time=self._timeline.time, subscription=message[1],
             publication=message[2], publisher=args[0], number=args[1], topic=args[2],
         )  # fmt: skip
         self.history.add(event)
+
+    def _notice(self, topic: str, publication: int, args: list[Any]) -> None:
+        about = args[0]["session"] if topic == ON_JOIN else args[0]
+        number = args[1] if topic == LAST_WORDS else 0
+        notice = h.Notice(self.name, self.session, self.node, self._timeline.time, publication, topic, about, number)
+        self.history.add(notice)
 
     def _invocation(self, message: list[Any]) -> None:
         args = message[4]

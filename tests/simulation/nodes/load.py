@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 
 from tests.checkers import history as h
-from tests.simulation.nodes.client import Client
+from tests.simulation.nodes.client import NOTICES, Client
 from tests.simulation.nodes.world import World
 
 TOPICS = ("t.a", "t.b", "t.a.x", "t.b.x")
@@ -22,6 +22,8 @@ _MIX: tuple[tuple[str, float], ...] = (
     ("burst", 0.03),
     ("leave", 0.006),
     ("drop", 0.006),
+    ("bequeath", 0.02),
+    ("kill", 0.003),
 )
 
 
@@ -115,6 +117,14 @@ class Load:
     def _drop(self, client: Client) -> None:
         client.drop()
 
+    def _bequeath(self, client: Client) -> None:
+        client.bequeath()
+
+    def _kill(self, client: Client) -> None:
+        others = [each.session for each in self.clients if each.session and each is not client]
+        if others:
+            client.kill(self._chance.choice(others))
+
     # ---- callees
 
     def _answer(self, client: Client, invocation: h.Invocation) -> None:
@@ -124,3 +134,17 @@ class Load:
             answer()
         elif draw < 0.98:  # and the rest never
             client.later(self._chance.uniform(0.01, 3.0), answer)
+
+
+class Watchers:
+    """One client at each node that wants to know who comes and goes."""
+
+    def __init__(self, world: World) -> None:
+        self.clients = [world.client(f"watcher-{name}", node=name) for name in world.names]
+        for client in self.clients:
+            client.joined = self._joined
+            client.connect(client.nodes[0])
+
+    def _joined(self, client: Client) -> None:
+        for topic in NOTICES:
+            client.subscribe(topic)

@@ -10,7 +10,7 @@ from tests.checkers.every import check
 from tests.checkers.history import OK, Violation
 from tests.simulation.nodes.client import Client
 from tests.simulation.nodes.faults import EVERYTHING, Faults
-from tests.simulation.nodes.load import Load
+from tests.simulation.nodes.load import Load, Watchers
 from tests.simulation.nodes.world import World
 
 CALM_S = 25.0  # longer than D + F, and than two foundings in a row
@@ -81,6 +81,7 @@ def run(seed: int, setting: Setting | None = None) -> World:
 def _rage_and_heal(world: World, setting: Setting) -> None:
     world.start_all(certified=world.chance.random() < 0.5)
     world.until_serving()
+    Watchers(world)
     load = Load(world, clients=2 * len(world.names) + 2, rate=setting.rate)
     world.run(2.0)
     faults = Faults(world, load, kinds=setting.kinds, rate=setting.faults)
@@ -128,7 +129,10 @@ def _not_live(world: World, what: str, probes: list[Client]) -> str:
 
 def _end(world: World) -> None:
     """All leave; nothing may be left, in the tables and in the processes."""
-    for client in world.clients.values():
+    watchers = [client for client in world.clients.values() if client.name.startswith("watcher")]
+    for client in [*(each for each in world.clients.values() if each not in watchers), *watchers]:
+        if client is watchers[0]:
+            world.run(1.0)
         if client.process.alive:
             client.finish()
     world.run(3.0)

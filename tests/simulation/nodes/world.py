@@ -37,7 +37,8 @@ _ALL_RIGHTS = {
             "uri": "",
             "match": "prefix",
             "allow": {"call": True, "register": True, "publish": True, "subscribe": True},
-        }
+        },
+        {"uri": "wamp.", "match": "prefix", "allow": {"call": True, "subscribe": True}},  # also to kill
     ],
 }
 LAST_TURNS_S = 0.25  # timers of a stopped node that find nothing to do any more have run out by then

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.cluster.harness import VOTERS, Network, Peer, Puppet, member, settle
+from tests.unit.cluster.harness import VOTERS, Network, Peer, Puppet, forward, member, settle
 from wampha.cluster.frames import framed
 from wampha.cluster.handshake import Channel, Refusal, configuration_hash
 from wampha.cluster.refusals import RefusalLog
 from wampha.limits import Limits
+from wampha.state.commands import Owner
 
 WRONG = [
     ({"secret": b"guessed"}, Refusal.PROOF),
@@ -52,6 +53,41 @@ def test_a_stale_incarnation_has_the_link_only_until_the_living_one_has_dialled_
     assert stale.closed, "the living one has dialled again"
     assert one.links.connected() == ["n2"]
     assert one.told[-1][:2] == ("up", "n2") and one.told[-1][3] == two.identity[1]
+
+
+@pytest.mark.parametrize("channel", Channel)
+def test_an_incarnation_that_the_ledger_holds_for_dead_takes_no_link_from_the_living_one(network, logged, channel):
+    dead: list[int] = []
+    one = Peer(network, "n1", is_dead=lambda owner: owner.incarnation in dead).start()
+    two = Peer(network, "n2").start()
+    settle(network.clock)
+    one.take()
+    dead.append(7)
+    stale = Puppet(member("n2", identity=(160, 7), channel=channel)).connect(network)
+    assert stale.closed
+    assert sum("the cluster holds this incarnation for dead" in line for line in logged) == 1
+    assert one.counters["links_refused"] == 1
+    assert one.links.forward(two.owner, forward(1))
+    settle(network.clock, 2)
+    assert one.take() == []
+    assert len(two.of_kind("data")) == 1
+
+
+def test_a_dead_incarnation_that_is_alone_can_hear_so_and_takes_nothing_that_is_for_the_living_one(network, clock):
+    one = Peer(network, "n1", is_dead=lambda owner: owner.incarnation == 7).start()
+    two = Peer(network, "n2")
+    one.links.owner_up(two.owner)
+    assert one.links.forward(two.owner, forward(1))
+    stale_owner = Owner("n2", 7)
+    stale = Puppet(member("n2", identity=(160, 7))).connect(network)
+    Puppet(member("n2", identity=(160, 7), channel=Channel.DATA)).connect(network)
+    assert not stale.closed
+    assert one.links.connected() == ["n2"]
+    two.start()
+    settle(clock, 1)
+    assert stale.closed
+    assert one.of_kind("gap", "lost") == [("lost", stale_owner)]
+    assert len(two.of_kind("data")) == 1
 
 
 @pytest.mark.parametrize(

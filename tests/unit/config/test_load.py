@@ -259,9 +259,15 @@ def test_a_scalar_in_place_of_a_list_is_explained(files: Files) -> None:
     )
 
 
-def test_tls_is_refused_and_not_ignored(files: Files) -> None:
-    problem = files.problem(SMALLEST + "    tls: {certificate: x.pem}\n")
-    assert problem.startswith("8:10: listeners[0].tls: is not available")
+def test_files_of_tls_are_sought_beside_the_configuration_and_tried(files: Files) -> None:
+    assert files.problem(SMALLEST + "    tls: {certificate: x.pem, key: x.key}\n") == (
+        f"8:24: listeners[0].tls.certificate: {files.folder / 'x.pem'} cannot be read: No such file or directory"
+    )
+
+
+def test_a_listener_is_encrypted_once(files: Files) -> None:
+    text = SMALLEST.replace("tcp:8080:interface=127.0.0.1", "tcp:8080") + "    tls: {certificate: x.pem}\n"
+    assert files.problem(text).endswith("listeners[0].tls.key: is missing")
 
 
 def test_a_trustlevel_is_an_integer_from_0(files: Files) -> None:

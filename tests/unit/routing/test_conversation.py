@@ -36,6 +36,7 @@ BROKER_FEATURES = (
     "publisher_identification",
     "session_meta_api",
     "subscriber_blackwhite_listing",
+    "subscription_meta_api",
     "subscription_revocation",
 )
 DEALER_FEATURES = (

@@ -69,3 +69,22 @@ def test_a_dead_incarnation_s_sessions_end_at_once_and_are_told_over_several_tur
         assert isinstance(goodbye, Goodbye)
         assert goodbye.reason == "wamp.close.system_shutdown"
         assert peer.client.finished
+
+
+def test_calls_of_a_dead_incarnation_end_at_once_and_are_answered_with_the_goodbye() -> None:
+    node = Node()
+    callee = node.join()
+    callee.register("p")
+    callers = [node.join() for _ in range(600)]
+    requests = [caller.call("p") for caller in callers]
+    callee.take()
+    node.router.fenced("it was declared dead")
+    assert node.counters["calls_ended"] == len(callers)
+    assert callee.conversation.session is None
+    assert not callers[-1].client.sent
+    node.clock.advance(0)
+    for caller, request in zip(callers, requests, strict=True):
+        error, goodbye = caller.take()
+        assert (error.request, error.error) == (request, "wamp.error.canceled")
+        assert isinstance(goodbye, Goodbye)
+    assert [type(message) for message in callee.take()] == [Goodbye]

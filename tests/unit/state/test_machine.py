@@ -290,6 +290,25 @@ def test_changes_of_routes_name_the_session_and_the_first_says_when(log: Log) ->
     ]
 
 
+def test_rows_are_found_by_their_id_while_they_stand_and_no_longer(log: Log) -> None:
+    log(route(A, 1))
+    log(offer(A, 2, 11))
+    log(route(A, 3, "u", "prefix"))
+    other = Machine(Counters())
+    other.restore(log.machine.snapshot())
+    for tables in (log.machine.tables, other.tables):
+        assert tables.subscription(REALM, 3) is tables.route(REALM, "exact", "t")
+        assert tables.subscription(REALM, 5) is tables.route(REALM, "prefix", "u")
+        assert tables.registered(REALM, 4) is tables.registration(REALM, "exact", "p")
+        for unknown in (tables.subscription(REALM, 4), tables.subscription("other", 3), tables.registered(REALM, 3)):
+            assert unknown is None
+    log(unroute(A, 4))
+    assert log.machine.tables.subscription(REALM, 3) is None
+    log(Leave(A))
+    assert log.machine.tables.registered(REALM, 4) is None
+    assert log.machine.tables._places == {}, "nothing is left of rows that are gone"
+
+
 def test_the_age_of_rows_is_in_a_snapshot(log: Log) -> None:
     log(AddRoute(A, 1, REALM, "exact", "t", 11, 1_000))
     log(AddRegistration(A, 2, REALM, "exact", "p", "single", 11, 2_000))

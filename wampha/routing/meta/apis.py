@@ -28,6 +28,7 @@ from wampha.state.changes import (
     RouteRemoved,
     SessionJoined,
     SessionLeft,
+    SubscriberChanged,
     TestamentsDue,
 )
 
@@ -80,6 +81,7 @@ class MetaApis:
             TestamentsDue: self._testaments.due,
             RouteAdded: self._subscriptions.route_added,
             RouteRemoved: self._subscriptions.route_removed,
+            SubscriberChanged: self._subscriptions.subscriber_changed,
             RegistrationAdded: self._registrations.registered,
             RegistrationRemoved: self._registrations.unregistered,
         }

@@ -19,12 +19,11 @@ from wampha.routing.meta.publishing import publish_here
 from wampha.routing.ports import Ledger
 from wampha.routing.realm import Realm
 from wampha.routing.session import Session
-from wampha.state.changes import RouteAdded, RouteRemoved
+from wampha.routing.turnover import ON_SUBSCRIBE, ON_UNSUBSCRIBE
+from wampha.state.changes import RouteAdded, RouteRemoved, SubscriberChanged
 from wampha.state.tables import Route
 
 ON_CREATE: Final = "wamp.subscription.on_create"
-ON_SUBSCRIBE: Final = "wamp.subscription.on_subscribe"
-ON_UNSUBSCRIBE: Final = "wamp.subscription.on_unsubscribe"
 ON_DELETE: Final = "wamp.subscription.on_delete"
 
 
@@ -176,6 +175,12 @@ class SubscriptionApi:
             self._tell(change, ON_UNSUBSCRIBE, change.added, 0, change.subscription)
         if change.last:
             self._tell(change, ON_DELETE, change.subscription, change.session, change.subscription)
+
+    def subscriber_changed(self, change: SubscriberChanged) -> None:
+        """A session has gained or lost the subscription, and its home node has told so."""
+        topic = ON_SUBSCRIBE if change.begins else ON_UNSUBSCRIBE
+        realm = self._realms.get(change.realm)
+        publish_here(realm, topic, change.number, (change.session, change.subscription))
 
     def _tell(self, change: RouteAdded | RouteRemoved, topic: str, number: int, *args: Any) -> None:
         if not is_reserved(change.topic):

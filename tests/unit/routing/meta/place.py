@@ -19,7 +19,7 @@ class Place:
     """The asker lives at node `a`, the others at `home`; there is a third node, `c`."""
 
     def __init__(self, home: str, **options: Any) -> None:
-        self.cluster: Final = Cluster("a", "b", "c", **{"permissions": MEANT, **options})
+        self.cluster: Final = Cluster("a", "b", "c", **{"permissions": MEANT, "attends": True, **options})
         self.home: Final = self.cluster[home]
         self.asker: Final = self.cluster["a"].join()
 
@@ -44,6 +44,13 @@ class Place:
         for topic in topics:
             self.subscribed(watcher, topic)
         return watcher
+
+    def rest(self) -> None:
+        """Until what sessions' homes report has been told everywhere."""
+        for _ in range(4):
+            for node in self.cluster.nodes.values():
+                node.tick()
+            self.cluster.settle()
 
     def ask(self, procedure: str, *args: Any, peer: Peer | None = None, **kwargs: Any) -> Result | Error:
         peer = peer or self.asker

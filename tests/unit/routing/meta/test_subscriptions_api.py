@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.support.core import ALL, Peer
 from tests.unit.routing.meta.place import Place, heard
 from wampha.limits import Limits
-from wampha.messages.model import Error, Result, SubscriptionRevoked
+from wampha.messages.model import Error, Event, Result, Subscribed, SubscriptionRevoked
+from wampha.state.commands import Owner, Report
 
 CREATED = "2001-09-09T01:46:40.000Z"
 
@@ -178,6 +181,13 @@ def test_a_node_that_does_not_answer_leaves_the_caller_knowing_it() -> None:
 # ---- on_create and on_delete
 
 
+LIFE = ("on_create", "on_subscribe", "on_unsubscribe", "on_delete")
+
+
+def every_event(place: Place) -> Peer:
+    return place.watch(*(f"wamp.subscription.{name}" for name in LIFE))
+
+
 def beginning_and_end(place: Place) -> Peer:
     return place.watch("wamp.subscription.on_create", "wamp.subscription.on_delete")
 
@@ -235,3 +245,119 @@ def test_what_was_refused_in_time_is_told_like_any_other_that_ends() -> None:
     (created, details), (deleted, subscription) = heard(watcher)
     assert created == deleted == peer.session
     assert details["id"] == subscription
+
+
+# ---- on_subscribe and on_unsubscribe
+
+
+def test_the_life_of_a_subscription_is_told_once_on_every_node_in_order(place: Place) -> None:
+    watchers = [every_event(place), place.join(node="c")]
+    for name in LIFE:
+        place.subscribed(watchers[1], f"wamp.subscription.{name}")
+    first, second = place.join(), place.join(node="c")
+    subscription = place.subscribed(first, "t")
+    place.rest()
+    place.subscribed(second, "t")
+    place.subscribed(first, "t")
+    place.rest()
+    first.unsubscribe(subscription)
+    place.rest()
+    second.unsubscribe(subscription)
+    place.rest()
+    details = {"id": subscription, "created": CREATED, "uri": "t", "match": "exact"}
+    events = [watcher.take() for watcher in watchers]
+    assert [event.payload.args() for event in events[0]] == [event.payload.args() for event in events[1]]
+    assert [event.publication for event in events[0]] == [event.publication for event in events[1]]
+    assert [event.payload.args() for event in events[0]] == [
+        [first.session, details],
+        [first.session, subscription],
+        [second.session, subscription],
+        [first.session, subscription],
+        [second.session, subscription],
+        [second.session, subscription],
+    ]
+    assert len({event.publication for event in events[0]}) == 6
+
+
+def test_the_end_of_a_session_or_of_its_subscription_by_force_is_told(place: Place) -> None:
+    for end in ("lost", "removed", "killed"):
+        peer = place.join()
+        place.rest()
+        subscription = place.subscribed(peer, "t")
+        watcher = every_event(place)
+        if end == "lost":
+            peer.conversation.lost()
+        elif end == "removed":
+            place.ask("wamp.subscription.remove_subscriber", subscription, peer.session)
+        else:
+            place.ask("wamp.session.kill", peer.session)
+        place.rest()
+        assert heard(watcher) == [[peer.session, subscription]] * 2, end
+
+
+def test_the_death_of_a_node_is_told_without_names() -> None:
+    place = Place("b")
+    both, one = place.join(), place.join(node="c")
+    shared, lonely = place.subscribed(both, "t"), place.subscribed(both, "u")
+    place.subscribed(one, "t")
+    watcher = every_event(place)
+    place.kill("b")
+    assert heard(watcher) == [[0, shared], [0, lonely], [0, lonely]]
+    assert place.result("wamp.subscription.list_subscribers", shared) == [one.session]
+
+
+def test_a_route_that_is_wanted_again_before_its_end_was_told_stays(place: Place) -> None:
+    watcher = every_event(place)
+    peer = place.join()
+    subscription = place.subscribed(peer, "t")
+    peer.unsubscribe(subscription)
+    peer.subscribe("t")
+    place.rest()
+    assert [message.subscription for message in peer.take() if isinstance(message, Subscribed)] == [subscription]
+    names = [args for args in heard(watcher) if args[1] == subscription]
+    assert names == [[peer.session, subscription]] * 3, "subscribed, unsubscribed, subscribed"
+    place.asker.publish("t")
+    place.cluster.settle()
+    assert isinstance(peer.one(), Event)
+
+
+def test_without_a_listener_the_log_does_not_grow_with_sessions(place: Place) -> None:
+    peers = [place.join() for _ in range(10)]
+    place.rest()
+    subscription, *_ = [place.subscribed(peer, "t") for peer in peers]
+    grown = len(place.cluster.log.entries)
+    for peer in peers[1:]:
+        peer.unsubscribe(subscription)
+    place.rest()
+    assert len(place.cluster.log.entries) == grown
+
+
+def test_a_storm_is_told_in_full_reports_without_a_pause(place: Place) -> None:
+    watcher = every_event(place)
+    peer = place.join()
+    place.rest()
+    before = place.home.counters["reports"]
+    for number in range(1100):
+        peer.subscribe(f"t.n{number}")
+    for _ in range(30):
+        place.cluster.settle()
+        for node in place.cluster.nodes.values():
+            node.clock.advance(0)
+    assert place.home.counters["reports"] - before >= 2, "without a tick"
+    place.rest()
+    told = Counter(tuple(args)[1] if isinstance(args[1], int) else args[1]["id"] for args in heard(watcher))
+    assert len(told) == 1100
+    assert set(told.values()) == {2}, "created and subscribed"
+
+
+def test_nothing_of_a_dead_incarnation_is_told_by_its_successor() -> None:
+    place = Place("b")
+    watcher = every_event(place)
+    peer = place.join()
+    place.subscribed(peer, "t")
+    place.rest()
+    heard(watcher)
+    place.home.ledger.owner = Owner("b", 7)
+    place.home.router.fenced("it was declared dead")
+    place.home.tick()
+    assert not [command for command in place.home.ledger.queue if isinstance(command[0], Report)]

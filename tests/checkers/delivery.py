@@ -24,6 +24,7 @@ class Interest:
     begin: float
     end: float
     closed: float
+    retained: bool = False  # it asked for what is retained
 
 
 def matches(match: str, pattern: str, topic: str) -> bool:
@@ -62,16 +63,20 @@ def interests(history: History) -> list[Interest]:
                 begin=operation.returned,
                 end=math.inf if first is None else first.invoke,
                 closed=math.inf if first is None or first.returned is None else first.returned,
+                retained=operation.retained,
             )
         )
     return found
 
 
 def check_order(history: History) -> Iterator[Violation]:
-    """P3 and P4: per publisher and subscriber ascending numbers, each once per subscription."""
+    """P3 and P4: per publisher and subscriber ascending numbers, each once per subscription.
+
+    What is retained comes when somebody subscribes, and is none of these; see `kept.py`.
+    """
     last: dict[tuple[int, int], int] = {}
     seen: set[tuple[int, int, int, int]] = set()
-    for event in history.events:
+    for event in (each for each in history.events if not each.retained):
         pair = event.publisher, event.session
         key = (*pair, event.number, event.subscription)
         if key in seen:
@@ -139,8 +144,13 @@ def _handled(history: History) -> Iterator[tuple[Operation, float]]:
     for operation in history.operations:
         if operation.returned is not None and (operation.op != "publish" or operation.acknowledge):
             answered[operation.session].append((operation.invoke, operation.returned))
+    keepers = {operation.session for operation in history.of("publish") if operation.retained}
     for operation in history.of("publish"):
         if operation.acknowledge and operation.outcome != OK:
+            continue
+        if operation.session in keepers:  # other requests overtake what waits to be kept
+            if operation.acknowledge and operation.returned is not None:
+                yield operation, operation.returned
             continue
         proofs = [back for invoked, back in answered[operation.session] if invoked >= operation.invoke]
         if proofs:

@@ -59,6 +59,7 @@ class Operation:
     callee: int = 0  # of a call that was answered: the callee's session, as it told
     answers: int = 0  # of a call: RESULT and ERROR messages that came
     excludes_me: bool = True  # of publish
+    retained: bool = False  # of publish: `retain`; of subscribe: `get_retained`
 
 
 @dataclass(slots=True)
@@ -74,6 +75,7 @@ class Event:
     publisher: int  # session
     number: int
     topic: str
+    retained: bool = False  # it is what was retained, and not live
 
 
 @dataclass(slots=True)

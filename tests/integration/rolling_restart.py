@@ -6,6 +6,10 @@ prints one line for each restart and a summary. A node is stopped by SIGTERM and
 comes when its status says `ready`. Each client subscribes to a topic that all share and has a procedure of its own,
 which another one calls; it publishes numbers, and reconnects to the next address when its session ends. The test uses
 `restart_all`.
+
+    python -m tests.integration.rolling_restart --rounds 2 --earlier ../wampha-0.1
+
+begins with the code of another checkout: the first round upgrades each node, the second takes it back.
 """
 
 from __future__ import annotations
@@ -286,18 +290,39 @@ def _running(clients: list[Client]) -> Iterator[None]:
             client.join()
 
 
-def restart_all(cluster: Cluster, *, clients: int, rounds: int = 1, period_s: float = 0.1, told: Any = None) -> Outcome:
-    """Restart every node of a running cluster `rounds` times under load; `told(stop)` hears of each restart."""
+def restart_all(
+    cluster: Cluster,
+    *,
+    clients: int,
+    rounds: int = 1,
+    period_s: float = 0.1,
+    earlier: Path | None = None,
+    told: Any = None,
+) -> Outcome:
+    """Restart every node of a running cluster `rounds` times under load; `told(stop)` hears of each restart.
+
+    With a folder of `earlier` code, which the nodes run now, every second round restarts them with that.
+    """
     crowd = [Client(number, list(cluster), clients, period_s) for number in range(clients)]
     stops: list[Stop] = []
     with _running(crowd):
         time.sleep(SETTLE_S)
-        for node in list(cluster) * rounds:
-            stops.append(restart(node))
-            if told:
-                told(stops[-1])
+        for number in range(rounds):
+            use_code(cluster, earlier if number % 2 else None)
+            for node in cluster:
+                stops.append(restart(node))
+                if told:
+                    told(stops[-1])
         time.sleep(SETTLE_S)
     return Outcome(crowd, stops)
+
+
+def use_code(cluster: Cluster, folder: Path | None) -> None:
+    """From their next start on, the nodes run the package in this folder; None: the one that is installed."""
+    for node in cluster:
+        node.environment.pop("PYTHONPATH", None)
+        if folder is not None:
+            node.environment["PYTHONPATH"] = str(folder.resolve())
 
 
 def restart(node: NodeProcess) -> Stop:
@@ -324,15 +349,22 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how many times each node is restarted")
     parser.add_argument("--clients", type=int, default=60)
     parser.add_argument("--period", type=float, default=1.0, help="seconds between two publications of a client")
+    parser.add_argument("--earlier", type=Path, help="a checkout of earlier code, which the nodes begin with")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(Path(folder))
+        if options.earlier:
+            use_code(cluster, options.earlier)
+            for node in cluster:
+                realms = node.settings["realms"]
+                node.settings["realms"] = [{key: realm[key] for key in ("name", "roles")} for realm in realms]
         try:
             outcome = restart_all(
                 cluster.start(),
                 clients=options.clients,
                 rounds=options.rounds,
                 period_s=options.period,
+                earlier=options.earlier,
                 told=_tell,
             )
         finally:

@@ -228,7 +228,12 @@ class Realm(Section):
         "need accepted for some progressive calls",
     )
     history: tuple[HistorySettings, ...] = Field(
-        (), description="topics whose events are kept for those who ask later; the same on all nodes"
+        (), max_length=32, description="topics whose events are kept for those who ask later; the same on all nodes"
+    )
+    history_answer: Literal["arguments", "list"] = Field(
+        "arguments",
+        description="how wamp.subscription.get_events answers: each event is an argument; or, as in Crossbar, one list "
+        "is, with the newest event first and 10 of them unless the call says otherwise",
     )
     resumable_sessions: ResumableSessions | None = Field(
         None, description="whether, and how long, sessions outlive their connections; without it they never do"

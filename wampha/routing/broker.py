@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
-from wampha.errors import InvalidArgument, NodeBehind, NoSuchSubscription, ProtocolViolation, Unavailable
+from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import (
     NO_OPTIONS,
@@ -31,11 +31,12 @@ from wampha.names.ids import Ids
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
 from wampha.routing.audience import Audience, check_lists
+from wampha.routing.departures import Departures
 from wampha.routing.details import event_details
 from wampha.routing.docket import Adoption, Docket, Undecided
 from wampha.routing.estate import Followed
 from wampha.routing.keeper import Keeper
-from wampha.routing.outgoing import Outgoing, Publication
+from wampha.routing.outgoing import Publication
 from wampha.routing.permissions import PLAIN
 from wampha.routing.ports import Clock, Ledger, Outbox
 from wampha.routing.replies import revocation
@@ -129,7 +130,16 @@ class Broker:
         self._ledger: Final = ledger
         self._rows: Final = rows
         self._docket: Final = docket
-        self._keeper: Final = keeper
+        self._departures: Final = Departures(
+            limits=limits,
+            counters=counters,
+            ids=ids,
+            outbox=outbox,
+            ledger=ledger,
+            keeper=keeper,
+            retention=retention,
+            send=self._send_late,
+        )
         self._retention: Final = retention
         self._keeps_some: Final = retention.has_histories
         self._clock: Final = clock
@@ -152,69 +162,34 @@ class Broker:
             details = event_details(options, verdict, publisher.originator)
             audience = Audience.of(options)
             retain = options.get("retain") is True
-        publication = Publication(publisher, publish, self._ids.publication(), details, audience, retain)
         if retain or self._keeps_some or publisher.outgoing is not None:
-            self._line_up(publication)
-        else:
-            self._counts["publications"] += 1
-            self._send_out(publication)
-
-    def _send_out(self, publication: Publication) -> None:
-        publisher, publish, details = publication.publisher, publication.publish, publication.details
-        topic, options, payload = publish.topic, publish.options, publish.payload
+            self._departures.queue(publisher, publish, details, audience, retain=retain)
+            return
+        publication = self._ids.publication()
+        self._counts["publications"] += 1
         excluded = None if options.get("exclude_me") is False else publisher
-        retained = publication.index if publication.retained else 0
-        owners = self._deliver(
-            topic, publication.id, details, payload, excluded, audience=publication.audience, retained=retained
-        )
+        owners = self._deliver(topic, publication, details, publish.payload, excluded, audience=audience)
         if owners:
-            originator = publisher.originator
-            forward = Forward(self._realm, topic, publication.id, originator, options, payload, details, retained)
+            forward = Forward(self._realm, topic, publication, publisher.originator, options, publish.payload, details)
             for owner in owners:
                 self._outbox.forward(owner, forward)
         if options.get("acknowledge") is True:
-            publisher.client.send(Published(publish.request, publication.id))
+            publisher.client.send(Published(publish.request, publication))
 
-    def _line_up(self, publication: Publication) -> None:
-        """Have it kept before anybody gets it, if it is to be kept; behind such a one it waits for its turn."""
-        publisher, publish = publication.publisher, publication.publish
-        outgoing = publisher.outgoing
-        if outgoing is not None and outgoing.crowded():
-            raise NodeBehind(self._ledger.owner)
-        rings = self._retention.rings(publish.topic, publish.options)
-        entrusted = None
-        if rings or publication.retained:
-            self._keeper.check_room()
-            entrusted = self._retention.entrusted(publication, rings)
-            publication.ready = False
-        self._counters.add("publications")
-        if outgoing is None:
-            if entrusted is None:
-                self._send_out(publication)
-                return
-            outgoing = Outgoing(
-                publisher,
-                relieved=lambda: self._outbox.relieved(self._ledger.owner),
-                send=self._send_out,
-                refuse=self._refuse_to_keep,
-            )
-        outgoing.join(publication)
-        if entrusted is not None:
-            self._keeper.keep(entrusted, partial(outgoing.kept, publication))
-
-    def _refuse_to_keep(self, publication: Publication) -> None:
-        self._counters.add("events_not_kept")
-        publish = publication.publish
-        if publish.options.get("acknowledge") is True:
-            limits = self._limits
-            error = Unavailable(
-                f"This realm has no room for another retained event: {limits.retained_topics_max} topics with "
-                f"{limits.retained_bytes_max} bytes together may have one."
-            )
-            self._counters.add("requests_refused")
-            publication.publisher.client.send(replies.refusal(replies.PUBLISH, publish.request, error))
-        else:
-            self._counters.add("publishes_refused_silently")
+    def _send_late(self, late: Publication) -> None:
+        """Send an event that had to wait, as `publish` sends one that had not."""
+        publisher, publish, details = late.publisher, late.publish, late.details
+        topic, options, payload = publish.topic, publish.options, publish.payload
+        excluded = None if options.get("exclude_me") is False else publisher
+        retained = late.index if late.retained else 0
+        owners = self._deliver(topic, late.id, details, payload, excluded, audience=late.audience, retained=retained)
+        if owners:
+            originator = publisher.originator
+            forward = Forward(self._realm, topic, late.id, originator, options, payload, details, retained)
+            for owner in owners:
+                self._outbox.forward(owner, forward)
+        if options.get("acknowledge") is True:
+            publisher.client.send(Published(publish.request, late.id))
 
     def destinations(self, _: Session, publish: Publish) -> Iterator[Owner]:
         """The nodes that have subscribers for this publication, some perhaps several times."""

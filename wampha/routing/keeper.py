@@ -21,7 +21,8 @@ from wampha.routing.ports import Ledger, Outbox
 from wampha.state.commands import Entrusted, Keep, Outcome, Owner
 from wampha.state.kept import weight
 
-_STATEMENT_BYTES_MAX: Final = 96 * KIB  # with the largest event behind it below what the log takes at once
+_STATEMENT_BYTES_MAX: Final = 64 * KIB  # with the largest event behind it below what the log takes at once
+_RING_BYTES: Final = 40  # of a history that an event enters, beside its pattern
 _WAITING_BYTES_MAX: Final = 1024 * KIB  # then clients wait who want more to be kept
 
 Told = Callable[[int | None], None]  # takes the index of an entry, or None if the realm has no room
@@ -52,7 +53,7 @@ class Keeper:
     def keep(self, entrusted: Entrusted, tell: Told) -> None:
         """Have the event kept; `tell` follows, perhaps before this returns, or never if this incarnation ends first."""
         self._waiting.append(_Wanted(entrusted, tell))
-        self._waiting_bytes += weight(entrusted.event)
+        self._waiting_bytes += _weight(entrusted)
         self._go_on()
 
     def check_room(self) -> None:
@@ -69,7 +70,7 @@ class Keeper:
         while self._waiting and room > 0:
             wanted = self._waiting.popleft()
             statement.append(wanted)
-            room -= weight(wanted.entrusted.event)
+            room -= _weight(wanted.entrusted)
         self._waiting_bytes -= _STATEMENT_BYTES_MAX - room
         self._statement = tuple(statement)
         self._number += 1
@@ -140,3 +141,8 @@ class Keeper:
     def stop(self) -> None:
         """State nothing any more: the incarnation leaves."""
         self._stopped = True
+
+
+def _weight(entrusted: Entrusted) -> int:
+    rings = sum(_RING_BYTES + len(ring.topic) for ring in entrusted.rings)
+    return weight(entrusted.event) + len(entrusted.realm) + rings

@@ -173,6 +173,7 @@ class RealmRules:
     lenient: bool = False  # features may be used that were not announced
     call_queue_max: int = 0  # calls that may wait for one callee with a limited `concurrency`
     histories: tuple[Ring, ...] = ()  # of which topics events are kept for those who ask later
+    history_as_list: bool = False  # they are told as Crossbar does it
     resumption: ResumptionRules | None = None  # None: sessions end with their connection
 
     @classmethod
@@ -199,6 +200,7 @@ class RealmRules:
             strict_uris=realm.uri_check == "strict",
             slow_clients=SlowPolicy(realm.slow_clients),
             histories=tuple(Ring(each.match, each.uri, each.limit, each.bytes_max) for each in realm.history),
+            history_as_list=realm.history_answer == "list",
             lenient=realm.undeclared_features == "accepted",
             call_queue_max=realm.call_queue_max,
             timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,

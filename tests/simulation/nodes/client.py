@@ -168,9 +168,10 @@ class Client:
 
     # ---- operations
 
-    def subscribe(self, topic: str, match: str = "exact") -> h.Operation:
-        operation = self._request_of(32, "subscribe", uri=topic, match=match)
-        self._send([32, self._request, {} if match == "exact" else {"match": match}, topic])
+    def subscribe(self, topic: str, match: str = "exact", retained: bool = False) -> h.Operation:
+        operation = self._request_of(32, "subscribe", uri=topic, match=match, retained=retained)
+        options: dict[str, Any] = {} if match == "exact" else {"match": match}
+        self._send([32, self._request, {**options, "get_retained": True} if retained else options, topic])
         return operation
 
     def unsubscribe(self, topic: str, match: str = "exact") -> h.Operation:
@@ -190,14 +191,15 @@ class Client:
         self._send([66, self._request, id_])
         return operation
 
-    def publish(self, topic: str, acknowledge: bool = False, filler: str = "") -> h.Operation:
+    def publish(self, topic: str, acknowledge: bool = False, filler: str = "", retain: bool = False) -> h.Operation:
         number = self._next_number("publish")
-        operation = self._request_of(16, "publish", uri=topic, number=number, acknowledge=acknowledge)
+        operation = self._request_of(16, "publish", uri=topic, number=number, acknowledge=acknowledge, retained=retain)
         if not acknowledge:
             del self._pending[16, self._request]
             operation.returned, operation.outcome = operation.invoke, h.OK
         args = [self.session, number, topic, filler] if filler else [self.session, number, topic]
-        self._send([16, self._request, {"acknowledge": True} if acknowledge else {}, topic, args])
+        options = {"acknowledge": True} if acknowledge else {}
+        self._send([16, self._request, {**options, "retain": True} if retain else options, topic, args])
         return operation
 
     def call(self, procedure: str) -> h.Operation:
@@ -317,6 +319,7 @@ class Client:
         event = h.Event(
             client=self.name, session=self.session, node=self.node, time=self._timeline.time, subscription=message[1],
             publication=message[2], publisher=args[0], number=args[1], topic=args[2],
+            retained=message[3].get("retained", False),
         )  # fmt: skip
         self.history.add(event)
 

@@ -28,10 +28,10 @@ _MIX: tuple[tuple[str, float], ...] = (
 
 
 class Load:
-    """`clients` of them, `rate` operations per second in all."""
+    """`clients` of them, `rate` operations per second in all; if it `keeps`, half of all events are to be retained."""
 
-    def __init__(self, world: World, *, clients: int, rate: float) -> None:
-        self.world, self.rate = world, rate
+    def __init__(self, world: World, *, clients: int, rate: float, keeps: bool = False) -> None:
+        self.world, self.rate, self.keeps = world, rate, keeps
         self._chance = world.chance
         self._active = True
         self._all: list[Client] = []
@@ -59,7 +59,7 @@ class Load:
     def _joined(self, client: Client) -> None:
         """Who is back wants its subscriptions back, as real clients do."""
         for match, topic in self._chance.sample(PATTERNS, 2):
-            client.subscribe(topic, match)
+            client.subscribe(topic, match, retained=self._keep())
         if self._chance.random() < 0.5:
             client.register(self._chance.choice(PROCEDURES))
 
@@ -85,13 +85,13 @@ class Load:
     # ---- operations
 
     def _publish(self, client: Client) -> None:
-        client.publish(self._chance.choice(TOPICS), acknowledge=self._chance.random() < 0.5)
+        client.publish(self._chance.choice(TOPICS), acknowledge=self._chance.random() < 0.5, retain=self._keep())
 
     def _burst(self, client: Client) -> None:
         """More than a slow reader can take at once."""
         topic = self._chance.choice(TOPICS)
         for _ in range(self._chance.randint(5, 30)):
-            client.publish(topic, filler="x" * FILLER_BYTES)
+            client.publish(topic, filler="x" * FILLER_BYTES, retain=self._keep())
         client.publish(topic, acknowledge=True)
 
     def _call(self, client: Client) -> None:
@@ -102,7 +102,10 @@ class Load:
         if (match, topic) in client.subscriptions:
             client.unsubscribe(topic, match)
         elif not client.asked("subscribe", topic, match) and not client.asked("unsubscribe", topic, match):
-            client.subscribe(topic, match)
+            client.subscribe(topic, match, retained=self._keep())
+
+    def _keep(self) -> bool:
+        return self.keeps and self._chance.random() < 0.5
 
     def _registration(self, client: Client) -> None:
         procedure = self._chance.choice(PROCEDURES)

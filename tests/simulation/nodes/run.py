@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.checkers.every import check
 from tests.checkers.history import OK, Violation
+from tests.checkers.kept import check_kept
 from tests.simulation.nodes.client import Client
 from tests.simulation.nodes.faults import EVERYTHING, Faults
 from tests.simulation.nodes.load import Load, Watchers
@@ -29,6 +30,7 @@ class Setting:
     rate: float = 40.0  # operations per second
     faults: float = 0.5  # per second, on average; each seed has its own rate
     kinds: tuple[str, ...] = EVERYTHING  # of everything, each seed has its own selection
+    keeps: bool = False  # half of all events are retained
     small: bool | None = None  # snapshots and queues at small thresholds; None: as the seed says
 
     def command(self, seed: int) -> str:
@@ -38,7 +40,7 @@ class Setting:
             value = getattr(self, field.name)
             if value != field.default:
                 shown = " ".join(dict.fromkeys(value)) if field.name == "kinds" else value
-                parts.append(f"--{field.name} {int(value) if field.name == 'small' else shown}")
+                parts.append(f"--{field.name} {int(value) if isinstance(value, bool) else shown}")
         return " ".join(parts)
 
 
@@ -56,6 +58,8 @@ def run(seed: int, setting: Setting | None = None) -> World:
     draw = random.Random(f"setting {seed}")  # of a string, it does not depend on PYTHONHASHSEED
     small = draw.random() < 0.4 if setting.small is None else setting.small
     options = {"log_entries_max": 60, "batch_bytes_max": 4000} if small else {}
+    if small and setting.keeps:
+        options = {"log_entries_max": 60, "log_bytes_max": 20_000}  # events that are kept do not fit small batches
     with World(seed, setting.voters, setting.observers, **options) as world:
         if small:
             world.limits["client_queue_bytes_max"] = 512 * 1024
@@ -74,6 +78,8 @@ def run(seed: int, setting: Setting | None = None) -> World:
             _report(world, setting.command(seed))
             raise
     world.violations += check(world.history)
+    if setting.keeps:
+        world.violations += check_kept(world.history, world.watch.retained())
     _report(world, setting.command(seed))
     return world
 
@@ -82,7 +88,7 @@ def _rage_and_heal(world: World, setting: Setting) -> None:
     world.start_all(certified=world.chance.random() < 0.5)
     world.until_serving()
     Watchers(world)
-    load = Load(world, clients=2 * len(world.names) + 2, rate=setting.rate)
+    load = Load(world, clients=2 * len(world.names) + 2, rate=setting.rate, keeps=setting.keeps)
     world.run(2.0)
     faults = Faults(world, load, kinds=setting.kinds, rate=setting.faults)
     world.run(setting.seconds)

@@ -6,9 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from tests.checkers import history as h
+from tests.checkers.kept import Kept
 from wampha.counters import Counters
+from wampha.messages.payload import Payload
+from wampha.messages.values import Family
 from wampha.state.changes import NodeGone
-from wampha.state.commands import Outcome, Owner
+from wampha.state.codec import decode
+from wampha.state.commands import Keep, Outcome, Owner
 from wampha.state.machine import Machine
 
 if TYPE_CHECKING:
@@ -197,6 +201,21 @@ class Watch:
             digests.setdefault(member.machine.digest() if member else b"", []).append(host.name)
         if len(digests) != 1:
             self._world.violated("P9", f"the tables differ: {list(digests.values())}")
+
+    def retained(self) -> list[list[Kept]]:
+        """What was retained, in the order of the log of each cluster that there was."""
+        logs: dict[int | None, list[Kept]] = {}
+        handled: dict[tuple[int | None, Owner], int] = {}
+        for (cluster, _), data in sorted(self.log.items(), key=lambda entry: entry[0][1]):
+            command = decode(data)
+            if not isinstance(command, Keep) or command.number != handled.get((cluster, command.owner), 0) + 1:
+                continue
+            handled[cluster, command.owner] = command.number
+            for entrusted in command.events:
+                event = entrusted.event
+                args = Payload(Family(event.family), event.count, event.data).args()
+                logs.setdefault(cluster, []).append(Kept(event.topic, args[0], args[1]))
+        return list(logs.values())
 
     def check_empty_tables(self) -> None:
         """All clients have left: no route, no registration, no session and no call is left."""

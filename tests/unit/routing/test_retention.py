@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.core import ALL, Cluster, Node, Peer
 from wampha.errors import NodeBehind
+from wampha.ledger.engine import COMMAND_BYTES_MAX
 from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Published, Subscribed
 from wampha.messages.payload import Payload
@@ -270,6 +271,15 @@ def test_what_was_published_before_the_end_of_the_session_is_still_sent(place: P
     assert events(place.subscriber()) == [(1, True)]
 
 
+def test_a_session_is_not_sent_away_before_its_publications_are_out(place: Place) -> None:
+    conversation = place.publisher.conversation
+    assert conversation.settled()
+    place.publish(1)
+    assert not conversation.settled()
+    place.cluster.settle()
+    assert conversation.settled()
+
+
 def test_a_suspended_node_sends_nothing_until_it_serves_again() -> None:
     place = Place("a")
     peer = place.subscriber()
@@ -438,6 +448,20 @@ def test_events_of_one_statement_are_bounded_in_bytes() -> None:
     place.cluster.settle()
     statements = [command for command in place.cluster["a"].ledger.proposed if isinstance(command, Keep)]
     assert [len(each.events) for each in statements] == [1, 2, 2, 2, 2, 1]
+
+
+def test_the_largest_statement_fits_into_the_log() -> None:
+    topic = "com." + "x" * 1000
+    rings = [Ring("prefix", topic[: 1000 - number], 1, 10**6) for number in range(32)]
+    place = Place("b", histories=rings, limits=Limits(kept_event_bytes_max=128 * 1024))
+    place.publish(0)
+    publishers = [place.cluster["a"].join() for _ in range(2)]
+    for publisher, size in zip(publishers, (20_000, 128 * 1024 - 1400), strict=True):
+        publisher.publish(topic, Payload.of(["x" * size]), acknowledge=True)
+    place.cluster.settle()
+    largest = max(len(entry) for entry in place.cluster.log.entries)
+    assert 210_000 < largest < COMMAND_BYTES_MAX - 10_000
+    assert all(isinstance(publisher.one(), Published) for publisher in publishers)
 
 
 def test_a_node_alone_keeps_within_the_publish() -> None:

@@ -63,9 +63,7 @@ class MetaApis:
         )
         for realm in realms.values():
             self._cluster.offer(realm.procedures)
-            history = HistoryApi(
-                realm=realm.name, ledger=ledger, retention=realm.retention, limits=limits, counters=counters
-            )
+            history = HistoryApi(realm=realm, ledger=ledger, limits=limits, counters=counters)
             realm.procedures.add(GET_EVENTS, history.get_events)
             self._subscriptions.offer(realm)
             self._registrations.offer(realm)

@@ -17,12 +17,14 @@ from wampha.names.uri import EXACT
 from wampha.routing.audience import Audience
 from wampha.routing.meta.procedures import MetaCall
 from wampha.routing.ports import Ledger
-from wampha.routing.retention import Retention, details_of, lists_of, payload_of
+from wampha.routing.realm import Realm
+from wampha.routing.retention import details_of, lists_of, payload_of
 from wampha.routing.session import Session
 from wampha.state.kept import Kept
 from wampha.state.tables import Route
 
 GET_EVENTS: Final = "wamp.subscription.get_events"
+_LISTED: Final = 10  # events of an answer as in Crossbar, unless the call says otherwise
 
 _TIMES: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "from_time": operator.ge,
@@ -42,10 +44,11 @@ _PUBLICATIONS: Final[Mapping[str, Callable[[int, int, int], tuple[int, int]]]] =
 class HistoryApi:
     """The history of one realm; every node answers from its own copy, all alike."""
 
-    def __init__(self, *, realm: str, ledger: Ledger, retention: Retention, limits: Limits, counters: Counters) -> None:
-        self._realm: Final = realm
+    def __init__(self, *, realm: Realm, ledger: Ledger, limits: Limits, counters: Counters) -> None:
+        self._realm: Final = realm.name
+        self._as_list: Final = realm.history_as_list
+        self._retention: Final = realm.retention
         self._ledger: Final = ledger
-        self._retention: Final = retention
         self._limits: Final = limits
         self._counters: Final = counters
 
@@ -56,24 +59,31 @@ class HistoryApi:
         if not self._retention.has_history_of(route.match, route.topic):
             raise HistoryUnavailable(f"No history is kept of what {route.match} {route.topic!r} matches.")
         events = _selected(call, self._events(route))
-        if call.optional(-1, "reverse", bool, "true or false"):
+        backwards = call.optional(-1, "reverse", bool, "true or false")
+        if self._as_list if backwards is None else backwards:
             events.reverse()
         limit = call.optional(1, "limit", int, "a positive integer")
         if limit is not None and limit < 1:
             raise InvalidArgument(f"{GET_EVENTS}: limit must be a positive integer.")
-        self._answer(call, route, [kept for kept in events if _may_have(call.caller, kept)], limit)
+        if limit is None and self._as_list:
+            limit = _LISTED
+        self._answer(call, route, [kept for kept in events if _may_have(call.caller, kept)][:limit])
 
-    def _answer(self, call: MetaCall, route: Route, events: list[Kept], limit: int | None) -> None:
+    def _answer(self, call: MetaCall, route: Route, events: list[Kept]) -> None:
         most, room = self._limits.history_events_answered_max, self._limits.history_bytes_answered_max
         described: list[dict[str, Any]] = []
-        for kept in events[:limit]:
+        more = {}
+        for kept in events:
             room -= len(kept.event.data)
             if described and (room < 0 or len(described) == most):
                 self._counters.add("history_answers_cut")
-                call.answer(*described, more=True)
-                return
+                more = {"more": True}
+                break
             described.append(_described(route, kept))
-        call.answer(*described)
+        if self._as_list:
+            call.answer(described, **more)
+        else:
+            call.answer(*described, **more)
 
     def _route(self, subscription: int) -> Route:
         route = self._ledger.tables.subscription(self._realm, subscription)

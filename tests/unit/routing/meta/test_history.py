@@ -195,6 +195,21 @@ def test_publications(place: Place) -> None:
     assert pages == [[0, 1], [2, 3], [4]]
 
 
+def test_a_realm_may_answer_as_crossbar_does() -> None:
+    place = Place("b", history_as_list=True)
+    place.publish(*range(12))
+    subscription = place.subscribed()
+
+    def seen(*args: Any, **kwargs: Any) -> list[Any]:
+        (events,) = place.ask(subscription, *args, **kwargs).payload.args()
+        return [event["args"][0] for event in events]
+
+    assert seen() == list(range(11, 1, -1))
+    assert seen(2) == [11, 10]
+    assert seen(limit=2, reverse=False) == [0, 1]
+    assert seen(100, after_publication=place.publish(12)[0]) == []
+
+
 # ---- who may have what
 
 

@@ -238,7 +238,7 @@ class RaftLedger:
             return
         if name not in self._peers.connected or not self._running or self._affiliation.refused:
             return
-        self._guarded(self._peers.received, name, frame)
+        self._tell(self._peers.received, name, frame)
         self._kick()
 
     # ---- what the affiliation tells
@@ -275,7 +275,7 @@ class RaftLedger:
 
     def _tick(self) -> None:
         self._timers["tick"] = self._clock.call_later(self._timing.tick_s, self._tick)
-        self._guarded(self._work)
+        self._tell(self._work)
 
     def _work(self) -> None:
         now = self._clock.now()
@@ -303,7 +303,7 @@ class RaftLedger:
 
     def _turn(self) -> None:
         del self._timers["turn"]
-        self._guarded(self._turn_now)
+        self._tell(self._turn_now)
 
     def _turn_now(self) -> None:
         """Let the engine work; then tell outcomes, changes, acknowledgeable indices, and whether we serve."""
@@ -368,10 +368,7 @@ class RaftLedger:
     def _tell_safe_moved(self) -> None:
         self._tell(self._events.safe_moved)
 
-    def _tell(self, event: Callable[..., None], *args: Any) -> None:
-        self._guarded(event, *args)
-
-    def _guarded(self, call: Callable[..., Any], *args: Any) -> None:
+    def _tell(self, call: Callable[..., Any], *args: Any) -> None:
         """A failure of ours is logged and counted, and time goes on."""
         try:
             call(*args)

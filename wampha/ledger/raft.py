@@ -238,7 +238,7 @@ class RaftLedger:
             return
         if name not in self._peers.connected or not self._running or self._affiliation.refused:
             return
-        self._tell(self._peers.received, name, frame)
+        self._guarded(self._peers.received, name, frame)
         self._kick()
 
     # ---- what the affiliation tells
@@ -254,7 +254,7 @@ class RaftLedger:
     def entered(self) -> None:
         self._installed = 0
         self._invariants = Invariants()
-        self._tell(self._events.installed)
+        self._guarded(self._events.installed)
 
     def exited(self) -> None:
         self._hand_over = None
@@ -265,7 +265,7 @@ class RaftLedger:
         self._tell_serving()
         self._counters.add("fences")
         self._log.warn("fenced: {sentence}", sentence=sentence)
-        self._tell(self._events.fenced, sentence)
+        self._guarded(self._events.fenced, sentence)
 
     def _up_refused(self, owner: Owner) -> None:
         if owner == self.owner:
@@ -275,7 +275,7 @@ class RaftLedger:
 
     def _tick(self) -> None:
         self._timers["tick"] = self._clock.call_later(self._timing.tick_s, self._tick)
-        self._tell(self._work)
+        self._guarded(self._work)
 
     def _work(self) -> None:
         now = self._clock.now()
@@ -294,7 +294,7 @@ class RaftLedger:
         self._proposals.expire(now)
         self._turn_now()
         self._fence_if_suspended_for_long(now)
-        self._tell(self._events.ticked)
+        self._guarded(self._events.ticked)
 
     def _kick(self) -> None:
         """Have one turn soon, however often this is called."""
@@ -303,7 +303,7 @@ class RaftLedger:
 
     def _turn(self) -> None:
         del self._timers["turn"]
-        self._tell(self._turn_now)
+        self._guarded(self._turn_now)
 
     def _turn_now(self) -> None:
         """Let the engine work; then tell outcomes, changes, acknowledgeable indices, and whether we serve."""
@@ -324,10 +324,10 @@ class RaftLedger:
         self._proposals.tell()
         if member.engine.installed != self._installed:
             self._installed = member.engine.installed
-            self._tell(self._events.installed)
+            self._guarded(self._events.installed)
         changes = member.machine.take_changes()
         if changes:
-            self._tell(self._events.applied, changes)
+            self._guarded(self._events.applied, changes)
         if self.owner.incarnation in member.tables.dead and not self._affiliation.leaving:
             self._affiliation.fence("the cluster declared this node dead")
         if member.supervise(self.owner):
@@ -342,7 +342,7 @@ class RaftLedger:
         self._hand_over = None
         over, self._handed_over = self._handed_over, []
         for done in over:
-            self._tell(done)
+            self._guarded(done)
 
     def _tell_serving(self) -> None:
         serving = self.serving()
@@ -353,7 +353,7 @@ class RaftLedger:
         self._told_serving = serving
         if not serving and not self._affiliation.leaving:
             self._counters.add("leases_lost")
-        self._tell(self._events.serving_changed, serving)
+        self._guarded(self._events.serving_changed, serving)
 
     def _fence_if_suspended_for_long(self, now: float) -> None:
         """Rule 4."""
@@ -366,9 +366,9 @@ class RaftLedger:
         return self._send_bytes(peer, encode(frame))
 
     def _tell_safe_moved(self) -> None:
-        self._tell(self._events.safe_moved)
+        self._guarded(self._events.safe_moved)
 
-    def _tell(self, call: Callable[..., Any], *args: Any) -> None:
+    def _guarded(self, call: Callable[..., Any], *args: Any) -> None:
         """A failure of ours is logged and counted, and time goes on."""
         try:
             call(*args)

@@ -182,18 +182,19 @@ class Conversation:
             return
         self._state = State.AUTHENTICATING
         try:
-            claim = self._router.claim(hello, self.client)
-            steps = self._router.authentication(claim, hello.authmethods, self._doorway)
+            self._router.check_realm(hello.realm)
+            claim, steps = self._router.entrance.begin(hello, self.client, self._doorway)
         except SessionRefused as refused:
             self.refused(refused)
             return
+        entrance = self._router.entrance
         self._admission = Admission(
             steps=steps,
-            workers=self._router.workers,
-            ask=self._router.ask,
+            workers=entrance.workers,
+            ask=entrance.ask,
             challenge=lambda step: self.client.send(Challenge(step.method, step.extra)),
             granted=partial(self._granted, hello, claim),
-            refused=self.refused,
+            refused=partial(self._unproved, claim),
         )
         self._admission.begin()
 
@@ -203,17 +204,19 @@ class Conversation:
 
     def _granted(self, hello: Any, claim: Claim, grant: Grant) -> None:
         self._admission = None
-        self._open(hello, claim, grant)
+        if self._open(hello, claim, grant):
+            self._router.entrance.granted(claim, grant)
 
-    def _open(self, hello: Any, claim: Claim, grant: Grant) -> None:
+    def _open(self, hello: Any, claim: Claim, grant: Grant) -> bool:
         try:
             self._realm, self._session, details = self._router.join(hello, claim, grant, self)
         except SessionRefused as refused:
             self.refused(refused)
-            return
+            return False
         self._state = State.OPEN
         self._forget_deadline()
         self.client.send(Welcome(self._session.id, details))
+        return True
 
     def _resume(self, hello: Any) -> None:
         self._state = State.RESUMING
@@ -239,6 +242,10 @@ class Conversation:
         self._session.resumption.proved()
         self._state = State.OPEN
         self.receive(message)
+
+    def _unproved(self, claim: Claim, refused: SessionRefused) -> None:
+        self._router.entrance.refused(claim, refused)
+        self.refused(refused)
 
     def refused(self, refused: SessionRefused) -> None:
         """The HELLO cannot be granted; nothing happens if the client has gone meanwhile."""

@@ -27,8 +27,8 @@ POLICIES: Final = (SINGLE, FIRST, LAST, ROUNDROBIN, RANDOM)
 # Each callee that comes or goes costs the copy of a row, on every node; equal on all nodes, hence no setting.
 CALLEES_MAX: Final = 1000
 
-MOVED: Final = "its session has moved to another node"
-FORCED: Final = "another session has registered the procedure in its place (force_reregister)"
+MOVED: Final = "wampha.revoked.by_move"  # no callee is told: it is the session's at its new home
+FORCED: Final = "wampha.revoked.by_force_reregister"  # a URI: Autobahn leaves over anything else
 
 
 class Registrations:

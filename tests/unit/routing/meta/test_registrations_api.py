@@ -127,11 +127,11 @@ def test_a_callee_can_be_removed_and_is_told_if_it_understands_that(place: Place
     told, untold = place.join({"callee": ("registration_revocation",)}), place.join()
     for callee, procedure in ((told, "p"), (untold, "q")):
         registration = place.registered(callee, procedure)
-        answer = place.ask("wamp.registration.remove_callee", registration, callee.session, "moving elsewhere")
+        answer = place.ask("wamp.registration.remove_callee", registration, callee.session, "com.moving")
         assert answer.payload.args() == []
         assert place.result("wamp.registration.lookup", procedure) is None
         assert place.refusal(procedure) == "wamp.error.no_such_procedure"
-        words = [Revoked(0, {"registration": registration, "reason": "moving elsewhere"})]
+        words = [Revoked(0, {"registration": registration, "reason": "com.moving"})]
         assert callee.take() == (words if callee is told else [])
         callee.unregister(registration)
         assert callee.one().error == "wamp.error.no_such_registration"
@@ -139,10 +139,11 @@ def test_a_callee_can_be_removed_and_is_told_if_it_understands_that(place: Place
     assert place.registered(place.join(), "p")
 
 
-def test_a_reason_may_be_left_out(place: Place) -> None:
+@pytest.mark.parametrize("reason", [(), ("",), ("moving elsewhere",), ("#moving",), ("com..moving",)])
+def test_a_reason_may_be_left_out_and_one_that_is_no_uri_is(place: Place, reason: tuple[str, ...]) -> None:
     callee = place.join({"callee": ("registration_revocation",)})
     registration = place.registered(callee, "p")
-    place.ask("wamp.registration.remove_callee", registration, callee.session)
+    place.ask("wamp.registration.remove_callee", registration, callee.session, *reason)
     assert callee.one() == Revoked(0, {"registration": registration})
 
 

@@ -130,9 +130,11 @@ def test_a_subscriber_can_be_removed_and_is_told_if_it_understands_that(place: P
     publisher = place.cluster["c"].join()
     for peer in (told, untold):
         subscription = place.subscribed(peer, "t")
-        answer = place.ask("wamp.subscription.remove_subscriber", subscription, peer.session, "no longer authorized")
+        answer = place.ask(
+            "wamp.subscription.remove_subscriber", subscription, peer.session, "wamp.error.not_authorized"
+        )
         assert answer.payload.args() == []
-        words = [SubscriptionRevoked(0, {"subscription": subscription, "reason": "no longer authorized"})]
+        words = [SubscriptionRevoked(0, {"subscription": subscription, "reason": "wamp.error.not_authorized"})]
         assert peer.take() == (words if peer is told else [])
         publisher.publish("t")
         place.cluster.settle()

@@ -284,6 +284,7 @@ class Peer:
         self.receive(hello(realm, features, **details))
         self.opening = self.client.take()
         self.session = self.opening[0].session if self.conversation.established else 0
+        self.authid = self.opening[0].details["authid"] if self.conversation.established else ""
 
     def receive(self, message: Any) -> None:
         self.conversation.receive(message)
@@ -397,6 +398,7 @@ class Node:
         self.clock = FakeClock()
         self.outbox = RecorderOutbox()
         self.limits = limits or Limits()
+        self.audit: list[tuple[str, dict[str, Any]]] = []
         self.wall_ms = 1_000_000_000_000
         self.router = Router(
             realms=[
@@ -422,6 +424,7 @@ class Node:
             workers=AtOnce(),
             chance=Chance(random.Random(name).randbytes, lambda: "2026-01-01T00:00:00.000+00:00"),
             agent="wampha-test",
+            audit=lambda kind, fields: self.audit.append((kind, dict(fields))),
             wall_ms=lambda: self.wall_ms,
             status=lambda: {"stage": "serving", "ready": True, "counters": {}},
         )

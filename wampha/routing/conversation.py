@@ -170,18 +170,19 @@ class Conversation:
             return
         self._state = State.AUTHENTICATING
         try:
-            claim = self._router.claim(hello, self.client)
-            steps = self._router.authentication(claim, hello.authmethods, self._doorway)
+            self._router.check_realm(hello.realm)
+            claim, steps = self._router.entrance.begin(hello, self.client, self._doorway)
         except SessionRefused as refused:
             self._refused(refused)
             return
+        entrance = self._router.entrance
         self._admission = Admission(
             steps=steps,
-            workers=self._router.workers,
-            ask=self._router.ask,
+            workers=entrance.workers,
+            ask=entrance.ask,
             challenge=lambda step: self.client.send(Challenge(step.method, step.extra)),
             granted=partial(self._granted, hello, claim),
-            refused=self._refused,
+            refused=partial(self._unproved, claim),
         )
         self._admission.begin()
 
@@ -191,19 +192,21 @@ class Conversation:
 
     def _granted(self, hello: Any, claim: Claim, grant: Grant) -> None:
         self._admission = None
-        self._open(State.OPEN, partial(self._router.join, hello, claim, grant, self))
+        if self._open(State.OPEN, partial(self._router.join, hello, claim, grant, self)):
+            self._router.entrance.granted(claim, grant)
 
-    def _open(self, state: State, admit: Callable[[], tuple[Realm, Session, Options]]) -> None:
+    def _open(self, state: State, admit: Callable[[], tuple[Realm, Session, Options]]) -> bool:
         try:
             self._realm, self._session, details = admit()
         except SessionRefused as refused:
             self._refused(refused)
-            return
+            return False
         self._state = state
         self._forget_deadline()
         self.client.send(Welcome(self._session.id, details))
         if state is State.RESUMED and self._session.resumption is not None:
             self._session.resumption.line.attach(self.client)
+        return True
 
     def _proved(self, message: Any) -> None:
         """No client sends anything before it has got WELCOME."""
@@ -211,6 +214,10 @@ class Conversation:
         self._session.resumption.proved()
         self._state = State.OPEN
         self.receive(message)
+
+    def _unproved(self, claim: Claim, refused: SessionRefused) -> None:
+        self._router.entrance.refused(claim, refused)
+        self._refused(refused)
 
     def _refused(self, refused: SessionRefused) -> None:
         self._admission = None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from wampha.counters import Counters
-from wampha.errors import NodeBehind, ProtocolViolation, WampError
+from wampha.errors import NodeBehind, NotAuthorized, ProtocolViolation, WampError
 from wampha.limits import Limits
 from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscribe, Unregister, Unsubscribe, Yield
 from wampha.names.ids import Ids
@@ -21,10 +21,10 @@ from wampha.routing.keeper import Keeper
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
 from wampha.routing.permissions import Authorizer, Permissions, RealmRules
-from wampha.routing.ports import Clock, Ledger, Outbox
+from wampha.routing.ports import Audit, Clock, Ledger, Outbox
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
-from wampha.routing.session import Session
+from wampha.routing.session import Session, who
 from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
@@ -58,10 +58,12 @@ class Realm:
         clock: Clock,
         attendance: Attendance,
         wall_ms: Callable[[], int],
+        audit: Audit,
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
         self.history_as_list: Final = rules.history_as_list
+        self._audit: Final = audit
         self.timeout_unit_s: Final = rules.timeout_unit_s
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
@@ -97,7 +99,7 @@ class Realm:
         self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
         )
-        self.procedures: Final = Procedures(calls=calls, counters=counters)
+        self.procedures: Final = Procedures(calls=calls, counters=counters, audit=audit)
         self.dealer: Final = Dealer(
             realm=rules.name,
             uris=uris,
@@ -177,6 +179,8 @@ class Realm:
         self.dealer.leave(session)
 
     def _refuse(self, session: Session, message: Any, error: WampError) -> None:
+        if isinstance(error, NotAuthorized):
+            self._audit("denied", {**who(session), "request": type(message).__name__.upper(), "why": str(error)})
         # Basic profile, "Publishing": without `acknowledge` the publisher is told nothing.
         if type(message) is Publish and message.options.get("acknowledge") is not True:
             self._counters.add("publishes_refused_silently")

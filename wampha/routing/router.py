@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
-from wampha.auth.steps import Ask, Asked, Chance, Claim, Steps
+from wampha.auth.steps import Chance, Claim
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import NO_OPTIONS, Options
+from wampha.messages.model import Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
     PROGRESS,
@@ -32,6 +32,7 @@ from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
 from wampha.routing.conversation import Conversation
 from wampha.routing.docket import Docket
+from wampha.routing.entrance import Entrance
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
@@ -39,7 +40,7 @@ from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import Permissions, RealmRules
-from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
+from wampha.routing.ports import Audit, Cancellable, Client, Clock, Ledger, Outbox, Workers, no_audit
 from wampha.routing.realm import Realm
 from wampha.routing.rerouting import Why
 from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
@@ -106,6 +107,7 @@ class Router:
         workers: Workers,
         chance: Chance,
         agent: str,
+        audit: Audit = no_audit,
         wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
@@ -115,8 +117,9 @@ class Router:
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
-        self.workers: Final = workers
+        self._workers: Final = workers
         self._chance: Final = chance
+        self._audit: Final = audit
         self._rules: Final = tuple(realms)
         self._limits: Final = limits
         self._ids: Final = ids
@@ -139,6 +142,7 @@ class Router:
         self._attendance: Attendance
         self._keeper: Keeper
         self._insiders: Insiders
+        self.entrance: Entrance  # where clients are let in
         self.gather: Gather
         self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
@@ -177,11 +181,22 @@ class Router:
                 clock=self._clock,
                 attendance=self._attendance,
                 wall_ms=self._wall_ms,
+                audit=self._audit,
             )
             for rules in self._rules
         }
-        self._insiders = Insiders(
+        self._insiders = insiders = Insiders(
             realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
+        )
+        self.entrance = Entrance(
+            workers=self._workers,
+            chance=self._chance,
+            insiders=insiders,
+            clock=self._clock,
+            limits=self._limits,
+            counters=self.counters,
+            audit=self._audit,
+            session_id=self._session_id,
         )
         self._meta = MetaApis(
             realms=self._realms,
@@ -240,26 +255,6 @@ class Router:
         for session in self._resumptions.detached():
             self._over(session)
 
-    def claim(self, hello: Any, client: Client) -> Claim:
-        """What a HELLO says of the client; raises SessionRefused if no session can be opened whoever it is."""
-        self._room(hello.realm)
-        return Claim(
-            realm=hello.realm,
-            authid=hello.authid,
-            extra=hello.authextra or NO_OPTIONS,
-            session=self._session_id(),
-            peer=client.describe(),
-            certificate=client.certificate(),
-        )
-
-    def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
-        """The steps by which the client is let in; raises SessionRefused if no method fits."""
-        return doorway.choose(authmethods).steps(claim, self._chance)
-
-    def ask(self, ask: Ask, told: Callable[[Asked], None]) -> None:
-        """Call a procedure of the user's for an authentication; `told` is called once, perhaps at once."""
-        self._insiders.ask(ask, told)
-
     def join(
         self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
     ) -> tuple[Realm, Session, Options]:
@@ -301,7 +296,7 @@ class Router:
             realm=realm.name,
             session=session,
             grant=grant,
-            ask=self.ask,
+            ask=self._insiders.ask,
             outbox=self._outbox,
             waiting_s=self._limits.authenticator_timeout_s,
             clock=self._clock,
@@ -379,6 +374,10 @@ class Router:
         self._attendance.ended(session)
 
     # ---- the end of sessions
+
+    def check_realm(self, name: str) -> None:
+        """Raise SessionRefused if no session can be opened in that realm at present, whoever it is."""
+        self._room(name)
 
     def _room(self, name: str) -> Realm:
         """The realm, if sessions can be opened in it at present; raises SessionRefused."""

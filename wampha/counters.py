@@ -21,6 +21,8 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "events_dropped_oldest": "EVENTs taken out of the queue of a client that does not read (slow_clients: drop_oldest)",
     "clients_paused": "times nothing was read from a client because a node that it sends to, or the log, was behind, "
     "or an authorizer was asked about its message",
+    "authentications_failed": "clients that could not prove who they are",
+    "authentications_throttled": "clients refused unheard, since their authid or address had failed too often",
     "tls_handshakes_failed": "connections of clients that came to nothing in the TLS handshake",
     "authorizations_asked": "times an authorizer was asked whether a session may do something",
     "authorizations_failed": "authorizers' errors, nonsense, or no answer in time: taken for no",
@@ -41,6 +43,8 @@ CATALOGUE: Final[Mapping[str, str]] = {
     # sessions that can be resumed
     "sessions_detached": "sessions that lost their connection and wait to be resumed",
     "sessions_resumed": "sessions that went on with another connection",
+    "sessions_moved": "sessions that went on at another node, since their client came back there",
+    "sessions_revived": "sessions of a dead node that went on here, with nothing but their identity",
     "sessions_not_kept": "sessions that could have been resumed and ended, since too many waited",
     "resumptions_refused": "HELLOs that wanted to resume a session, with a wrong or used token or too late",
     "resumable_sessions_expired": "sessions that ended because nobody resumed them in time",

@@ -57,6 +57,17 @@ class Limits(BaseModel):
         5.0, gt=0, le=300, description="seconds to complete the opening handshake of WebSocket or RawSocket"
     )
     hello_timeout_s: float = Field(10.0, gt=0, le=300, description="seconds from the open transport to a session")
+    identity_failures_max: int = Field(
+        10,
+        ge=0,
+        description="failed authentications of one authid before it waits; one is forgiven in 6 s; 0: never",
+    )
+    address_failures_max: int = Field(
+        100,
+        ge=0,
+        description="failed authentications from one address before it waits; one is forgiven per second; 0: never, as "
+        "behind a proxy, where all clients have its address",
+    )
     authenticator_timeout_s: float = Field(
         5.0, gt=0, le=60, description="seconds for an authenticator to answer; then the client is not let in"
     )

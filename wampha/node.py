@@ -35,6 +35,7 @@ from wampha.ledger.options import Options
 from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
+from wampha.observe.audit import Audit
 from wampha.observe.status import Inquiry, of_process, of_tables
 from wampha.observe.turns import Turns
 from wampha.routing.permissions import RealmRules
@@ -110,6 +111,7 @@ class Node:
             workers=self._threads,
             chance=Chance(partial(_bytes, self._chance), _utc),
             agent=AGENT,
+            audit=Audit(self._clock.now).add,
             wall_ms=wall_ms,
             status=self.status,
         )

@@ -84,6 +84,7 @@ def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     settings = {
         "realms": [{"name": "realm1", "roles": [ALL_RIGHTS]}],
         "listeners": [{"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": AUTH}],
+        "limits": {"identity_failures_max": 0, "address_failures_max": 0},  # these tests fail often on purpose
     }
     node = NodeProcess(tmp_path_factory.mktemp("guarded"), "guarded", port, settings)
     try:
@@ -331,3 +332,23 @@ def test_when_the_authenticator_s_node_dies_the_client_is_told_no(fresh_cluster:
         assert code == ABORT
         # If the dead node led, this one may stop serving for a moment, and says so first.
         assert reason in ("wamp.error.authentication_failed", "wamp.error.unavailable")
+
+
+def test_brute_force_is_not_listened_to_and_others_are(fresh_node: Callable[..., NodeProcess]) -> None:
+    node = fresh_node(limits={"identity_failures_max": 10, "address_failures_max": 0})
+    node.settings["listeners"][0]["auth"] = {**AUTH, "anonymous": {"role": "anonymous"}}
+    node.launch().wait_until_serving()
+    for number in range(1000):
+        with connect(node.port, "rawsocket", "msgpack") as connection:
+            answer = hello(connection, "ticket", "joe", {})
+            if answer[0] == CHALLENGE:
+                connection.send([AUTHENTICATE, f"guess{number}", {}])
+                answer = connection.receive()
+            assert answer[::2] == [ABORT, "wamp.error.authentication_failed"]
+        if number % 100 == 0:
+            with connect(node.port) as connection:
+                assert prove(connection, *RIGHT[1])[0] == WELCOME
+    counters = node.status()["counters"]
+    assert counters["authentications_failed"] + counters["authentications_throttled"] == 1000
+    assert counters["authentications_failed"] <= 10 + 60  # the burst, and what a slow machine is forgiven meanwhile
+    assert "guess" not in node.log()

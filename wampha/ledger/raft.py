@@ -254,7 +254,7 @@ class RaftLedger:
     def entered(self) -> None:
         self._installed = 0
         self._invariants = Invariants()
-        self._tell(self._events.installed)
+        self._guarded(self._events.installed)
 
     def exited(self) -> None:
         self._hand_over = None
@@ -265,7 +265,7 @@ class RaftLedger:
         self._tell_serving()
         self._counters.add("fences")
         self._log.warn("fenced: {sentence}", sentence=sentence)
-        self._tell(self._events.fenced, sentence)
+        self._guarded(self._events.fenced, sentence)
 
     def _up_refused(self, owner: Owner) -> None:
         if owner == self.owner:
@@ -294,7 +294,7 @@ class RaftLedger:
         self._proposals.expire(now)
         self._turn_now()
         self._fence_if_suspended_for_long(now)
-        self._tell(self._events.ticked)
+        self._guarded(self._events.ticked)
 
     def _kick(self) -> None:
         """Have one turn soon, however often this is called."""
@@ -324,10 +324,10 @@ class RaftLedger:
         self._proposals.tell()
         if member.engine.installed != self._installed:
             self._installed = member.engine.installed
-            self._tell(self._events.installed)
+            self._guarded(self._events.installed)
         changes = member.machine.take_changes()
         if changes:
-            self._tell(self._events.applied, changes)
+            self._guarded(self._events.applied, changes)
         if self.owner.incarnation in member.tables.dead and not self._affiliation.leaving:
             self._affiliation.fence("the cluster declared this node dead")
         if member.supervise(self.owner):
@@ -342,7 +342,7 @@ class RaftLedger:
         self._hand_over = None
         over, self._handed_over = self._handed_over, []
         for done in over:
-            self._tell(done)
+            self._guarded(done)
 
     def _tell_serving(self) -> None:
         serving = self.serving()
@@ -353,7 +353,7 @@ class RaftLedger:
         self._told_serving = serving
         if not serving and not self._affiliation.leaving:
             self._counters.add("leases_lost")
-        self._tell(self._events.serving_changed, serving)
+        self._guarded(self._events.serving_changed, serving)
 
     def _fence_if_suspended_for_long(self, now: float) -> None:
         """Rule 4."""
@@ -366,10 +366,7 @@ class RaftLedger:
         return self._send_bytes(peer, encode(frame))
 
     def _tell_safe_moved(self) -> None:
-        self._tell(self._events.safe_moved)
-
-    def _tell(self, event: Callable[..., None], *args: Any) -> None:
-        self._guarded(event, *args)
+        self._guarded(self._events.safe_moved)
 
     def _guarded(self, call: Callable[..., Any], *args: Any) -> None:
         """A failure of ours is logged and counted, and time goes on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from wampha.auth.steps import Certificate
@@ -78,6 +78,13 @@ class Clock(Protocol):
         """Seconds since some fixed instant."""
 
     def call_later(self, delay_s: float, call: Callable[..., None], *args: Any) -> Cancellable: ...
+
+
+Audit = Callable[[str, Mapping[str, Any]], None]  # kind of event, its fields; never a secret
+
+
+def no_audit(kind: str, fields: Mapping[str, Any]) -> None:
+    """Nobody wants to know."""
 
 
 class Workers(Protocol):

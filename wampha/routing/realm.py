@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from wampha.counters import Counters
-from wampha.errors import NodeBehind, ProtocolViolation, WampError
+from wampha.errors import NodeBehind, NotAuthorized, ProtocolViolation, WampError
 from wampha.limits import Limits
 from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscribe, Unregister, Unsubscribe, Yield
 from wampha.names.ids import Ids
@@ -16,15 +17,16 @@ from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
-from wampha.routing.docket import Docket
+from wampha.routing.docket import Adoption, Docket
+from wampha.routing.estate import Estate
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
 from wampha.routing.permissions import Authorizer, Permissions, RealmRules
-from wampha.routing.ports import Clock, Ledger, Outbox
+from wampha.routing.ports import Audit, Clock, Ledger, Outbox
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
-from wampha.routing.session import Session
+from wampha.routing.session import Session, who
 from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
@@ -58,11 +60,13 @@ class Realm:
         clock: Clock,
         attendance: Attendance,
         wall_ms: Callable[[], int],
+        audit: Audit,
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
         self.keeper: Final = keeper
         self.history_as_list: Final = rules.history_as_list
+        self._audit: Final = audit
         self.timeout_unit_s: Final = rules.timeout_unit_s
         self.slow_clients: Final = rules.slow_clients
         self.resumption: Final = rules.resumption
@@ -98,7 +102,7 @@ class Realm:
         self.offers: Final = Offers(
             realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
         )
-        self.procedures: Final = Procedures(calls=calls, counters=counters)
+        self.procedures: Final = Procedures(calls=calls, counters=counters, audit=audit)
         self.dealer: Final = Dealer(
             realm=rules.name,
             uris=uris,
@@ -169,15 +173,33 @@ class Realm:
         for tell in self._when_detached:
             tell(session)
 
-    def leave(self, session: Session) -> None:
-        """The session has ended: nothing of it stays."""
+    def adopt(self, session: Session, estate: Estate, former: Owner, decided: Callable[[int, bool], None]) -> None:
+        """Make the subscriptions and registrations of a session that comes from another node.
+
+        `decided` is told of each by its id whether it stands here, perhaps before this returns.
+        """
+        for followed in estate.subscriptions:
+            adoption = Adoption(session, partial(decided, followed.id))
+            self.broker.adopt(session, followed, adoption)
+        for offered in estate.registrations:
+            self.offers.adopt(session, offered, former, Adoption(session, partial(decided, offered.id)))
+
+    def part(self, session: Session, unsent: Iterable[int]) -> None:
+        """The session goes on at another node: here it ends, and what it was not sent may go elsewhere."""
+        self.dealer.callees.give_back(session, unsent)
+        self.leave(session, moves=True)
+
+    def leave(self, session: Session, *, moves: bool = False) -> None:
+        """The session has ended, or goes on at another node (`moves`): nothing of it stays here."""
         for undecided in list(session.undecided):
             undecided.withdraw()
-        self.broker.leave(session)
+        self.broker.leave(session, moves=moves)
         self.offers.leave(session)
         self.dealer.leave(session)
 
     def _refuse(self, session: Session, message: Any, error: WampError) -> None:
+        if isinstance(error, NotAuthorized):
+            self._audit("denied", {**who(session), "request": type(message).__name__.upper(), "why": str(error)})
         # Basic profile, "Publishing": without `acknowledge` the publisher is told nothing.
         if type(message) is Publish and message.options.get("acknowledge") is not True:
             self._counters.add("publishes_refused_silently")

@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
-from wampha.auth.steps import Ask, Asked, Chance, Claim, Steps
+from wampha.auth.steps import Chance, Claim
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
-from wampha.messages.model import NO_OPTIONS, Options
+from wampha.messages.model import Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import (
     PROGRESS,
@@ -26,12 +26,14 @@ from wampha.messages.relayed import (
     Reply,
 )
 from wampha.names.ids import Ids
-from wampha.routing.attendance import Attendance
+from wampha.routing.attendance import Attendance, join_of
 from wampha.routing.authorizer import Authorization
 from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
+from wampha.routing.comebacks import Comebacks
 from wampha.routing.conversation import Conversation
 from wampha.routing.docket import Docket
+from wampha.routing.entrance import Entrance
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
@@ -39,15 +41,15 @@ from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.permissions import Permissions, RealmRules
-from wampha.routing.ports import Cancellable, Client, Clock, Ledger, Outbox, Workers
+from wampha.routing.ports import Audit, Cancellable, Client, Clock, Ledger, Outbox, Workers, no_audit
 from wampha.routing.realm import Realm
 from wampha.routing.rerouting import Why
-from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
+from wampha.routing.resumption import OFFERED, Resumption
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
-from wampha.state.facts import Join, Kill, Transport
+from wampha.state.facts import Kill
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
@@ -106,6 +108,7 @@ class Router:
         workers: Workers,
         chance: Chance,
         agent: str,
+        audit: Audit = no_audit,
         wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
@@ -115,8 +118,9 @@ class Router:
         `attach` must follow before anything else is called.
         """
         self.counters: Final = counters
-        self.workers: Final = workers
+        self._workers: Final = workers
         self._chance: Final = chance
+        self._audit: Final = audit
         self._rules: Final = tuple(realms)
         self._limits: Final = limits
         self._ids: Final = ids
@@ -127,9 +131,6 @@ class Router:
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
-        self._resumptions: Final = Resumptions(
-            limits=limits, counters=counters, ids=ids, clock=clock, end=self.end_session
-        )
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
@@ -139,7 +140,9 @@ class Router:
         self._attendance: Attendance
         self._keeper: Keeper
         self._insiders: Insiders
+        self.entrance: Entrance  # where clients are let in
         self.gather: Gather
+        self._comebacks: Comebacks
         self._meta: MetaApis
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
@@ -179,11 +182,38 @@ class Router:
                 clock=self._clock,
                 attendance=self._attendance,
                 wall_ms=self._wall_ms,
+                audit=self._audit,
             )
             for rules in self._rules
         }
-        self._insiders = Insiders(
+        self._comebacks = Comebacks(
+            ledger=ledger,
+            limits=self._limits,
+            counters=self.counters,
+            ids=self._ids,
+            clock=self._clock,
+            gather=self.gather,
+            attendance=self._attendance,
+            calls=self._calls,
+            realms=self._realms,
+            sessions=self._sessions,
+            conversations=self._conversations,
+            permissions=self._permissions,
+            welcome=self._welcome,
+            over=self._over,
+        )
+        self._insiders = insiders = Insiders(
             realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
+        )
+        self.entrance = Entrance(
+            workers=self._workers,
+            chance=self._chance,
+            insiders=insiders,
+            clock=self._clock,
+            limits=self._limits,
+            counters=self.counters,
+            audit=self._audit,
+            session_id=self._session_id,
         )
         self._meta = MetaApis(
             realms=self._realms,
@@ -212,7 +242,7 @@ class Router:
 
     def waiting(self) -> dict[str, int]:
         """How many of them have no connection, and the bytes that wait to be sent when they come back."""
-        return self._resumptions.status()
+        return self._comebacks.status()
 
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
@@ -225,7 +255,8 @@ class Router:
             clock=self._clock,
             spread_s=spread_s,
             answer_s=answer_s,
-            dismiss=lambda conversation: conversation.dismiss(SYSTEM_SHUTDOWN, STOPPING),
+            dismiss=lambda conversation: conversation.send_away(SYSTEM_SHUTDOWN, STOPPING),
+            lingers=self._comebacks.lingers,
             done=done,
         )
         self._farewell.start()
@@ -239,28 +270,7 @@ class Router:
         self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
-        for session in self._resumptions.detached():
-            self._over(session)
-
-    def claim(self, hello: Any, client: Client) -> Claim:
-        """What a HELLO says of the client; raises SessionRefused if no session can be opened whoever it is."""
-        self._room(hello.realm)
-        return Claim(
-            realm=hello.realm,
-            authid=hello.authid,
-            extra=hello.authextra or NO_OPTIONS,
-            session=self._session_id(),
-            peer=client.describe(),
-            certificate=client.certificate(),
-        )
-
-    def authentication(self, claim: Claim, authmethods: Sequence[str] | None, doorway: Doorway) -> Steps:
-        """The steps by which the client is let in; raises SessionRefused if no method fits."""
-        return doorway.choose(authmethods).steps(claim, self._chance)
-
-    def ask(self, ask: Ask, told: Callable[[Asked], None]) -> None:
-        """Call a procedure of the user's for an authentication; `told` is called once, perhaps at once."""
-        self._insiders.ask(ask, told)
+        self._comebacks.clear()
 
     def join(
         self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
@@ -270,7 +280,7 @@ class Router:
         permissions = self._permissions(realm, claim.session, grant)
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
-        resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
+        resumption = self._comebacks.open(conversation, realm, hello)
         session = Session(
             session_id=claim.session,
             realm=realm.name,
@@ -282,15 +292,9 @@ class Router:
         )
         self._sessions[session.id] = session
         session.conversation = conversation
-        self._attendance.joined(session, _join_of(session, conversation.client))
+        self._attendance.joined(session, join_of(session, conversation.client))
         self.counters.add("sessions_opened")
-        details = self._welcome(realm, grant)
-        if grant.authextra:
-            details["authextra"] = grant.authextra
-        if resumption:
-            resumption.session = session
-            details |= self._resumptions.token(resumption, self._ledger.owner.name)
-        return realm, session, details
+        return realm, session, {**self._welcome(realm, session), **self._comebacks.opened(session)}
 
     def _permissions(self, realm: Realm, session: int, grant: Grant) -> Permissions | Authorization:
         role = realm.permissions_of(grant.authrole)
@@ -303,14 +307,15 @@ class Router:
             realm=realm.name,
             session=session,
             grant=grant,
-            ask=self.ask,
+            ask=self._insiders.ask,
             outbox=self._outbox,
             waiting_s=self._limits.authenticator_timeout_s,
             clock=self._clock,
             counters=self.counters,
         )
 
-    def _welcome(self, realm: Realm, grant: Grant) -> dict[str, Any]:
+    def _welcome(self, realm: Realm, session: Session) -> Options:
+        grant = session.grant
         details: dict[str, Any] = {
             "realm": realm.name,
             "authid": grant.authid,
@@ -320,67 +325,47 @@ class Router:
             "roles": _ROLES,
             "agent": self._agent,
         }
+        if grant.authextra:
+            details["authextra"] = grant.authextra
         if realm.resumption:
             details[OFFERED] = realm.resumption.grace_s
         return details
 
     # ---- sessions that outlive their connection
 
-    def resume(self, hello: Any, conversation: Conversation) -> tuple[Realm, Session, Options]:
-        """Let a session of this node go on with another connection; returns as `join` does, or raises SessionRefused.
+    def resume(self, hello: Any, conversation: Conversation) -> None:
+        """Let a session go on with another connection; the conversation is told, now or later, what came of it.
 
-        If it still has one, that one is closed: the client knows better that it is dead.
+        A session of another node comes to this one first. Raises SessionRefused if nothing can come of it.
         """
         if self._farewell:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
-        session = self._sessions.get(hello.resume_session)
-        resumption, used = self._resumptions.opened_by(session, hello)
-        before = resumption.conversation
-        if before is not None:
-            self._conversations.pop(before, None)
-            resumption.line.flush()
-            before.superseded(RESUMED, "The session was resumed by another connection.")
-        assert session is not None, "what is opened is there"
-        realm = self._realms[session.realm]
-        session.conversation = conversation
-        session.features = ClientFeatures.of(hello.roles, lenient=realm.lenient)
-        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name)
-        return realm, session, {**self._welcome(realm, session.grant), **resumed}
+        self._comebacks.resume(hello, conversation)
 
     def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
         """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
-        self._conversations.pop(conversation, None)
-        if proved:
-            resumption.proved()
-        if self._farewell or not self._resumptions.detach(resumption):
-            self._over(session)
-            return
-        session.conversation = None
-        self._realms[session.realm].detached(session)
-        self._attendance.detached(session)
+        self._comebacks.lost(conversation, session, resumption, proved)
 
-    def end_session(self, session: Session, reason: str, sentence: str) -> None:
-        """End a session for good, whether it has a connection or not; harmless if it has ended."""
-        if self._sessions.get(session.id) is not session:
-            return
-        if session.conversation is not None:
-            session.conversation.dismiss(reason, sentence)
-        else:
-            self._over(session)
+    def may_move(self, session: Session | None) -> bool:
+        """Whether the session may go on at another node."""
+        return self._comebacks.may_move(session)
 
     def _over(self, session: Session) -> None:
         session.open = False
         del self._sessions[session.id]
         self.counters.add("sessions_closed")
         session.conversation = None
-        if session.resumption is not None:
-            self._resumptions.ended(session.resumption)
+        self._comebacks.ended(session)
         self._realms[session.realm].leave(session)
         self._attendance.ended(session)
 
     # ---- the end of sessions
+
+    def check_realm(self, name: str) -> None:
+        """Raise SessionRefused if no session can be opened in that realm at present, whoever it is."""
+        self._room(name)
 
     def _room(self, name: str) -> Realm:
         """The realm, if sessions can be opened in it at present; raises SessionRefused."""
@@ -511,6 +496,7 @@ class Router:
         for change in changes:
             if type(change) is NodeGone:
                 self._node_lost(change.owner)
+                self._comebacks.node_gone(change.owner)
         self._rows.applied(changes)
         self._attendance.applied(changes)
         self._meta.applied(changes)
@@ -559,8 +545,7 @@ class Router:
                 words.append(answers[conversation.session])
             words.append(conversation.expel(SYSTEM_SHUTDOWN, sentence))
         self._tell_some(words)
-        for session in self._resumptions.detached():
-            self._over(session)
+        self._comebacks.clear()
 
     def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
         """Sessions were killed: all of them end at once, and are told so some at a time."""
@@ -584,17 +569,3 @@ class Router:
         self._attendance.ticked()
         self._keeper.ticked()
         self._docket.ticked()
-
-
-def _join_of(session: Session, client: Client) -> Join:
-    grant = session.grant
-    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
-    return Join(
-        session=session.id,
-        realm=session.realm,
-        authid=grant.authid,
-        authrole=grant.authrole,
-        authmethod=grant.authmethod,
-        authprovider=grant.authprovider,
-        transport=Transport(kind, protocol, peer),
-    )

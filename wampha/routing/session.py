@@ -94,3 +94,14 @@ class Session:
         places = self.places.pop(invocation, None)
         if places is not None:
             places.leave()
+
+
+def who(session: Session) -> dict[str, object]:
+    """What the audit log says of a session."""
+    return {
+        "realm": session.realm,
+        "session": session.id,
+        "authid": session.authid,
+        "authrole": session.authrole,
+        "peer": session.client.describe(),
+    }

@@ -88,7 +88,7 @@ def test_a_wrong_answer_ends_in_abort(node: Node) -> None:
 
 
 def test_an_answer_nobody_awaits_is_a_violation(node: Node) -> None:
-    later = node.router.workers = Later()  # type: ignore[misc]
+    later = node.router.entrance.workers = Later()  # type: ignore[misc]
     guest = Guest(node, "eva")
     guest.one()
     guest.say("geheim")
@@ -126,7 +126,7 @@ def test_who_takes_too_long_is_cut(node: Node) -> None:
 
 @pytest.mark.parametrize("ends", ["lost", "dismissed"])
 def test_who_goes_while_the_proof_is_checked_gets_no_session(node: Node, ends: str) -> None:
-    later = node.router.workers = Later()  # type: ignore[misc]
+    later = node.router.entrance.workers = Later()  # type: ignore[misc]
     guest = Guest(node, "eva")
     guest.one()
     guest.say("geheim")
@@ -142,7 +142,7 @@ def test_who_goes_while_the_proof_is_checked_gets_no_session(node: Node, ends: s
 
 
 def test_when_too_many_are_being_checked_others_are_told_to_try_again(node: Node) -> None:
-    node.router.workers = Later(room=False)  # type: ignore[misc]
+    node.router.entrance.workers = Later(room=False)  # type: ignore[misc]
     guest = Guest(node, "eva")
     guest.one()
     guest.say("geheim")

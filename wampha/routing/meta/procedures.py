@@ -17,8 +17,9 @@ from wampha.messages.payload import Payload, Untranscodable
 from wampha.names.uri import is_reserved
 from wampha.routing.calls import Calls
 from wampha.routing.gather import Gathered
+from wampha.routing.ports import Audit, no_audit
 from wampha.routing.rerouting import not_registered
-from wampha.routing.session import Session
+from wampha.routing.session import Session, who
 from wampha.routing.work import PendingCall
 
 _Kind = TypeVar("_Kind")
@@ -123,8 +124,9 @@ class _Procedure(NamedTuple):
 class Procedures:
     """What the router answers in one realm."""
 
-    def __init__(self, *, calls: Calls, counters: Counters) -> None:
+    def __init__(self, *, calls: Calls, counters: Counters, audit: Audit = no_audit) -> None:
         self._calls: Final = calls
+        self._audit: Final = audit
         self._counters: Final = counters
         self._procedures: Final[dict[str, _Procedure]] = {}
 
@@ -155,6 +157,7 @@ class Procedures:
         try:
             if procedure.changes:
                 pending.caller.permissions.require_meant("call", name)
+                self._audit("changed", {**who(pending.caller), "procedure": name})
             procedure.handler(MetaCall(self._calls, self._counters, pending))
         except WampError as error:
             self._counters.add("meta_calls_refused")

@@ -56,6 +56,7 @@ def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> s
             st.booleans(),
             st.booleans(),
             integer,
+            st.none() | owner,
         ),
         st.builds(RemoveRegistration, owner, integer, *key, integer),
         st.builds(Keep, owner, integer, few, integer, st.lists(entrusted(name), max_size=3).map(tuple)),

@@ -255,6 +255,18 @@ class Callees:
             self._calls.interrupt(work, error.error)
         self.failed(callee, error)
 
+    def give_back(self, session: Session, unsent: Iterable[int]) -> None:
+        """These INVOCATIONs have not been sent to the session, and will not be: another callee may take the calls."""
+        for request in unsent:
+            work = session.invocations.pop(request, None)
+            if work is None:
+                continue
+            self._calls.released(work)
+            if isinstance(work, Served):
+                self._outbox.forward(work.source, not_delivered(work.number))
+            else:
+                self._home.declined(work, Why.ABSENT)
+
     def leave(self, session: Session) -> None:
         """The session has ended: nobody knows how far it got with what it worked on."""
         session.places.clear()

@@ -16,8 +16,9 @@ from wampha.messages.model import Options
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import Relayed
 from wampha.names.ids import Ids
-from wampha.routing.attendance import Attendance
+from wampha.routing.attendance import Attendance, join_of
 from wampha.routing.calls import Calls
+from wampha.routing.comebacks import Comebacks
 from wampha.routing.conversation import Conversation
 from wampha.routing.docket import Docket
 from wampha.routing.entrance import Entrance
@@ -31,13 +32,13 @@ from wampha.routing.neighbours import Neighbours
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Audit, Cancellable, Client, Clock, Ledger, Outbox, Workers, no_audit
 from wampha.routing.realm import Realm
-from wampha.routing.resumption import RESUMED, Resumption, Resumptions
+from wampha.routing.resumption import Resumption
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.routing.welcome import details_of
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
-from wampha.state.facts import Join, Kill, Transport
+from wampha.state.facts import Kill
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
@@ -82,9 +83,6 @@ class Router:
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
-        self._resumptions: Final = Resumptions(
-            limits=limits, counters=counters, ids=ids, clock=clock, end=self.end_session
-        )
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
@@ -96,6 +94,7 @@ class Router:
         self._insiders: Insiders
         self.entrance: Entrance  # where clients are let in
         self.gather: Gather
+        self._comebacks: Comebacks
         self._neighbours: Neighbours
         self._meta: MetaApis
 
@@ -129,6 +128,22 @@ class Router:
             )
             for rules in self._rules
         }
+        self._comebacks = Comebacks(
+            ledger=ledger,
+            limits=self._limits,
+            counters=self.counters,
+            ids=self._ids,
+            clock=self._clock,
+            gather=self.gather,
+            attendance=self._attendance,
+            calls=self._calls,
+            realms=self._realms,
+            sessions=self._sessions,
+            conversations=self._conversations,
+            permissions=lambda *of: self.entrance.permissions(*of),  # noqa: PLW0108 - it is made below
+            welcome=lambda realm, session: details_of(realm, session.grant, self._agent),
+            over=self._over,
+        )
         self._insiders = Insiders(
             realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
         )
@@ -178,7 +193,7 @@ class Router:
 
     def waiting(self) -> dict[str, int]:
         """How many of them have no connection, and the bytes that wait to be sent when they come back."""
-        return self._resumptions.status()
+        return self._comebacks.status()
 
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
@@ -191,7 +206,8 @@ class Router:
             clock=self._clock,
             spread_s=spread_s,
             answer_s=answer_s,
-            dismiss=lambda conversation: conversation.dismiss(SYSTEM_SHUTDOWN, STOPPING),
+            dismiss=lambda conversation: conversation.send_away(SYSTEM_SHUTDOWN, STOPPING),
+            lingers=self._comebacks.lingers,
             done=done,
         )
         self._farewell.start()
@@ -205,8 +221,7 @@ class Router:
         self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
-        for session in self._resumptions.detached():
-            self._over(session)
+        self._comebacks.clear()
 
     def join(
         self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
@@ -216,7 +231,7 @@ class Router:
         permissions = self.entrance.permissions(realm, claim.session, grant)
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
-        resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
+        resumption = self._comebacks.open(conversation, realm, hello)
         session = Session(
             session_id=claim.session,
             realm=realm.name,
@@ -228,69 +243,37 @@ class Router:
         )
         self._sessions[session.id] = session
         session.conversation = conversation
-        self._attendance.joined(session, _join_of(session, conversation.client))
+        self._attendance.joined(session, join_of(session, conversation.client))
         self.counters.add("sessions_opened")
-        details = details_of(realm, grant, self._agent)
-        if grant.authextra:
-            details["authextra"] = grant.authextra
-        if resumption:
-            resumption.session = session
-            details |= self._resumptions.token(resumption, self._ledger.owner.name)
-        return realm, session, details
+        return realm, session, {**details_of(realm, session.grant, self._agent), **self._comebacks.opened(session)}
 
     # ---- sessions that outlive their connection
 
-    def resume(self, hello: Any, conversation: Conversation) -> tuple[Realm, Session, Options]:
-        """Let a session of this node go on with another connection; returns as `join` does, or raises SessionRefused.
+    def resume(self, hello: Any, conversation: Conversation) -> None:
+        """Let a session go on with another connection; the conversation is told, now or later, what came of it.
 
-        If it still has one, that one is closed: the client knows better that it is dead.
+        A session of another node comes to this one first. Raises SessionRefused if nothing can come of it.
         """
         if self._farewell:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
-        session = self._sessions.get(hello.resume_session)
-        resumption, used = self._resumptions.opened_by(session, hello)
-        before = resumption.conversation
-        if before is not None:
-            self._conversations.pop(before, None)
-            resumption.line.flush()
-            before.superseded(RESUMED, "The session was resumed by another connection.")
-        assert session is not None, "what is opened is there"
-        realm = self._realms[session.realm]
-        session.conversation = conversation
-        session.features = ClientFeatures.of(hello.roles, lenient=realm.lenient)
-        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name)
-        return realm, session, {**details_of(realm, session.grant, self._agent), **resumed}
+        self._comebacks.resume(hello, conversation)
 
     def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
         """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
-        self._conversations.pop(conversation, None)
-        if proved:
-            resumption.proved()
-        if self._farewell or not self._resumptions.detach(resumption):
-            self._over(session)
-            return
-        session.conversation = None
-        self._realms[session.realm].detached(session)
-        self._attendance.detached(session)
+        self._comebacks.lost(conversation, session, resumption, proved)
 
-    def end_session(self, session: Session, reason: str, sentence: str) -> None:
-        """End a session for good, whether it has a connection or not; harmless if it has ended."""
-        if self._sessions.get(session.id) is not session:
-            return
-        if session.conversation is not None:
-            session.conversation.dismiss(reason, sentence)
-        else:
-            self._over(session)
+    def may_move(self, session: Session | None) -> bool:
+        """Whether the session may go on at another node."""
+        return self._comebacks.may_move(session)
 
     def _over(self, session: Session) -> None:
         session.open = False
         del self._sessions[session.id]
         self.counters.add("sessions_closed")
         session.conversation = None
-        if session.resumption is not None:
-            self._resumptions.ended(session.resumption)
+        self._comebacks.ended(session)
         self._realms[session.realm].leave(session)
         self._attendance.ended(session)
 
@@ -387,6 +370,7 @@ class Router:
         for change in changes:
             if type(change) is NodeGone:
                 self._neighbours.lost(change.owner)
+                self._comebacks.node_gone(change.owner)
         self._rows.applied(changes)
         self._attendance.applied(changes)
         self._meta.applied(changes)
@@ -435,8 +419,7 @@ class Router:
                 words.append(answers[conversation.session])
             words.append(conversation.expel(SYSTEM_SHUTDOWN, sentence))
         self._tell_some(words)
-        for session in self._resumptions.detached():
-            self._over(session)
+        self._comebacks.clear()
 
     def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
         """Sessions were killed: all of them end at once, and are told so some at a time."""
@@ -460,17 +443,3 @@ class Router:
         self._attendance.ticked()
         self._keeper.ticked()
         self._docket.ticked()
-
-
-def _join_of(session: Session, client: Client) -> Join:
-    grant = session.grant
-    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
-    return Join(
-        session=session.id,
-        realm=session.realm,
-        authid=grant.authid,
-        authrole=grant.authrole,
-        authmethod=grant.authmethod,
-        authprovider=grant.authprovider,
-        transport=Transport(kind, protocol, peer),
-    )

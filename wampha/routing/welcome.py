@@ -58,6 +58,8 @@ def details_of(realm: Realm, grant: Grant, agent: str) -> dict[str, Any]:
         "roles": _ROLES,
         "agent": agent,
     }
+    if grant.authextra:
+        details["authextra"] = grant.authextra
     if realm.resumption:
         details[OFFERED] = realm.resumption.grace_s
     return details

@@ -91,6 +91,7 @@ class AddRegistration(Command, frozen=True, gc=False, tag=7):
     repeatable: bool = False  # a call may be given to another callee if this one is lost
     force: bool = False  # whoever else offers it does so no longer
     renews: int = 0  # the registration's id, if this row stood before: then it is confirmed, and never made anew
+    takes: Owner | None = None  # the session was at that node: its row there becomes this one, under the same id
 
 
 class RemoveRegistration(Command, frozen=True, gc=False, tag=8):

@@ -43,6 +43,8 @@ CATALOGUE: Final[Mapping[str, str]] = {
     # sessions that can be resumed
     "sessions_detached": "sessions that lost their connection and wait to be resumed",
     "sessions_resumed": "sessions that went on with another connection",
+    "sessions_moved": "sessions that went on at another node, since their client came back there",
+    "sessions_revived": "sessions of a dead node that went on here, with nothing but their identity",
     "sessions_not_kept": "sessions that could have been resumed and ended, since too many waited",
     "resumptions_refused": "HELLOs that wanted to resume a session, with a wrong or used token or too late",
     "resumable_sessions_expired": "sessions that ended because nobody resumed them in time",

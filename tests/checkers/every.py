@@ -1,6 +1,7 @@
 """All checkers at once: `check(history)`.
 
 P1    registrations.py   linearizable `single` registrations, and who is called
+      shared.py          who is called of several callees
 P2 P5 delivery.py        whoever was SUBSCRIBED gets it; loss only by a fault that touches it, or an announced gap
 P3    delivery.py        order of events and invocations
 P4    delivery.py        no duplicates
@@ -13,7 +14,7 @@ P10   serving.py         bounds
 
 from __future__ import annotations
 
-from tests.checkers import calls, delivery, presence, registrations, serving
+from tests.checkers import calls, delivery, presence, registrations, serving, shared
 from tests.checkers.excuses import Excuses
 from tests.checkers.history import History, Violation
 
@@ -27,6 +28,7 @@ def check(history: History, *, gaps_excuse: bool = True) -> list[Violation]:
     found += delivery.check_uninvited(history)
     found += delivery.check_received(history, excuses)
     found += registrations.check_registrations(history, excuses)
+    found += shared.check_shared(history, excuses)
     found += calls.check_calls(history, excuses)
     found += serving.check_minority(history)
     found += serving.check_sessions(history, excuses)

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 OK, ERROR, UNKNOWN = "ok", "error", "unknown"
+SINGLE = "single"
 LEFT, GOODBYE, LOST, VANISHED, ENDED = "left", "goodbye", "lost", "vanished", "ended"
 KILLED = "test.killed"  # the reason of the GOODBYE that a client gets whose session another one has killed
 
@@ -60,6 +61,7 @@ class Operation:
     answers: int = 0  # of a call: RESULT and ERROR messages that came
     excludes_me: bool = True  # of publish
     retained: bool = False  # of publish: `retain`; of subscribe: `get_retained`
+    policy: str = SINGLE  # of register: `invoke`
 
 
 @dataclass(slots=True)

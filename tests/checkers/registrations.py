@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.checkers.excuses import Excuses
-from tests.checkers.history import ERROR, OK, History, Operation, Violation
+from tests.checkers.history import ERROR, OK, SINGLE, History, Operation, Violation
 from tests.checkers.order import NOBODY, Registrations, Step, UndecidedError, first_stuck
 
 _EXISTS = "wamp.error.procedure_already_exists"
@@ -35,6 +35,7 @@ def check_registrations(history: History, excuses: Excuses) -> Iterator[Violatio
 
 def _by_procedure(history: History, excuses: Excuses) -> dict[str, Registrations]:
     found: dict[str, Registrations] = defaultdict(Registrations)
+    shared = {operation.uri for operation in history.of("register") if operation.policy != SINGLE}
     for operation in history.of("register", "unregister"):
         _add_registration(found[operation.uri], operation, excuses)
     calls = {(call.session, call.number): call for call in history.of("call")}
@@ -47,7 +48,7 @@ def _by_procedure(history: History, excuses: Excuses) -> dict[str, Registrations
             found[call.uri].steps.append(Step("missed", NOBODY, call.invoke, call.returned))
     for registrations in found.values():
         _mark_contested(registrations)
-    return found
+    return {uri: registrations for uri, registrations in found.items() if uri not in shared}
 
 
 def _add_registration(found: Registrations, operation: Operation, excuses: Excuses) -> None:

@@ -70,7 +70,7 @@ def _way_row(way: Way, passed: dict[str, bool]) -> str:
 
 def _row(feature: Feature, passed: dict[str, bool]) -> str:
     if not feature.announced:
-        return f"| `{feature.name}` | {feature.role} | {NOT_YET} | {NOT_YET} | {NOT_YET} | - |"
+        return f"| `{feature.name}` | {feature.role} | {NOT_YET} | {NOT_YET} | {NOT_YET} | {feature.remark or '-'} |"
     ran = [test for test in passed if _names(test, feature.tests)]
     near = _cell([test for test in ran if NEAR.search(test)], passed)
     far = _cell([test for test in ran if FAR.search(test)], passed)

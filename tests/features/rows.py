@@ -14,9 +14,11 @@ EVENTS: Final = "tests/unit/routing/test_publish_options.py"
 WIRE: Final = "tests/integration/test_call_and_publish_options.py"
 LIBRARIES: Final = "tests/integration/test_client_libraries.py"
 SHARED: Final = "tests/unit/routing/test_shared.py"
+SHARING: Final = "tests/integration/test_shared_procedures.py"
 CLUSTER: Final = "tests/unit/routing/test_cluster.py"
 BATCHES: Final = "tests/integration/test_batches.py"
 SESSIONS: Final = "tests/unit/routing/meta/test_session_api.py"
+WIRE_SESSIONS: Final = "tests/integration/test_session_api.py"
 TESTAMENTS: Final = "tests/unit/routing/meta/test_testaments.py"
 READING: Final = "tests/unit/messages/test_reading.py"
 
@@ -219,8 +221,14 @@ FEATURES: Final[tuple[Feature, ...]] = (
                 *_of(SESSIONS, "kill_all_spares_the_caller_and_other_realms_and_tells_nobody"),
                 *_of(SESSIONS, "a_killed_session_answers_nobody_and_gets_nothing_from_then_on"),
                 *_of(SESSIONS, "on_join_and_on_leave_are_told_once_on_every_node_with_equal_publication_ids"),
+                *_of(WIRE_SESSIONS, "sessions_are_found_described_and_counted", "joining_and_leaving_are_told_once"),
+                *_of(WIRE_SESSIONS, "a_killed_session_gets_goodbye_and_answers_nobody", "details_are_modified"),
+                *_of(LIBRARIES, "sessions_and_testaments_on_one_node", "sessions_and_testaments_across_nodes"),
             ),
-            _of(SESSIONS, "the_death_of_a_node_is_on_leave_for_each_of_its_sessions_once"),
+            (
+                *_of(SESSIONS, "the_death_of_a_node_is_on_leave_for_each_of_its_sessions_once"),
+                *_of(WIRE_SESSIONS, "a_killed_node_s_sessions_leave_once_with_their_testaments"),
+            ),
             remark="see [meta.md](meta.md)",
         )
         for role in ("broker", "dealer")
@@ -233,8 +241,13 @@ FEATURES: Final[tuple[Feature, ...]] = (
             *_of(TESTAMENTS, "the_event_is_the_same_on_every_node_and_comes_once"),
             *_of(TESTAMENTS, "they_come_by_scope_and_in_order_before_on_leave", "testaments_are_flushed_by_scope"),
             *_of(TESTAMENTS, "publish_options_say_who_gets_it", "lists_of_sessions_are_respected"),
+            *_of(WIRE_SESSIONS, "testaments_come_by_scope_before_on_leave"),
+            *_of(LIBRARIES, "sessions_and_testaments_on_one_node", "sessions_and_testaments_across_nodes"),
         ),
-        _of(TESTAMENTS, "it_survives_the_death_of_its_home_node"),
+        (
+            *_of(TESTAMENTS, "it_survives_the_death_of_its_home_node"),
+            *_of(WIRE_SESSIONS, "a_killed_node_s_sessions_leave_once_with_their_testaments"),
+        ),
         remark="bounded by `limits.testament_bytes_max` and others; see [guarantees.md](guarantees.md)",
     ),
     Feature(
@@ -283,6 +296,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
             *_of(SHARED, "a_callee_has_no_more_calls_at_once_than_it_wants"),
             *_of(SHARED, "calls_wait_in_order_for_a_place_and_no_more_than_may"),
             *_of(SHARED, "force_takes_the_procedure_and_who_had_it_is_told"),
+            *_of(SHARING, "first_and_last", "calls_are_shared", "conflicting_and_unknown_policies", "concurrency"),
+            *_of(SHARING, "calls_wait_for_a_callee"),
+            *_of(LIBRARIES, "shared_procedures_on_one_node", "shared_procedures_across_nodes"),
         ),
         _of(SHARED, "the_callees_of_a_dead_node_are_gone_in_one_entry_and_the_others_stay"),
         remark="Crossbar's `concurrency` and `force_reregister`, too: [shared.md](shared.md)",
@@ -294,6 +310,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
             *_of(SHARED, "who_is_unavailable_is_passed_over_by_the_rules_of_the_policy"),
             *_of(SHARED, "random_gives_it_to_each_of_the_others_before_it_gives_up"),
             *_of(SHARED, "a_single_callee_that_is_unavailable_leaves_nobody"),
+            *_of(SHARING, "rerouting", "a_callee_that_is_lost"),
         ),
         _of(SHARED, "a_call_to_a_node_that_is_lost_is_repeated_only_if_it_may_be"),
         remark="after the loss of a callee or its node only with `_repeatable`: [shared.md](shared.md)",
@@ -343,6 +360,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "dealer",
         (
             *_of(SHARED, "force_takes_the_procedure_and_who_had_it_is_told"),
+            *_of(SHARING, "force_reregister"),
             *_of(REGISTRATIONS, "a_callee_can_be_removed_and_is_told_if_it_understands_that"),
             *_of(META, "registration_revocation"),
         ),
@@ -353,8 +371,9 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "sharded_registration",
         "dealer",
         (),
-        'the specification has no text for "all" calls yet, and breaks off in its one sentence on partitioned ones',
+        NOT_YET,
         announced=False,
+        remark="the specification has no text for it yet: [shared.md](shared.md)",
     ),
     Feature(
         "subscription_revocation",

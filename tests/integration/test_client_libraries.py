@@ -129,6 +129,40 @@ META_SEEN: Final = {
 }
 
 
+# The scripts that look at the session meta API and at testaments.
+SESSIONS: Final = {script: (script[0], script[1].replace("_meta.", "_sessions.")) for _, script in META}
+SESSIONS_SEEN: Final = {
+    "details": [True, "anonymous", "anonymous"],
+    "listed": True,
+    "own": "wamp.error.no_such_session",
+    "reason": "test.enough",
+    "told": [[["first"], {"n": 1}], [["third"], {}], "left"],
+}
+
+
+# The scripts in which several callees offer one procedure.
+SHARED: Final = {
+    client: (client[0], str(HERE / name))
+    for client, name in (
+        (AUTOBAHN_PYTHON, "clients/autobahn_python_shared.py"),
+        (AUTOBAHN_JS, "js/autobahn_shared.js"),
+    )
+}
+SHARING_WAYS: Final = [each for each in FULL_WAYS if each.values[0] in SHARED]
+
+
+def check_shared(client: tuple[str, ...], transport: str, serializer: str, *ports: int) -> None:
+    """Callees take turns, are refused, put out, and called no more often at once than they want."""
+    assert converse(SHARED[client], transport, serializer, *ports) == {
+        "turns": ["one", "two", True],
+        "conflict": "wamp.error.procedure_exists_with_different_invocation_policy",
+        "forced": "three",
+        "goes_on": True,
+        "full": "crossbar.error.max_concurrency_reached",
+        "done": "done",
+    }
+
+
 def expected(client: tuple[str, ...], serializer: str) -> dict[str, Any]:
     """What every library must see, less what it cannot show."""
     seen = dict(EXPECTED)
@@ -183,3 +217,31 @@ def test_meta_api_on_one_node(router: Router, script: tuple[str, ...], transport
 @pytest.mark.parametrize(("script", "transport", "serializer"), META_WAYS)
 def test_meta_api_across_nodes(cluster: Cluster, script: tuple[str, ...], transport: str, serializer: str) -> None:
     assert converse(script, transport, serializer, cluster["a"].port, cluster["c"].port) == META_SEEN
+
+
+@pytest.mark.parametrize(("script", "transport", "serializer"), META_WAYS)
+def test_sessions_and_testaments_on_one_node(
+    router: Router, script: tuple[str, ...], transport: str, serializer: str
+) -> None:
+    assert converse(SESSIONS[script], transport, serializer, router.port, router.port) == SESSIONS_SEEN
+
+
+@pytest.mark.parametrize(("script", "transport", "serializer"), META_WAYS)
+def test_sessions_and_testaments_across_nodes(
+    cluster: Cluster, script: tuple[str, ...], transport: str, serializer: str
+) -> None:
+    assert converse(SESSIONS[script], transport, serializer, cluster["a"].port, cluster["c"].port) == SESSIONS_SEEN
+
+
+@pytest.mark.parametrize(("client", "transport", "serializer"), SHARING_WAYS)
+def test_shared_procedures_on_one_node(
+    router: Router, client: tuple[str, ...], transport: str, serializer: str
+) -> None:
+    check_shared(client, transport, serializer, router.port, router.port)
+
+
+@pytest.mark.parametrize(("client", "transport", "serializer"), SHARING_WAYS)
+def test_shared_procedures_across_nodes(
+    cluster: Cluster, client: tuple[str, ...], transport: str, serializer: str
+) -> None:
+    check_shared(client, transport, serializer, cluster["b"].port, cluster["a"].port)

@@ -17,11 +17,24 @@ import msgspec
 
 from wampha.counters import Counters
 from wampha.limits import Limits
-from wampha.routing.ports import Clock, Ledger
+from wampha.routing.ports import Client, Clock, Ledger
 from wampha.routing.session import Session
 from wampha.state.changes import SessionLeft, SessionRefused, SessionsMet
 from wampha.state.commands import Outcome, Report
-from wampha.state.facts import DETACHED, AnyFact, Detach, End, Join, Kill, Modify, Subscribing
+from wampha.state.facts import (
+    DETACHED,
+    AnyFact,
+    Come,
+    Detach,
+    End,
+    Join,
+    Kill,
+    Lock,
+    Modify,
+    Revive,
+    Subscribing,
+    Transport,
+)
 from wampha.state.roll import Member
 from wampha.state.sessions import meets
 
@@ -48,7 +61,7 @@ class _Entry:
         self.told = told
         self.deadline: Final = deadline
         self.index = 0  # of the log entry that has it, once it was applied
-        self.met: tuple[int, ...] | None = None if isinstance(fact, Kill | Modify) else ()
+        self.met: tuple[int, ...] | None = None if isinstance(fact, Kill | Modify | Revive) else ()
 
     def tell(self, met: tuple[int, ...] | None) -> None:
         told, self.told = self.told, None
@@ -108,6 +121,30 @@ class Attendance:
         self._sessions[session.id] = session
         self._coming[session.id] = join
         self._state(join)
+
+    def came(self, session: Session, join: Join) -> None:
+        """The session has come from another node, and goes on here."""
+        self._sessions[session.id] = session
+        come = Come(*msgspec.structs.astuple(join))
+        self._coming[session.id] = come
+        self._state(come)
+
+    def parted(self, session: Session) -> None:
+        """The session goes on at another node, which will say so."""
+        self._sessions.pop(session.id, None)
+        self._coming.pop(session.id, None)
+
+    def revived(self, session: Session) -> None:
+        """A session of a dead node goes on here, as the cluster has decided."""
+        self._sessions[session.id] = session
+
+    def declined(self, session: int) -> None:
+        """A session of a dead node may have become one of this node, and nobody wants it."""
+        self._state(End(session))
+
+    def locked(self, session: Session, digest: bytes) -> None:
+        """The digest of the token that opens the session if this node dies."""
+        self._state(Lock(session.id, digest))
 
     def detached(self, session: Session) -> None:
         """The session has lost its connection and goes on: its testaments for that are due."""
@@ -324,7 +361,7 @@ class Attendance:
                 self._coming.pop(entry.fact.session, None)
             elif isinstance(entry.fact, End):
                 self._going.pop(entry.fact.session, None)
-            elif entry.told is not None:
+            if entry.told is not None:
                 entry.index = reported.index
                 self._landed.append(entry)
 
@@ -340,6 +377,26 @@ class Attendance:
             for join in self._coming.values()
             if join.realm == kill.realm and join.session != kill.spared and meets(kill, self._arriving(join))
         }
+
+
+def transport_of(client: Client) -> Transport:
+    """How a client is connected."""
+    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
+    return Transport(kind, protocol, peer)
+
+
+def join_of(session: Session, client: Client) -> Join:
+    """What is told of a session that is open."""
+    grant = session.grant
+    return Join(
+        session=session.id,
+        realm=session.realm,
+        authid=grant.authid,
+        authrole=grant.authrole,
+        authmethod=grant.authmethod,
+        authprovider=grant.authprovider,
+        transport=transport_of(client),
+    )
 
 
 def _weight(fact: AnyFact) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from wampha.errors import WampError
@@ -17,6 +18,7 @@ REGISTER: Final = 64
 UNREGISTER: Final = 66
 INVOCATION: Final = 68
 
+_URI: Final = re.compile(r"([^\s.#]+\.)*[^\s.#]+")
 _CARRIED: Final = ("ppt_", "enc_", "_")
 
 
@@ -31,8 +33,11 @@ def sentence_of(error: WampError) -> Payload:
 
 
 def revocation(kind: str, what: int, reason: str) -> Options:
-    """Details of an UNSUBSCRIBED or UNREGISTERED that nobody asked for; `kind` is `subscription` or `registration`."""
-    return {kind: what, "reason": reason} if reason else {kind: what}
+    """Details of an UNSUBSCRIBED or UNREGISTERED that nobody asked for; `kind` is `subscription` or `registration`.
+
+    A reason that is no URI is left out: Autobahn would end the session over it.
+    """
+    return {kind: what, "reason": reason} if _URI.fullmatch(reason) else {kind: what}
 
 
 def carried(options: Options) -> Options:

@@ -37,7 +37,7 @@ _RETRIES_PER_TICK: Final = 500  # rows in doubt that are proposed again at once;
 # again for ever, and none of them acknowledged.
 _FLIGHTS_MAX: Final = 2000
 _REFUSALS: Final = (Outcome.TAKEN, Outcome.CONFLICT, Outcome.FULL)
-_ELSEWISE: Final = "the registration was taken away while this node did not follow the cluster"
+_ELSEWISE: Final = "wampha.revoked"  # by an entry that this node has not seen, since a snapshot jumped over it
 
 
 class Watcher(Protocol):

@@ -26,13 +26,17 @@ def main() -> int:
     parser.add_argument("--faults", type=float, default=Setting.faults, help="per second")
     parser.add_argument("--kinds", nargs="+", default=Setting.kinds)
     parser.add_argument("--keeps", type=int, choices=(0, 1), default=0)
+    parser.add_argument("--shares", type=int, choices=(0, 1), default=0)
     parser.add_argument("--small", type=int, choices=(0, 1), default=None)
     parser.add_argument("--trace", type=Path, help="write the trace of the last seed there, its history beside it")
     given = vars(parser.parse_args())
     first, count, trace = given.pop("seed"), given.pop("count"), given.pop("trace")
-    small, keeps = given.pop("small"), bool(given.pop("keeps"))
+    small, keeps, shares = given.pop("small"), bool(given.pop("keeps")), bool(given.pop("shares"))
     setting = Setting(
-        **{**given, "kinds": tuple(given["kinds"])}, keeps=keeps, small=None if small is None else bool(small)
+        **{**given, "kinds": tuple(given["kinds"])},
+        keeps=keeps,
+        shares=shares,
+        small=None if small is None else bool(small),
     )
     return max(_one(seed, setting, trace) for seed in range(first, first + count))
 

@@ -180,9 +180,9 @@ class Client:
         self._send([34, self._request, id_])
         return operation
 
-    def register(self, procedure: str) -> h.Operation:
-        operation = self._request_of(64, "register", uri=procedure)
-        self._send([64, self._request, {}, procedure])
+    def register(self, procedure: str, policy: str = h.SINGLE) -> h.Operation:
+        operation = self._request_of(64, "register", uri=procedure, policy=policy)
+        self._send([64, self._request, {} if policy == h.SINGLE else {"invoke": policy}, procedure])
         return operation
 
     def unregister(self, procedure: str) -> h.Operation:

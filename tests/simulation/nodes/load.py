@@ -12,6 +12,7 @@ from tests.simulation.nodes.world import World
 TOPICS = ("t.a", "t.b", "t.a.x", "t.b.x")
 PATTERNS = (*(("exact", topic) for topic in TOPICS), ("prefix", "t."), ("prefix", "t.a"), ("wildcard", "t..x"))
 PROCEDURES = ("p.a", "p.b", "p.c")
+SHARED = {f"s.{policy}": policy for policy in ("first", "last", "roundrobin", "random")}  # procedure -> policy
 BUSY_MAX = 30  # operations of one client that wait for an answer
 FILLER_BYTES = 4000
 _MIX: tuple[tuple[str, float], ...] = (
@@ -28,10 +29,14 @@ _MIX: tuple[tuple[str, float], ...] = (
 
 
 class Load:
-    """`clients` of them, `rate` operations per second in all; if it `keeps`, half of all events are to be retained."""
+    """`clients` of them, `rate` operations per second in all.
 
-    def __init__(self, world: World, *, clients: int, rate: float, keeps: bool = False) -> None:
+    If it `keeps`, half of all events are to be retained; if it `shares`, most procedures have several callees.
+    """
+
+    def __init__(self, world: World, *, clients: int, rate: float, keeps: bool = False, shares: bool = False) -> None:
         self.world, self.rate, self.keeps = world, rate, keeps
+        self._procedures = (*PROCEDURES, *SHARED) if shares else PROCEDURES
         self._chance = world.chance
         self._active = True
         self._all: list[Client] = []
@@ -61,7 +66,7 @@ class Load:
         for match, topic in self._chance.sample(PATTERNS, 2):
             client.subscribe(topic, match, retained=self._keep())
         if self._chance.random() < 0.5:
-            client.register(self._chance.choice(PROCEDURES))
+            self._register(client, self._chance.choice(self._procedures))
 
     def _next(self) -> None:
         if self._active:
@@ -95,7 +100,7 @@ class Load:
         client.publish(topic, acknowledge=True)
 
     def _call(self, client: Client) -> None:
-        client.call(self._chance.choice(PROCEDURES))
+        client.call(self._chance.choice(self._procedures))
 
     def _subscription(self, client: Client) -> None:
         match, topic = self._chance.choice(PATTERNS)
@@ -108,11 +113,15 @@ class Load:
         return self.keeps and self._chance.random() < 0.5
 
     def _registration(self, client: Client) -> None:
-        procedure = self._chance.choice(PROCEDURES)
+        procedure = self._chance.choice(self._procedures)
         if procedure in client.registrations:
             client.unregister(procedure)
         elif not client.asked("register", procedure) and not client.asked("unregister", procedure):
-            client.register(procedure)
+            self._register(client, procedure)
+
+    @staticmethod
+    def _register(client: Client, procedure: str) -> None:
+        client.register(procedure, SHARED.get(procedure, h.SINGLE))
 
     def _leave(self, client: Client) -> None:
         client.leave()

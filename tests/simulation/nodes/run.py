@@ -31,6 +31,7 @@ class Setting:
     faults: float = 0.5  # per second, on average; each seed has its own rate
     kinds: tuple[str, ...] = EVERYTHING  # of everything, each seed has its own selection
     keeps: bool = False  # half of all events are retained
+    shares: bool = False  # most procedures have several callees
     small: bool | None = None  # snapshots and queues at small thresholds; None: as the seed says
 
     def command(self, seed: int) -> str:
@@ -88,7 +89,7 @@ def _rage_and_heal(world: World, setting: Setting) -> None:
     world.start_all(certified=world.chance.random() < 0.5)
     world.until_serving()
     Watchers(world)
-    load = Load(world, clients=2 * len(world.names) + 2, rate=setting.rate, keeps=setting.keeps)
+    load = Load(world, clients=2 * len(world.names) + 2, rate=setting.rate, keeps=setting.keeps, shares=setting.shares)
     world.run(2.0)
     faults = Faults(world, load, kinds=setting.kinds, rate=setting.faults)
     world.run(setting.seconds)

@@ -494,3 +494,52 @@ def test_a_history_survives_its_file(tmp_path: Path) -> None:
     again = History.read([tmp_path / "one"])
     assert sorted(again.lines()) == sorted(history.lines())
     assert check(again) == check(history)
+
+
+# ---- P1 of procedures with several callees
+
+
+def shared_by_alice_and_bob(policy: str) -> Story:
+    story = Story()
+    story.register(ALICE, 1.0, policy=policy)
+    story.register(BOB, 2.0, policy=policy)
+    return story
+
+
+def test_p1_several_callees_of_a_shared_procedure_are_no_two_owners() -> None:
+    story = shared_by_alice_and_bob("random")
+    story.call(CAROL, 3.0, ALICE)
+    story.call(CAROL, 3.5, BOB)
+    assert story.found() == []
+
+
+@pytest.mark.parametrize(("policy", "right", "wrong"), [("first", ALICE, BOB), ("last", BOB, ALICE)])
+def test_p1_the_first_and_the_last_are_called_and_no_other(policy: str, right: int, wrong: int) -> None:
+    story = shared_by_alice_and_bob(policy)
+    story.call(CAROL, 3.0, right)
+    assert story.found() == []
+    story.call(CAROL, 4.0, wrong)
+    assert story.found() == ["P1"]
+
+
+def test_p1_another_may_be_called_while_the_first_one_s_node_stands_still() -> None:
+    story = shared_by_alice_and_bob("first")
+    story.fault("stop", 2.5, 3.5, nodes=("n1",))
+    story.call(CAROL, 3.0, BOB)
+    assert story.found() == []
+
+
+def test_p1_who_is_no_callee_is_not_called() -> None:
+    story = shared_by_alice_and_bob("roundrobin")
+    story.op(ALICE, "unregister", 3.0, uri="p")
+    story.call(CAROL, 3.0, ALICE)  # under way
+    assert story.found() == []
+    story.call(CAROL, 4.0, ALICE)
+    assert story.found() == ["P1"]
+
+
+def test_p1_a_call_that_misses_all_callees() -> None:
+    story = shared_by_alice_and_bob("roundrobin")
+    story.op(ALICE, "unregister", 3.0, uri="p")
+    story.call(CAROL, 4.0, outcome=ERROR, error=MISSING)
+    assert story.found() == ["P1"]

@@ -127,11 +127,11 @@ def test_a_callee_can_be_removed_and_is_told_if_it_understands_that(place: Place
     told, untold = place.join({"callee": ("registration_revocation",)}), place.join()
     for callee, procedure in ((told, "p"), (untold, "q")):
         registration = place.registered(callee, procedure)
-        answer = place.ask("wamp.registration.remove_callee", registration, callee.session, "moving elsewhere")
+        answer = place.ask("wamp.registration.remove_callee", registration, callee.session, "com.moving")
         assert answer.payload.args() == []
         assert place.result("wamp.registration.lookup", procedure) is None
         assert place.refusal(procedure) == "wamp.error.no_such_procedure"
-        words = [Revoked(0, {"registration": registration, "reason": "moving elsewhere"})]
+        words = [Revoked(0, {"registration": registration, "reason": "com.moving"})]
         assert callee.take() == (words if callee is told else [])
         callee.unregister(registration)
         assert callee.one().error == "wamp.error.no_such_registration"
@@ -139,10 +139,11 @@ def test_a_callee_can_be_removed_and_is_told_if_it_understands_that(place: Place
     assert place.registered(place.join(), "p")
 
 
-def test_a_reason_may_be_left_out(place: Place) -> None:
+@pytest.mark.parametrize("reason", [(), ("",), ("moving elsewhere",), ("#moving",), ("com..moving",)])
+def test_a_reason_may_be_left_out_and_one_that_is_no_uri_is(place: Place, reason: tuple[str, ...]) -> None:
     callee = place.join({"callee": ("registration_revocation",)})
     registration = place.registered(callee, "p")
-    place.ask("wamp.registration.remove_callee", registration, callee.session)
+    place.ask("wamp.registration.remove_callee", registration, callee.session, *reason)
     assert callee.one() == Revoked(0, {"registration": registration})
 
 
@@ -198,6 +199,40 @@ def test_the_life_of_a_registration_is_told_once_on_every_node_in_order(place: P
         ]
     assert [event.publication for event in events[0]] == [event.publication for event in events[1]]
     assert len({event.publication for event in events[0]}) == 4
+
+
+def test_callees_that_share_a_procedure_come_and_go_within_its_life(place: Place) -> None:
+    watcher = every_event(place)
+    first, second, third = place.join(), place.join(node="c"), place.join()
+    registration, *_ = [place.registered(each, "p", invoke="roundrobin") for each in (first, second, third)]
+    assert place.result("wamp.registration.get", registration)["invoke"] == "roundrobin"
+    sessions = [each.session for each in (first, second, third)]
+    for asker in (place.asker, place.cluster["c"].join()):
+        assert place.result("wamp.registration.list_callees", registration, peer=asker) == sessions
+        assert place.result("wamp.registration.count_callees", registration, peer=asker) == 3
+    place.ask("wamp.registration.remove_callee", registration, second.session)
+    place.cluster.settle()
+    assert place.result("wamp.registration.list_callees", registration) == [first.session, third.session]
+    first.unregister(registration)
+    place.cluster.settle()
+    third.conversation.lost()
+    place.cluster.settle()
+    (session, details), *others = heard(watcher)
+    assert (session, details["id"]) == (first.session, registration)
+    order = [first, second, third, second, first, third, third]
+    assert others == [[each.session, registration] for each in order]
+
+
+def test_who_registers_by_force_takes_it_from_all_others(place: Place) -> None:
+    former, latter = place.join(), place.join(node="c")
+    registration = place.registered(former, "p", invoke="roundrobin")
+    watcher = every_event(place)
+    anew = place.registered(latter, "p", force_reregister=True)
+    (_, details), *others = [args for args in heard(watcher) if args[1] != registration]
+    assert details["id"] == anew
+    assert others == [[latter.session, anew]]
+    assert place.result("wamp.registration.list_callees", anew) == [latter.session]
+    assert place.refusal("wamp.registration.get", registration) == "wamp.error.no_such_registration"
 
 
 def test_an_end_of_any_kind_is_told(place: Place) -> None:

@@ -130,9 +130,11 @@ def test_a_subscriber_can_be_removed_and_is_told_if_it_understands_that(place: P
     publisher = place.cluster["c"].join()
     for peer in (told, untold):
         subscription = place.subscribed(peer, "t")
-        answer = place.ask("wamp.subscription.remove_subscriber", subscription, peer.session, "no longer authorized")
+        answer = place.ask(
+            "wamp.subscription.remove_subscriber", subscription, peer.session, "wamp.error.not_authorized"
+        )
         assert answer.payload.args() == []
-        words = [SubscriptionRevoked(0, {"subscription": subscription, "reason": "no longer authorized"})]
+        words = [SubscriptionRevoked(0, {"subscription": subscription, "reason": "wamp.error.not_authorized"})]
         assert peer.take() == (words if peer is told else [])
         publisher.publish("t")
         place.cluster.settle()
@@ -361,3 +363,23 @@ def test_nothing_of_a_dead_incarnation_is_told_by_its_successor() -> None:
     place.home.router.fenced("it was declared dead")
     place.home.tick()
     assert not [command for command in place.home.ledger.queue if isinstance(command[0], Report)]
+
+
+def test_the_death_of_a_node_with_many_topics_takes_no_turns_if_nobody_listens_and_several_if_somebody_does() -> None:
+    for listens in (False, True):
+        place = Place("b")
+        watcher = every_event(place) if listens else place.asker
+        peer = place.join()
+        for number in range(500):
+            peer.subscribe(f"t.n{number}")
+        place.rest()
+        watcher.take()
+        clock = place.cluster["a"].clock
+        waiting = clock.pending()
+        place.kill("b")
+        assert (clock.pending() > waiting) is listens
+        in_the_first_turn = len(heard(watcher))
+        assert in_the_first_turn == (400 if listens else 0)
+        clock.advance(0)
+        assert clock.pending() == waiting
+        assert len(heard(watcher)) == (600 if listens else 0)

@@ -105,7 +105,9 @@ class Router:
         self._attendance = Attendance(
             ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
         )
-        self._keeper = Keeper(ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox)
+        self._keeper = Keeper(
+            ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox, clock=self._clock
+        )
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )

@@ -120,9 +120,7 @@ class Comebacks:
         if session.resumption is None:
             return NOTHING
         session.resumption.session = session
-        token = self._resumptions.token(session.resumption, self._ledger.owner.name)
-        self._lock(session, session.resumption)
-        return token
+        return self._resumptions.token(session.resumption, self._ledger.owner.name)
 
     def resume(self, hello: Any, conversation: Conversation) -> None:
         """Let a session go on with another connection; the conversation is told, now or later, what came of it.
@@ -214,14 +212,10 @@ class Comebacks:
         session.conversation = conversation
         owner = self._ledger.owner.name
         resumed = self._resumptions.resume(resumption, used, conversation, owner, lost=lost, node_lost=node_lost)
-        self._lock(session, resumption)
+        self._attendance.locked(session, resumption.key.digest)
         details = {**self._welcome(realm, session), **resumed}
         if not conversation.resumed(realm, session, resumption.line, details):  # it has gone while the session came
             self.lost(conversation, session, resumption, proved=False)
-
-    def _lock(self, session: Session, resumption: Resumption) -> None:
-        """Tell the cluster what opens the session if this node dies."""
-        self._attendance.locked(session, resumption.key.digest)
 
     def _landed(self, arrival: Arrival, used: Key) -> None:
         """A session has come from another node."""

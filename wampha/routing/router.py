@@ -290,9 +290,11 @@ class Router:
         )
         self._sessions[session.id] = session
         session.conversation = conversation
-        self._attendance.joined(session, join_of(session, conversation.client))
+        opened = self._comebacks.opened(session)
+        digest = resumption.key.digest if resumption else None
+        self._attendance.joined(session, join_of(session, conversation.client), digest)
         self.counters.add("sessions_opened")
-        return realm, session, {**self._welcome(realm, session), **self._comebacks.opened(session)}
+        return realm, session, {**self._welcome(realm, session), **opened}
 
     def _permissions(self, realm: Realm, session: int, grant: Grant) -> Permissions | Authorization:
         role = realm.permissions_of(grant.authrole)

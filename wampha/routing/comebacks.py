@@ -23,7 +23,7 @@ from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
 from wampha.routing.giving import Givings
 from wampha.routing.passage import Passage
-from wampha.routing.ports import Clock, Ledger
+from wampha.routing.ports import Audit, Clock, Ledger
 from wampha.routing.realm import Realm
 from wampha.routing.resumption import RESUMED, Key, Permitting, Resumption, Resumptions
 from wampha.routing.revival import Revival, Revivals
@@ -53,6 +53,7 @@ class Comebacks:
         realms: Mapping[str, Realm],
         sessions: dict[int, Session],
         conversations: dict[Conversation, None],
+        audit: Audit,
         permissions: Permitting,
         welcome: Callable[[Realm, Session], Options],
         over: Callable[[Session], None],
@@ -67,6 +68,7 @@ class Comebacks:
         self._realms: Final = realms
         self._sessions: Final = sessions
         self._conversations: Final = conversations
+        self._audit: Final = audit
         self._welcome: Final = welcome
         self._over: Final = over
         self._resumptions: Final = Resumptions(limits=limits, counters=counters, ids=ids, clock=clock, end=self.end)
@@ -214,6 +216,8 @@ class Comebacks:
         resumed = self._resumptions.resume(resumption, used, conversation, owner, lost=lost, node_lost=node_lost)
         self._attendance.locked(session, resumption.key.digest)
         details = {**self._welcome(realm, session), **resumed}
+        fields = {"session": session.id, "authid": session.authid, "authrole": session.authrole}
+        self._audit("resumed", {"realm": realm.name, "peer": conversation.client.describe(), **fields})
         if not conversation.resumed(realm, session, resumption.line, details):  # it has gone while the session came
             self.lost(conversation, session, resumption, proved=False)
 

@@ -196,6 +196,7 @@ class Router:
             realms=self._realms,
             sessions=self._sessions,
             conversations=self._conversations,
+            audit=self._audit,
             permissions=self._permissions,
             welcome=self._welcome,
             over=self._over,
@@ -343,6 +344,10 @@ class Router:
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
         self._comebacks.resume(hello, conversation)
+
+    def unresumed(self, client: Client, refused: SessionRefused) -> None:
+        """A client did not get the session that it wanted."""
+        self._audit("resumption_refused", {"peer": client.describe(), "reason": refused.reason})
 
     def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
         """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""

@@ -116,6 +116,23 @@ def test_the_life_of_a_registration_is_told(pair: Callable[..., Pair], kind: int
 
 
 @pytest.mark.parametrize("kind", range(3))
+def test_callees_that_share_a_procedure(pair: Callable[..., Pair], kind: int) -> None:
+    watcher, first = pair(kind)
+    _, second = pair(kind + 1)
+    for event in ("on_create", "on_register", "on_unregister", "on_delete"):
+        watcher.subscribe(f"wamp.registration.{event}")
+    procedure = fresh()
+    registration = first.register(procedure, invoke="random")
+    assert second.register(procedure, invoke="random") == registration
+    assert watcher.call("wamp.registration.list_callees", [registration]) == [[[first.id, second.id]]]
+    assert watcher.call("wamp.registration.count_callees", [registration]) == [[2]]
+    first.close()
+    assert [args[0] for args in told(watcher, 4)] == [first.id, first.id, second.id, first.id]
+    second.unregister(registration)
+    assert told(watcher, 2) == [[second.id, registration]] * 2
+
+
+@pytest.mark.parametrize("kind", range(3))
 def test_the_life_of_a_subscription_is_told(pair: Callable[..., Pair], kind: int) -> None:
     watcher, first = pair(kind)
     _, second = pair(kind + 1)

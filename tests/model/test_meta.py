@@ -23,6 +23,7 @@ from wampha.state.commands import Down
 STEPS: Final = 120
 SEEDS: Final = range(30)
 URIS: Final = ("u.a", "u.b", "u.")
+POLICY: Final = {"u.a": "single", "u.b": "roundrobin", "u.": "last"}
 EVENTS: Final = (
     *(f"wamp.session.{name}" for name in ("on_join", "on_leave")),
     *(f"wamp.subscription.{name}" for name in ("on_create", "on_subscribe", "on_unsubscribe", "on_delete")),
@@ -149,7 +150,8 @@ class History:
         if player := self.someone():
             match = self.chance.choice(MATCHES)
             procedure = self.chance.choice(URIS[: 2 if match == "exact" else 3])
-            player.asked[player.peer.register(procedure, match=match)] = ("registration", (match, procedure))
+            request = player.peer.register(procedure, match=match, invoke=POLICY[procedure])
+            player.asked[request] = ("registration", (match, procedure))
 
     def unsubscribe(self) -> None:
         player = self.someone()

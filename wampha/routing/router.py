@@ -14,21 +14,9 @@ from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import (
-    PROGRESS,
-    CancelInvoke,
-    Forward,
-    Invoke,
-    InvokeMore,
-    Query,
-    QueryReply,
-    Relayed,
-    Reply,
-)
+from wampha.messages.relayed import Relayed
 from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance, join_of
-from wampha.routing.authorizer import Authorization
-from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
 from wampha.routing.comebacks import Comebacks
 from wampha.routing.conversation import Conversation
@@ -40,13 +28,14 @@ from wampha.routing.gather import Gather
 from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
-from wampha.routing.permissions import Permissions, RealmRules
+from wampha.routing.neighbours import Neighbours
+from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Audit, Cancellable, Client, Clock, Ledger, Outbox, Workers, no_audit
 from wampha.routing.realm import Realm
-from wampha.routing.rerouting import Why
-from wampha.routing.resumption import OFFERED, Resumption
+from wampha.routing.resumption import Resumption
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.routing.welcome import details_of
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
 from wampha.state.facts import Kill
@@ -54,43 +43,6 @@ from wampha.state.facts import Kill
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
 STOPPING: Final = "This node is being stopped; connect to another one."
-
-# WELCOME.Details.roles: only what a test proves is announced.
-_BROKER_FEATURES: Final = (
-    "event_history",
-    "event_retention",
-    "pattern_based_subscription",
-    "payload_passthru_mode",
-    "payload_transparency",
-    "publication_trustlevels",
-    "publisher_exclusion",
-    "publisher_identification",
-    "session_meta_api",
-    "subscriber_blackwhite_listing",
-    "subscription_meta_api",
-    "subscription_revocation",
-)
-_DEALER_FEATURES: Final = (
-    "call_canceling",
-    "call_reroute",
-    "call_timeout",
-    "call_trustlevels",
-    "caller_identification",
-    "pattern_based_registration",
-    "payload_passthru_mode",
-    "payload_transparency",
-    "progressive_call_invocations",
-    "progressive_call_results",
-    "registration_meta_api",
-    "registration_revocation",
-    "session_meta_api",
-    "shared_registration",
-    "testament_meta_api",
-)
-_ROLES: Final[Options] = {
-    "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
-    "dealer": {"features": dict.fromkeys(_DEALER_FEATURES, True)},
-}
 
 
 class Router:
@@ -143,16 +95,8 @@ class Router:
         self.entrance: Entrance  # where clients are let in
         self.gather: Gather
         self._comebacks: Comebacks
+        self._neighbours: Neighbours
         self._meta: MetaApis
-        self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
-            Forward: self._forwarded,
-            Invoke: self._invoked,
-            InvokeMore: self._invoked_more,
-            Reply: self._replied,
-            CancelInvoke: self._canceled,
-            Query: self._queried,
-            QueryReply: self._query_replied,
-        }
 
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
@@ -161,7 +105,9 @@ class Router:
         self._attendance = Attendance(
             ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
         )
-        self._keeper = Keeper(ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox)
+        self._keeper = Keeper(
+            ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox, clock=self._clock
+        )
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -197,22 +143,31 @@ class Router:
             sessions=self._sessions,
             conversations=self._conversations,
             audit=self._audit,
-            permissions=self._permissions,
-            welcome=self._welcome,
+            permissions=lambda *of: self.entrance.permissions(*of),  # noqa: PLW0108 - it is made below
+            welcome=lambda realm, session: details_of(realm, session.grant, self._agent),
             over=self._over,
         )
-        self._insiders = insiders = Insiders(
+        self._insiders = Insiders(
             realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
         )
         self.entrance = Entrance(
             workers=self._workers,
             chance=self._chance,
-            insiders=insiders,
+            insiders=self._insiders,
+            outbox=self._outbox,
             clock=self._clock,
             limits=self._limits,
             counters=self.counters,
             audit=self._audit,
             session_id=self._session_id,
+        )
+        self._neighbours = Neighbours(
+            realms=self._realms,
+            calls=self._calls,
+            gather=self.gather,
+            ledger=ledger,
+            outbox=self._outbox,
+            counters=self.counters,
         )
         self._meta = MetaApis(
             realms=self._realms,
@@ -276,7 +231,7 @@ class Router:
     ) -> tuple[Realm, Session, Options]:
         """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
         realm = self._room(claim.realm)
-        permissions = self._permissions(realm, claim.session, grant)
+        permissions = self.entrance.permissions(realm, claim.session, grant)
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
         resumption = self._comebacks.open(conversation, realm, hello)
@@ -295,42 +250,7 @@ class Router:
         digest = resumption.key.digest if resumption else None
         self._attendance.joined(session, join_of(session, conversation.client), digest)
         self.counters.add("sessions_opened")
-        return realm, session, {**self._welcome(realm, session), **opened}
-
-    def _permissions(self, realm: Realm, session: int, grant: Grant) -> Permissions | Authorization:
-        role = realm.permissions_of(grant.authrole)
-        if role is None:
-            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
-        if isinstance(role, Permissions):
-            return role
-        return Authorization(
-            authorizer=role,
-            realm=realm.name,
-            session=session,
-            grant=grant,
-            ask=self._insiders.ask,
-            outbox=self._outbox,
-            waiting_s=self._limits.authenticator_timeout_s,
-            clock=self._clock,
-            counters=self.counters,
-        )
-
-    def _welcome(self, realm: Realm, session: Session) -> Options:
-        grant = session.grant
-        details: dict[str, Any] = {
-            "realm": realm.name,
-            "authid": grant.authid,
-            "authrole": grant.authrole,
-            "authmethod": grant.authmethod,
-            "authprovider": grant.authprovider,
-            "roles": _ROLES,
-            "agent": self._agent,
-        }
-        if grant.authextra:
-            details["authextra"] = grant.authextra
-        if realm.resumption:
-            details[OFFERED] = realm.resumption.grace_s
-        return details
+        return realm, session, {**details_of(realm, session.grant, self._agent), **opened}
 
     # ---- sessions that outlive their connection
 
@@ -445,54 +365,12 @@ class Router:
 
     def relayed(self, source: Owner, relayed: Relayed) -> None:
         """A message of another node's incarnation, addressed to this node's present one (rule 29)."""
-        if source.incarnation in self._ledger.tables.dead:
-            # Invariant 3. It stood still, does not know it yet, and sends again what came here before its end.
-            self.counters.add("forwards_of_the_dead")
-            return
-        self._relayed[type(relayed)](source, relayed)
+        self._neighbours.relayed(source, relayed)
 
     def node_lost(self, owner: Owner) -> None:
         """Frames from or to this incarnation are lost: the calls between it and this node end, outcome unknown."""
         self._calls.take_back(owner)
-        self._node_lost(owner)
-
-    def _node_lost(self, owner: Owner) -> None:
-        for pending in self._calls.node_lost(owner):
-            self._realms[pending.caller.realm].dealer.declined(pending, Why.LOST)
-        self.gather.node_lost(owner)
-
-    def _forwarded(self, source: Owner, forward: Forward) -> None:
-        realm = self._realms.get(forward.realm)
-        if realm is not None:
-            realm.broker.deliver_forwarded(forward)
-
-    def _invoked(self, source: Owner, invoke: Invoke) -> None:
-        realm = self._realms.get(invoke.realm)
-        if realm is None:
-            self._outbox.forward(source, not_delivered(invoke.call))
-        else:
-            realm.dealer.callees.invoke(source, invoke)
-
-    def _invoked_more(self, source: Owner, part: InvokeMore) -> None:
-        served = self._calls.served(source, part.call)
-        if served is not None:
-            assert served.callee is not None, "a callee works on what is served"
-            self._realms[served.callee.realm].dealer.callees.invoke_more(served, part)
-
-    def _replied(self, source: Owner, reply: Reply) -> None:
-        find = self._calls.awaited if reply.answer is PROGRESS else self._calls.replied
-        pending = find(source, reply.call)
-        if pending is not None:
-            self._realms[pending.caller.realm].dealer.replied(pending, reply)
-
-    def _canceled(self, source: Owner, cancel: CancelInvoke) -> None:
-        self._calls.canceled_there(source, cancel)
-
-    def _queried(self, source: Owner, query: Query) -> None:
-        self.gather.asked(source, query)
-
-    def _query_replied(self, source: Owner, reply: QueryReply) -> None:
-        self.gather.answered(source, reply)
+        self._neighbours.lost(owner)
 
     # ---- the ledger
 
@@ -500,7 +378,7 @@ class Router:
         """A batch of the log was applied."""
         for change in changes:
             if type(change) is NodeGone:
-                self._node_lost(change.owner)
+                self._neighbours.lost(change.owner)
                 self._comebacks.node_gone(change.owner)
         self._rows.applied(changes)
         self._attendance.applied(changes)
@@ -511,7 +389,7 @@ class Router:
         up = self._ledger.tables.up
         for owner in (*self._calls.nodes(), *self.gather.nodes()):
             if owner not in up:
-                self._node_lost(owner)
+                self._neighbours.lost(owner)
         self._rows.installed()
         self._attendance.installed()
 

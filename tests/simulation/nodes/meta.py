@@ -26,6 +26,7 @@ class Watcher(Client):
         self.reconnects = False
         self.joined = Watcher.watch
         self.heard: list[Told] = []
+        self._due: set[int] = set()  # requests of questions
         self._answers: dict[int, Any] = {}  # request -> what came
 
     def watch(self) -> None:
@@ -45,12 +46,8 @@ class Watcher(Client):
     def _ask(self, request: list[int], procedure: str, args: tuple[Any, ...]) -> None:
         self._request += 1
         request.append(self._request)
-        self._answers_due.add(self._request)
+        self._due.add(self._request)
         self._send([48, self._request, {}, procedure, list(args)])
-
-    @property
-    def _answers_due(self) -> set[int]:
-        return self.__dict__.setdefault("_due", set())
 
     def _received(self, protocol: Any, message: list[Any]) -> None:
         code = message[0]
@@ -59,10 +56,10 @@ class Watcher(Client):
                 topic = next(topic for (_, topic), each in self.subscriptions.items() if each == message[1])
                 self.heard.append((topic.removeprefix("wamp."), message[4]))
                 return
-            if code == RESULT and message[1] in self._answers_due:
+            if code == RESULT and message[1] in self._due:
                 self._answers[message[1]] = message[3][0] if len(message) == 4 and message[3] else message[3:]
                 return
-            if code == ERROR and message[1] == 48 and message[2] in self._answers_due:
+            if code == ERROR and message[1] == 48 and message[2] in self._due:
                 self._answers[message[2]] = message[4]
                 return
         super()._received(protocol, message)

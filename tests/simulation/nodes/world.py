@@ -13,7 +13,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel, formatEvent, globalLogPublisher
@@ -29,6 +29,8 @@ from wampha.config.schema import Settings
 from wampha.ledger.constants import RHO
 from wampha.ledger.options import Options
 from wampha.node import Node
+
+_Kind = TypeVar("_Kind", bound=Client)
 
 _ALL_RIGHTS = {
     "name": "anonymous",
@@ -198,13 +200,15 @@ class World:
         if certificate is not None:
             certificate.close()
 
-    def client(self, name: str = "", node: str = "", speech: Any = None, **changes: Any) -> Client:
+    def client(
+        self, name: str = "", node: str = "", speech: Any = None, kind: type[_Kind] = Client, **changes: Any
+    ) -> _Kind:
         """A new client, not connected yet; it prefers `node`."""
         order = list(self.names)
         if node:
             place = order.index(node)
             order = order[place:] + order[:place]
-        client = Client(
+        client = kind(
             network=self.network,
             chance=self.chance,
             history=self.history,

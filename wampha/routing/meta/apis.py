@@ -11,14 +11,17 @@ from wampha.limits import Limits
 from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance
 from wampha.routing.gather import Gather
+from wampha.routing.meta import registrations, subscriptions
 from wampha.routing.meta.cluster import Announce, ClusterApi
 from wampha.routing.meta.history import GET_EVENTS, HistoryApi
 from wampha.routing.meta.registrations import RegistrationApi
+from wampha.routing.meta.retained import RetainedApi
 from wampha.routing.meta.sessions import SessionApi
 from wampha.routing.meta.subscriptions import SubscriptionApi
 from wampha.routing.meta.testaments import TestamentApi
 from wampha.routing.ports import Clock, Ledger
 from wampha.routing.realm import Realm
+from wampha.routing.turnover import ON_SUBSCRIBE, ON_UNSUBSCRIBE
 from wampha.state.changes import (
     NodeGone,
     NodeUp,
@@ -32,6 +35,14 @@ from wampha.state.changes import (
     TestamentsDue,
 )
 
+# Of what there may be very much at once: the topics by which it is told. What nobody hears is not even queued.
+_TOPICS: Final[Mapping[type, tuple[str, ...]]] = {
+    RouteAdded: (subscriptions.ON_CREATE,),
+    RouteRemoved: (ON_UNSUBSCRIBE, subscriptions.ON_DELETE),
+    SubscriberChanged: (ON_SUBSCRIBE, ON_UNSUBSCRIBE),
+    RegistrationAdded: (registrations.ON_CREATE, registrations.ON_REGISTER),
+    RegistrationRemoved: (registrations.ON_UNREGISTER, registrations.ON_DELETE),
+}
 _TOLD_MAX: Final = 200  # changes that are told of in one turn: with a subscriber each, some 5 ms
 
 
@@ -53,6 +64,7 @@ class MetaApis:
         status: Callable[[], Mapping[str, Any]],
     ) -> None:
         """`announce` is `Router.announce`, `status` what the node tells its operator."""
+        self._realms: Final = realms
         self._clock: Final = clock
         self._cluster: Final = ClusterApi(ledger=ledger, gather=gather, announce=announce, status=status)
         self._subscriptions: Final = SubscriptionApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
@@ -65,6 +77,7 @@ class MetaApis:
             self._cluster.offer(realm.procedures)
             history = HistoryApi(realm=realm, ledger=ledger, limits=limits, counters=counters)
             realm.procedures.add(GET_EVENTS, history.get_events)
+            RetainedApi(realm=realm, ledger=ledger, limits=limits).offer()
             self._subscriptions.offer(realm)
             self._registrations.offer(realm)
             self._sessions.offer(realm)
@@ -89,13 +102,24 @@ class MetaApis:
 
         What is too much for one turn, as when a node with many sessions dies, follows in the next ones.
         """
-        self._untold.extend(change for change in changes if type(change) in self._events)
+        heard: dict[tuple[type, str], bool] = {}  # in this batch
+        self._untold.extend(change for change in changes if type(change) in self._events and self._heard(change, heard))
         if not self._going_on:
             self._tell_some()
 
     def reset(self) -> None:
         """Nobody is left to be told."""
         self._untold.clear()
+
+    def _heard(self, change: Any, heard: dict[tuple[type, str], bool]) -> bool:
+        topics = _TOPICS.get(type(change))
+        if topics is None:
+            return True
+        about = (type(change), change.realm)
+        if about not in heard:
+            realm = self._realms.get(change.realm)
+            heard[about] = realm is not None and any(map(realm.broker.hears, topics))
+        return heard[about]
 
     def _tell_some(self) -> None:
         for _ in range(min(_TOLD_MAX, len(self._untold))):

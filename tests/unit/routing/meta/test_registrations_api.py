@@ -201,6 +201,40 @@ def test_the_life_of_a_registration_is_told_once_on_every_node_in_order(place: P
     assert len({event.publication for event in events[0]}) == 4
 
 
+def test_callees_that_share_a_procedure_come_and_go_within_its_life(place: Place) -> None:
+    watcher = every_event(place)
+    first, second, third = place.join(), place.join(node="c"), place.join()
+    registration, *_ = [place.registered(each, "p", invoke="roundrobin") for each in (first, second, third)]
+    assert place.result("wamp.registration.get", registration)["invoke"] == "roundrobin"
+    sessions = [each.session for each in (first, second, third)]
+    for asker in (place.asker, place.cluster["c"].join()):
+        assert place.result("wamp.registration.list_callees", registration, peer=asker) == sessions
+        assert place.result("wamp.registration.count_callees", registration, peer=asker) == 3
+    place.ask("wamp.registration.remove_callee", registration, second.session)
+    place.cluster.settle()
+    assert place.result("wamp.registration.list_callees", registration) == [first.session, third.session]
+    first.unregister(registration)
+    place.cluster.settle()
+    third.conversation.lost()
+    place.cluster.settle()
+    (session, details), *others = heard(watcher)
+    assert (session, details["id"]) == (first.session, registration)
+    order = [first, second, third, second, first, third, third]
+    assert others == [[each.session, registration] for each in order]
+
+
+def test_who_registers_by_force_takes_it_from_all_others(place: Place) -> None:
+    former, latter = place.join(), place.join(node="c")
+    registration = place.registered(former, "p", invoke="roundrobin")
+    watcher = every_event(place)
+    anew = place.registered(latter, "p", force_reregister=True)
+    (_, details), *others = [args for args in heard(watcher) if args[1] != registration]
+    assert details["id"] == anew
+    assert others == [[latter.session, anew]]
+    assert place.result("wamp.registration.list_callees", anew) == [latter.session]
+    assert place.refusal("wamp.registration.get", registration) == "wamp.error.no_such_registration"
+
+
 def test_an_end_of_any_kind_is_told(place: Place) -> None:
     for end in ("lost", "removed"):
         callee = place.join()

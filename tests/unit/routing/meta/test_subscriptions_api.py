@@ -363,3 +363,23 @@ def test_nothing_of_a_dead_incarnation_is_told_by_its_successor() -> None:
     place.home.router.fenced("it was declared dead")
     place.home.tick()
     assert not [command for command in place.home.ledger.queue if isinstance(command[0], Report)]
+
+
+def test_the_death_of_a_node_with_many_topics_takes_no_turns_if_nobody_listens_and_several_if_somebody_does() -> None:
+    for listens in (False, True):
+        place = Place("b")
+        watcher = every_event(place) if listens else place.asker
+        peer = place.join()
+        for number in range(500):
+            peer.subscribe(f"t.n{number}")
+        place.rest()
+        watcher.take()
+        clock = place.cluster["a"].clock
+        waiting = clock.pending()
+        place.kill("b")
+        assert (clock.pending() > waiting) is listens
+        in_the_first_turn = len(heard(watcher))
+        assert in_the_first_turn == (400 if listens else 0)
+        clock.advance(0)
+        assert clock.pending() == waiting
+        assert len(heard(watcher)) == (600 if listens else 0)

@@ -119,18 +119,15 @@ class Attendance:
 
     # ---- what happens to sessions of this node
 
-    def joined(self, session: Session, join: Join) -> None:
-        """The session is open; `join` tells of it."""
+    def joined(self, session: Session, join: Join, digest: bytes | None = None) -> None:
+        """The session is open; `join` tells of it, `digest` is that of the token that opens it if this node dies."""
         self._sessions[session.id] = session
         self._coming[session.id] = join
-        self._state(join)
+        self._state(join, *(() if digest is None else (Lock(session.id, digest),)))
 
     def came(self, session: Session, join: Join) -> None:
         """The session has come from another node, and goes on here."""
-        self._sessions[session.id] = session
-        come = Come(*msgspec.structs.astuple(join))
-        self._coming[session.id] = come
-        self._state(come)
+        self.joined(session, Come(*msgspec.structs.astuple(join)))
 
     def parted(self, session: Session) -> None:
         """The session goes on at another node, which will say so."""
@@ -294,8 +291,9 @@ class Attendance:
 
     # ---- reports
 
-    def _state(self, fact: AnyFact) -> None:
-        self._enter(_Entry(fact, None, 0.0))
+    def _state(self, *facts: AnyFact) -> None:
+        for fact in facts:
+            self._enter(_Entry(fact, None, 0.0))
         if self._flight is None and self._clock.now() >= self._reported_at + INTERVAL_S:
             self._report()  # else the next tick will
 

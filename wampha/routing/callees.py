@@ -129,10 +129,11 @@ class Callees:
             self._counters.add("calls_queued")
             places.wait(work, details, payload)
             return True
-        self._send(offer, work, details, payload)
+        self.send(offer, work, details, payload)
         return True
 
-    def _send(self, offer: Offer, work: PendingCall | Served, details: Options, payload: Payload) -> None:
+    def send(self, offer: Offer, work: PendingCall | Served, details: Options, payload: Payload) -> None:
+        """Send the INVOCATION, for which there is a place."""
         session = offer.session
         request = self._calls.invoked(session, work, offer.id, details)
         if offer.places is not None:
@@ -144,7 +145,7 @@ class Callees:
         while places.queue and not places.full and self._ledger.serving():
             work = next(iter(places.queue))
             details, payload = places.let_go(work)
-            self._send(places.offer, work, details, payload)
+            self.send(places.offer, work, details, payload)
 
     def resume(self) -> None:
         """This node serves again."""

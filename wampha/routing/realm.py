@@ -64,6 +64,7 @@ class Realm:
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
+        self.keeper: Final = keeper
         self.history_as_list: Final = rules.history_as_list
         self._audit: Final = audit
         self.timeout_unit_s: Final = rules.timeout_unit_s

@@ -16,6 +16,7 @@ from wampha.routing.meta.cluster import Announce, ClusterApi
 from wampha.routing.meta.history import GET_EVENTS, HistoryApi
 from wampha.routing.meta.marks import Marks
 from wampha.routing.meta.registrations import RegistrationApi
+from wampha.routing.meta.retained import RetainedApi
 from wampha.routing.meta.sessions import SessionApi
 from wampha.routing.meta.subscriptions import SubscriptionApi
 from wampha.routing.meta.testaments import TestamentApi
@@ -78,6 +79,7 @@ class MetaApis:
             self._cluster.offer(realm.procedures)
             history = HistoryApi(realm=realm, ledger=ledger, limits=limits, counters=counters)
             realm.procedures.add(GET_EVENTS, history.get_events)
+            RetainedApi(realm=realm, ledger=ledger, limits=limits).offer()
             self._subscriptions.offer(realm)
             self._registrations.offer(realm)
             self._sessions.offer(realm)

@@ -17,7 +17,8 @@ import msgspec
 
 from wampha.counters import Counters
 from wampha.limits import Limits
-from wampha.routing.ports import Client, Clock, Ledger
+from wampha.messages.relayed import Reported
+from wampha.routing.ports import Client, Clock, Ledger, Outbox
 from wampha.routing.session import Session
 from wampha.state.changes import SessionLeft, SessionRefused, SessionsMet
 from wampha.state.commands import Outcome, Report
@@ -90,6 +91,7 @@ class Attendance:
         limits: Limits,
         counters: Counters,
         clock: Clock,
+        outbox: Outbox,
         expel: Callable[[Sequence[tuple[Session, Kill]]], None],
     ) -> None:
         """`expel` ends sessions of this node that were killed: at once, with GOODBYE."""
@@ -97,6 +99,7 @@ class Attendance:
         self._limits: Final = limits
         self._counters: Final = counters
         self._clock: Final = clock
+        self._outbox: Final = outbox
         self._expel: Final = expel
         self._sessions: Final[dict[int, Session]] = {}  # open ones of this incarnation by id
         self._coming: Final[dict[int, Join]] = {}  # session id -> that the table does not show yet
@@ -330,7 +333,15 @@ class Attendance:
                 break
             entries.append(self._queue.popleft())
         self._number += 1
+        if any(isinstance(entry.fact, End | Detach) for entry in entries):
+            self._mark(self._number)
         return _Flight(Report(self._ledger.owner, self._number, tuple(entry.fact for entry in entries)), entries)
+
+    def _mark(self, number: int) -> None:
+        """Tell every node where those events end that belong before what this report tells (`meta/marks.py`)."""
+        for owner in self._ledger.tables.up:
+            if owner != self._ledger.owner:
+                self._outbox.forward(owner, Reported(number))
 
     def _decided(self, flight: _Flight, _: Outcome) -> None:
         """The table shows what came of it; what it does not show is proposed again in the next tick."""

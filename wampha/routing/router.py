@@ -103,7 +103,12 @@ class Router:
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
         self._attendance = Attendance(
-            ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
+            ledger=ledger,
+            limits=self._limits,
+            counters=self.counters,
+            clock=self._clock,
+            outbox=self._outbox,
+            expel=self._expel,
         )
         self._keeper = Keeper(
             ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox, clock=self._clock
@@ -161,14 +166,6 @@ class Router:
             audit=self._audit,
             session_id=self._session_id,
         )
-        self._neighbours = Neighbours(
-            realms=self._realms,
-            calls=self._calls,
-            gather=self.gather,
-            ledger=ledger,
-            outbox=self._outbox,
-            counters=self.counters,
-        )
         self._meta = MetaApis(
             realms=self._realms,
             ledger=ledger,
@@ -180,6 +177,15 @@ class Router:
             clock=self._clock,
             announce=self.announce,
             status=self._status,
+        )
+        self._neighbours = Neighbours(
+            realms=self._realms,
+            calls=self._calls,
+            gather=self.gather,
+            ledger=ledger,
+            outbox=self._outbox,
+            counters=self.counters,
+            marked=self._meta.marked,
         )
 
     # ---- clients
@@ -221,6 +227,7 @@ class Router:
             self._farewell.stop()
         self._rows.stop()
         self._attendance.stop()
+        self._meta.reset()
         self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)

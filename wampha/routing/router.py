@@ -42,6 +42,7 @@ from wampha.state.facts import Kill
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
+_EXPELLED_MAX: Final = 5000  # sessions that are killed and end in one reactor turn, some 50 ms
 STOPPING: Final = "This node is being stopped; connect to another one."
 
 
@@ -438,14 +439,20 @@ class Router:
         self._comebacks.clear()
 
     def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
-        """Sessions were killed: all of them end at once, and are told so some at a time."""
+        """Sessions were killed: they end at once, or as many as one turn allows, and are told so some at a time."""
+        self._expel_some(deque(killed))
+
+    def _expel_some(self, killed: deque[tuple[Session, Kill]]) -> None:
         words = deque[Callable[[], None]]()
-        for session, kill in killed:
+        for _ in range(min(_EXPELLED_MAX, len(killed))):
+            session, kill = killed.popleft()
             if session.conversation is not None:
                 words.append(session.conversation.expel(kill.reason, kill.message))
-            else:  # it has no connection at the moment
+            elif session.open:  # it has no connection at the moment
                 self._over(session)
         self._tell_some(words)
+        if killed:
+            self._clock.call_later(0, self._expel_some, killed)
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):

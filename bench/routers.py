@@ -111,13 +111,13 @@ def _crossbar_configuration(port: int) -> dict[str, Any]:
 
 
 class Wampha:
-    """wampha of this working tree, by the interpreter that has its dependencies."""
+    """wampha of a working tree, by the interpreter that has its dependencies."""
 
     name = "wampha"
 
-    def __init__(self, python: Path) -> None:
+    def __init__(self, python: Path, checkout: Path = REPOSITORY) -> None:
         self._python = python
-        paths = filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH")])
+        paths = filter(None, [str(checkout), os.environ.get("PYTHONPATH")])
         self._environment = {"PYTHONPATH": os.pathsep.join(paths)}
 
     def version(self) -> str:

@@ -43,6 +43,8 @@ CATALOGUE: Final[Mapping[str, str]] = {
     # sessions that can be resumed
     "sessions_detached": "sessions that lost their connection and wait to be resumed",
     "sessions_resumed": "sessions that went on with another connection",
+    "sessions_moved": "sessions that went on at another node, since their client came back there",
+    "sessions_revived": "sessions of a dead node that went on here, with nothing but their identity",
     "sessions_not_kept": "sessions that could have been resumed and ended, since too many waited",
     "resumptions_refused": "HELLOs that wanted to resume a session, with a wrong or used token or too late",
     "resumable_sessions_expired": "sessions that ended because nobody resumed them in time",
@@ -81,6 +83,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "gathers_unanswerable": "questions of other nodes that this one does not know, or too much to answer then",
     "rows_doubted": "rows that are proposed again because it is not known whether they were applied",
     "wants_timed_out": "SUBSCRIBE, REGISTER, UNREGISTER or meta procedures that the cluster did not decide in time",
+    "marks_missed": "times that a session's end was told before its events had come, as its node's link is behind",
     "reports_repeated": "reports of this node's sessions that are proposed again: it is not known what became of them",
     "testaments_refused": "testaments refused because a bound of the testament, session or realm was reached",
     "session_bounds_reached": "requests refused because a bound of the session was reached",

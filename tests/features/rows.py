@@ -18,7 +18,9 @@ SHARING: Final = "tests/integration/test_shared_procedures.py"
 CLUSTER: Final = "tests/unit/routing/test_cluster.py"
 BATCHES: Final = "tests/integration/test_batches.py"
 SESSIONS: Final = "tests/unit/routing/meta/test_session_api.py"
+WIRE_SESSIONS: Final = "tests/integration/test_session_api.py"
 TESTAMENTS: Final = "tests/unit/routing/meta/test_testaments.py"
+RESUMING: Final = "tests/integration/test_resumable_sessions.py"
 READING: Final = "tests/unit/messages/test_reading.py"
 
 RETAINED: Final = "tests/unit/routing/test_retention.py"
@@ -220,8 +222,14 @@ FEATURES: Final[tuple[Feature, ...]] = (
                 *_of(SESSIONS, "kill_all_spares_the_caller_and_other_realms_and_tells_nobody"),
                 *_of(SESSIONS, "a_killed_session_answers_nobody_and_gets_nothing_from_then_on"),
                 *_of(SESSIONS, "on_join_and_on_leave_are_told_once_on_every_node_with_equal_publication_ids"),
+                *_of(WIRE_SESSIONS, "sessions_are_found_described_and_counted", "joining_and_leaving_are_told_once"),
+                *_of(WIRE_SESSIONS, "a_killed_session_gets_goodbye_and_answers_nobody", "details_are_modified"),
+                *_of(LIBRARIES, "sessions_and_testaments_on_one_node", "sessions_and_testaments_across_nodes"),
             ),
-            _of(SESSIONS, "the_death_of_a_node_is_on_leave_for_each_of_its_sessions_once"),
+            (
+                *_of(SESSIONS, "the_death_of_a_node_is_on_leave_for_each_of_its_sessions_once"),
+                *_of(WIRE_SESSIONS, "a_killed_node_s_sessions_leave_once_with_their_testaments"),
+            ),
             remark="see [meta.md](meta.md)",
         )
         for role in ("broker", "dealer")
@@ -234,8 +242,13 @@ FEATURES: Final[tuple[Feature, ...]] = (
             *_of(TESTAMENTS, "the_event_is_the_same_on_every_node_and_comes_once"),
             *_of(TESTAMENTS, "they_come_by_scope_and_in_order_before_on_leave", "testaments_are_flushed_by_scope"),
             *_of(TESTAMENTS, "publish_options_say_who_gets_it", "lists_of_sessions_are_respected"),
+            *_of(WIRE_SESSIONS, "testaments_come_by_scope_before_on_leave"),
+            *_of(LIBRARIES, "sessions_and_testaments_on_one_node", "sessions_and_testaments_across_nodes"),
         ),
-        _of(TESTAMENTS, "it_survives_the_death_of_its_home_node"),
+        (
+            *_of(TESTAMENTS, "it_survives_the_death_of_its_home_node"),
+            *_of(WIRE_SESSIONS, "a_killed_node_s_sessions_leave_once_with_their_testaments"),
+        ),
         remark="bounded by `limits.testament_bytes_max` and others; see [guarantees.md](guarantees.md)",
     ),
     Feature(
@@ -372,6 +385,25 @@ FEATURES: Final[tuple[Feature, ...]] = (
         ),
         "who is gone is told nothing",
         remark="by `wamp.subscription.remove_subscriber`",
+    ),
+    Feature(
+        "x_resumable_sessions",
+        "session",
+        _of(
+            RESUMING,
+            "resumed_on_one_node_with_nothing_lost_twice_or_out_of_order",
+            "resumed_on_one_node_over_another_transport",
+            "calls_and_registrations_go_on_on_one_node",
+            "the_old_connection_is_closed_when_its_session_is_resumed_on_one_node",
+            "tokens_are_refused_on_one_node_when_wrong_used_or_late",
+            "autobahn_resumes_on_one_node",
+            "resumed_across_nodes_under_load_with_nothing_lost_twice_or_out_of_order",
+            "tokens_are_refused_across_nodes_when_wrong_used_or_late",
+            "of_many_that_resume_at_once_across_nodes_exactly_one_wins",
+            "autobahn_resumes_across_nodes",
+        ),
+        _of(RESUMING, "when_the_home_node_died_the_session_goes_on_and_is_told_what_is_lost"),
+        remark="in realms with `resumable_sessions`; not in the specification, see resumable-sessions.md",
     ),
     *(Feature(name, role, (), NOT_YET, announced=False) for role, name in _MISSING),
 )

@@ -129,6 +129,17 @@ META_SEEN: Final = {
 }
 
 
+# The scripts that look at the session meta API and at testaments.
+SESSIONS: Final = {script: (script[0], script[1].replace("_meta.", "_sessions.")) for _, script in META}
+SESSIONS_SEEN: Final = {
+    "details": [True, "anonymous", "anonymous"],
+    "listed": True,
+    "own": "wamp.error.no_such_session",
+    "reason": "test.enough",
+    "told": [[["first"], {"n": 1}], [["third"], {}], "left"],
+}
+
+
 # The scripts in which several callees offer one procedure.
 SHARED: Final = {
     client: (client[0], str(HERE / name))
@@ -206,6 +217,20 @@ def test_meta_api_on_one_node(router: Router, script: tuple[str, ...], transport
 @pytest.mark.parametrize(("script", "transport", "serializer"), META_WAYS)
 def test_meta_api_across_nodes(cluster: Cluster, script: tuple[str, ...], transport: str, serializer: str) -> None:
     assert converse(script, transport, serializer, cluster["a"].port, cluster["c"].port) == META_SEEN
+
+
+@pytest.mark.parametrize(("script", "transport", "serializer"), META_WAYS)
+def test_sessions_and_testaments_on_one_node(
+    router: Router, script: tuple[str, ...], transport: str, serializer: str
+) -> None:
+    assert converse(SESSIONS[script], transport, serializer, router.port, router.port) == SESSIONS_SEEN
+
+
+@pytest.mark.parametrize(("script", "transport", "serializer"), META_WAYS)
+def test_sessions_and_testaments_across_nodes(
+    cluster: Cluster, script: tuple[str, ...], transport: str, serializer: str
+) -> None:
+    assert converse(SESSIONS[script], transport, serializer, cluster["a"].port, cluster["c"].port) == SESSIONS_SEEN
 
 
 @pytest.mark.parametrize(("client", "transport", "serializer"), SHARING_WAYS)

@@ -13,7 +13,7 @@ from wampha.messages.model import Event, Subscribed
 from wampha.messages.payload import Payload
 from wampha.routing.retention import payload_of
 from wampha.state.codec import decode
-from wampha.state.commands import Keep
+from wampha.state.commands import Entrusted, Keep
 
 NAMES = ("a", "b", "c")
 TOPICS = ("com.a", "com.b")
@@ -69,8 +69,8 @@ class World:
             tuple(payload_of(entrusted.event).args())
             for command in commands
             if isinstance(command, Keep)
-            for entrusted in command.events
-            if entrusted.event.topic.startswith(pattern)
+            for entrusted in command.wishes
+            if isinstance(entrusted, Entrusted) and entrusted.event.topic.startswith(pattern)
         ]
 
 

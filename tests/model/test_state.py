@@ -13,6 +13,7 @@ from wampha.state.codec import UnreadableError, decode, encode
 from wampha.state.commands import (
     AddRegistration,
     AddRoute,
+    Clear,
     Command,
     Down,
     Entrusted,
@@ -35,6 +36,7 @@ text = st.text(max_size=8)
 
 def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> st.SearchStrategy[Command]:
     owner = st.builds(Owner, name, integer)
+    clear = st.builds(Clear, name, st.sampled_from(["exact", "prefix", "wildcard", "other"]), name)
     key = (name, st.sampled_from(["exact", "prefix", "wildcard", "other"]), name)
     policy = st.sampled_from(["single", "random", "roundrobin", "other"])
     return st.one_of(
@@ -56,9 +58,10 @@ def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> s
             st.booleans(),
             st.booleans(),
             integer,
+            st.none() | owner,
         ),
         st.builds(RemoveRegistration, owner, integer, *key, integer),
-        st.builds(Keep, owner, integer, few, integer, st.lists(entrusted(name), max_size=3).map(tuple)),
+        st.builds(Keep, owner, integer, few, integer, st.lists(entrusted(name) | clear, max_size=3).map(tuple)),
     )
 
 
@@ -119,7 +122,8 @@ def numbered(machine: Machine, kind: type[Command], owner: Owner, index: int, ur
         event = KeptEvent(index, uri, 0, 0, False, uri.encode() if index % 3 else b"", b"", 0, 0, b"")
         rings = (Ring("exact", uri, 2, 1000), Ring("prefix", "", 3, 1000))
         number = machine.tables.kept.handled_of(owner).number + 1
-        return Keep(owner, number, 3, 1000, (Entrusted("r", event, index % 2 > 0, rings),))
+        wish = Entrusted("r", event, index % 2 > 0, rings) if index % 5 else Clear("r", "exact", uri)
+        return Keep(owner, number, 3, 1000, (wish,))
     if kind in (Up, Leave):
         return Up(owner, (), "", "") if kind is Up else Leave(owner)
     session = 7 + index % 2

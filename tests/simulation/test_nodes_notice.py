@@ -50,7 +50,7 @@ def delivers_calls_by_the_caller_s_table(patch: Patch) -> None:
             if offer.key.uri == invoke.procedure:
                 served = Served(source, invoke.call)
                 self._calls.serve(served)
-                self._send(offer, served, invoke.details, invoke.payload)
+                self.send(offer, served, invoke.details, invoke.payload)
 
     patch.setattr(Callees, "invoke", invoke)
 

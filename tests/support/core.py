@@ -36,7 +36,7 @@ from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
 from wampha.state.codec import encode
-from wampha.state.commands import Command, Lead, Outcome, Owner, Report, Ring, Up
+from wampha.state.commands import Command, Down, Lead, Outcome, Owner, Report, Ring, Up
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
 
@@ -451,6 +451,7 @@ class Cluster:
         """`options` are those of each `Node`."""
         self.log = Log()
         self.log.append(Lead(1, names[0]))
+        self.held: set[str] = set()
         self._options = options
         self.nodes = {name: Node(name, log=self.log, **options) for name in names}
         self.wires: dict[tuple[str, str], deque[tuple[Owner, Owner, Any]]] = {}
@@ -463,6 +464,21 @@ class Cluster:
         node = self.nodes[name] = Node(name, log=self.log, **self._options)
         self._connect(node)
         return node
+
+    def hold(self, name: str) -> None:
+        """This node stands still: nothing reaches it or leaves it, and it applies nothing."""
+        self.held.add(name)
+
+    def die(self, name: str) -> None:
+        """The node is gone, and the others are told so by the log."""
+        gone = self.nodes.pop(name)
+        self.log.append(Down(gone.owner, 1))
+        for pair in list(self.wires):
+            if name in pair:
+                del self.wires[pair]
+        for node in self.nodes.values():
+            node.ledger.apply()
+            node.router.node_lost(gone.owner)
 
     def _connect(self, node: Node) -> None:
         node.outbox.network = self._wire(node)
@@ -515,6 +531,8 @@ class Cluster:
         wire = self.wires.get((source, target), deque())
         for _ in range(len(wire) if count is None else count):
             sender, addressed, relayed = wire.popleft()
+            if target not in self.nodes:
+                continue
             node = self.nodes[target]
             if node.ledger.owner == addressed:
                 node.router.relayed(sender, relayed)
@@ -528,6 +546,8 @@ class Cluster:
             self.commit()
             moving = False
             for source, target in list(self.wires):
+                if source in self.held or target in self.held:
+                    continue
                 moving = moving or bool(self.wires[source, target])
                 self.carry(source, target)
 

@@ -422,9 +422,9 @@ class Session:
         """The next message with this code, from the inbox or the wire."""
         return self._next(lambda message: message[0] == code, timeout_s)
 
-    def answer_invocation(self, *payload: Any) -> list[Any]:
+    def answer_invocation(self, *payload: Any, timeout_s: float = WAIT_S) -> list[Any]:
         """Wait for an INVOCATION, YIELD `payload` (default: what came), and give the INVOCATION."""
-        invocation = self.next(INVOCATION)
+        invocation = self.next(INVOCATION, timeout_s)
         self.connection.send([YIELD, invocation[1], {}, *(payload or invocation[4:])])
         return invocation
 

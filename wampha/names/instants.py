@@ -32,32 +32,11 @@ def read_instant(text: str) -> float:
     return whole + int(fraction) * 1000 / 10 ** len(fraction) if fraction else whole
 
 
-def write_instant(instant_ms: int) -> str:
-    """Like `2026-11-25T03:20:00.000Z`, for the years 1 to 9999."""
-    days, rest = divmod(instant_ms, _DAY_MS)
-    year, month, day = _date(days)
-    seconds, millis = divmod(rest, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"
-
-
 def _days_since_1970(year: int, month: int, day: int) -> int:
     """Of the Gregorian calendar, counted from the first of March, so that a leap day ends its year."""
     year -= month < 3
     month = (month - 3) % 12
     return year * 365 + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1 - 719_468
-
-
-def _date(days: int) -> tuple[int, int, int]:
-    days += 719_468
-    era, day = divmod(days, 146_097)  # of 400 years
-    year = (day - day // 1460 + day // 36_524 - day // 146_096) // 365
-    day -= year * 365 + year // 4 - year // 100
-    month = (5 * day + 2) // 153
-    day -= (153 * month + 2) // 5 - 1
-    month = (month + 2) % 12 + 1
-    return era * 400 + year + (month < 3), month, day
 
 
 def _days_in(year: int, month: int) -> int:

@@ -17,11 +17,25 @@ import msgspec
 
 from wampha.counters import Counters
 from wampha.limits import Limits
-from wampha.routing.ports import Clock, Ledger
+from wampha.messages.relayed import Reported
+from wampha.routing.ports import Client, Clock, Ledger, Outbox
 from wampha.routing.session import Session
 from wampha.state.changes import SessionLeft, SessionRefused, SessionsMet
 from wampha.state.commands import Outcome, Report
-from wampha.state.facts import DETACHED, AnyFact, Detach, End, Join, Kill, Modify, Subscribing
+from wampha.state.facts import (
+    DETACHED,
+    AnyFact,
+    Come,
+    Detach,
+    End,
+    Join,
+    Kill,
+    Lock,
+    Modify,
+    Revive,
+    Subscribing,
+    Transport,
+)
 from wampha.state.roll import Member
 from wampha.state.sessions import meets
 
@@ -48,7 +62,7 @@ class _Entry:
         self.told = told
         self.deadline: Final = deadline
         self.index = 0  # of the log entry that has it, once it was applied
-        self.met: tuple[int, ...] | None = None if isinstance(fact, Kill | Modify) else ()
+        self.met: tuple[int, ...] | None = None if isinstance(fact, Kill | Modify | Revive) else ()
 
     def tell(self, met: tuple[int, ...] | None) -> None:
         told, self.told = self.told, None
@@ -77,6 +91,7 @@ class Attendance:
         limits: Limits,
         counters: Counters,
         clock: Clock,
+        outbox: Outbox,
         expel: Callable[[Sequence[tuple[Session, Kill]]], None],
     ) -> None:
         """`expel` ends sessions of this node that were killed: at once, with GOODBYE."""
@@ -84,6 +99,7 @@ class Attendance:
         self._limits: Final = limits
         self._counters: Final = counters
         self._clock: Final = clock
+        self._outbox: Final = outbox
         self._expel: Final = expel
         self._sessions: Final[dict[int, Session]] = {}  # open ones of this incarnation by id
         self._coming: Final[dict[int, Join]] = {}  # session id -> that the table does not show yet
@@ -103,11 +119,32 @@ class Attendance:
 
     # ---- what happens to sessions of this node
 
-    def joined(self, session: Session, join: Join) -> None:
-        """The session is open; `join` tells of it."""
+    def joined(self, session: Session, join: Join, digest: bytes | None = None) -> None:
+        """The session is open; `join` tells of it, `digest` is that of the token that opens it if this node dies."""
         self._sessions[session.id] = session
         self._coming[session.id] = join
-        self._state(join)
+        self._state(join, *(() if digest is None else (Lock(session.id, digest),)))
+
+    def came(self, session: Session, join: Join) -> None:
+        """The session has come from another node, and goes on here."""
+        self.joined(session, Come(*msgspec.structs.astuple(join)))
+
+    def parted(self, session: Session) -> None:
+        """The session goes on at another node, which will say so."""
+        self._sessions.pop(session.id, None)
+        self._coming.pop(session.id, None)
+
+    def revived(self, session: Session) -> None:
+        """A session of a dead node goes on here, as the cluster has decided."""
+        self._sessions[session.id] = session
+
+    def declined(self, session: int) -> None:
+        """A session of a dead node may have become one of this node, and nobody wants it."""
+        self._state(End(session))
+
+    def locked(self, session: Session, digest: bytes) -> None:
+        """The digest of the token that opens the session if this node dies."""
+        self._state(Lock(session.id, digest))
 
     def detached(self, session: Session) -> None:
         """The session has lost its connection and goes on: its testaments for that are due."""
@@ -254,8 +291,9 @@ class Attendance:
 
     # ---- reports
 
-    def _state(self, fact: AnyFact) -> None:
-        self._enter(_Entry(fact, None, 0.0))
+    def _state(self, *facts: AnyFact) -> None:
+        for fact in facts:
+            self._enter(_Entry(fact, None, 0.0))
         if self._flight is None and self._clock.now() >= self._reported_at + INTERVAL_S:
             self._report()  # else the next tick will
 
@@ -295,7 +333,15 @@ class Attendance:
                 break
             entries.append(self._queue.popleft())
         self._number += 1
+        if any(isinstance(entry.fact, End | Detach) for entry in entries):
+            self._mark(self._number)
         return _Flight(Report(self._ledger.owner, self._number, tuple(entry.fact for entry in entries)), entries)
+
+    def _mark(self, number: int) -> None:
+        """Tell every node where those events end that belong before what this report tells (`meta/marks.py`)."""
+        for owner in self._ledger.tables.up:
+            if owner != self._ledger.owner:
+                self._outbox.forward(owner, Reported(number))
 
     def _decided(self, flight: _Flight, _: Outcome) -> None:
         """The table shows what came of it; what it does not show is proposed again in the next tick."""
@@ -324,7 +370,7 @@ class Attendance:
                 self._coming.pop(entry.fact.session, None)
             elif isinstance(entry.fact, End):
                 self._going.pop(entry.fact.session, None)
-            elif entry.told is not None:
+            if entry.told is not None:
                 entry.index = reported.index
                 self._landed.append(entry)
 
@@ -340,6 +386,26 @@ class Attendance:
             for join in self._coming.values()
             if join.realm == kill.realm and join.session != kill.spared and meets(kill, self._arriving(join))
         }
+
+
+def transport_of(client: Client) -> Transport:
+    """How a client is connected."""
+    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
+    return Transport(kind, protocol, peer)
+
+
+def join_of(session: Session, client: Client) -> Join:
+    """What is told of a session that is open."""
+    grant = session.grant
+    return Join(
+        session=session.id,
+        realm=session.realm,
+        authid=grant.authid,
+        authrole=grant.authrole,
+        authmethod=grant.authmethod,
+        authprovider=grant.authprovider,
+        transport=transport_of(client),
+    )
 
 
 def _weight(fact: AnyFact) -> int:

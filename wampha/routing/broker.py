@@ -33,7 +33,8 @@ from wampha.routing import replies
 from wampha.routing.audience import Audience, check_lists
 from wampha.routing.departures import Departures
 from wampha.routing.details import event_details
-from wampha.routing.docket import Docket, Undecided
+from wampha.routing.docket import Adoption, Docket, Undecided
+from wampha.routing.estate import Followed
 from wampha.routing.keeper import Keeper
 from wampha.routing.outgoing import Publication
 from wampha.routing.permissions import PLAIN
@@ -55,6 +56,8 @@ class Wish(Undecided):
 
     __slots__ = ("retained",)
 
+    moves = False
+
     def __init__(self, session: Session, request: int, subscription: Subscription, *, retained: bool) -> None:
         """`retained`: whether the subscriber wants retained events."""
         super().__init__(session, replies.SUBSCRIBE, request, subscription.withdraw)
@@ -73,7 +76,7 @@ class Subscription:
         self.members: Final[dict[Session, None]] = {}  # sessions whose SUBSCRIBED was queued, oldest first
         self.receivers: tuple[Session, ...] | None = None  # the same, made when needed: members may change meanwhile
         self.leaving = 0  # former members whose leaving has not been told
-        self.waiting: list[Wish] = []
+        self.waiting: list[Wish | Adoption] = []
         # Who got retained events -> index of the log up to which they stand for every event that was retained.
         self.points: Final[dict[Session, int]] = {}
 
@@ -92,6 +95,8 @@ class Subscription:
     def withdraw(self, undecided: Undecided) -> None:
         """One that waited waits no longer."""
         self.waiting = [wish for wish in self.waiting if wish is not undecided]
+        if undecided.session not in self.members:
+            self.points.pop(undecided.session, None)
         self._broker.drop_if_unused(self, undecided.session.id)
 
 
@@ -291,10 +296,7 @@ class Broker:
         self._uris.check_pattern(match, topic)
         session.permissions.require_pattern("subscribe", match, topic)
         self._check_bound(session)
-        subscription = self._subscriptions.get((match, topic))
-        if subscription is None:
-            key = RowKey(ROUTES, self._realm, match, topic)
-            subscription = self._subscriptions[match, topic] = Subscription(self, key)
+        subscription = self._subscription(match, topic)
         if subscription.id and subscription.id == self._rows.standing(subscription.key):
             session.client.send(Subscribed(subscribe.request, subscription.id))
             self._enrol(session, subscription, retained=retained)
@@ -303,6 +305,26 @@ class Broker:
         subscription.waiting.append(wish)
         self._rows.want(subscription.key, SUBSCRIBERS, subscription, session=session.id)
         self._docket.enter(wish)
+
+    def adopt(self, session: Session, followed: Followed, adoption: Adoption) -> None:
+        """The session comes from another node with this subscription; it stands here before it goes there."""
+        subscription = self._subscription(followed.match, followed.topic)
+        if followed.point:
+            subscription.points[session] = followed.point
+        if subscription.id and subscription.id == self._rows.standing(subscription.key):
+            adoption.answer(None)
+            self._enrol(session, subscription, retained=False, moves=True)
+            return
+        adoption.begin(subscription.withdraw)
+        subscription.waiting.append(adoption)
+        self._rows.want(subscription.key, SUBSCRIBERS, subscription, session=session.id)
+
+    def _subscription(self, match: str, topic: str) -> Subscription:
+        subscription = self._subscriptions.get((match, topic))
+        if subscription is None:
+            key = RowKey(ROUTES, self._realm, match, topic)
+            subscription = self._subscriptions[match, topic] = Subscription(self, key)
+        return subscription
 
     def acknowledge(self, subscription: Subscription, row_id: int) -> None:
         """Answer all who wait: the route stands under this id (rule 22)."""
@@ -314,7 +336,7 @@ class Broker:
         waiting, subscription.waiting = subscription.waiting, []
         for wish in waiting:
             wish.answer(Subscribed(wish.request, row_id))
-            self._enrol(wish.session, subscription, retained=wish.retained)
+            self._enrol(wish.session, subscription, retained=wish.retained, moves=wish.moves)
 
     def unsubscribe(self, session: Session, unsubscribe: Unsubscribe) -> None:
         """UNSUBSCRIBED at once: from here on nothing is delivered (rule 22 asks no more)."""
@@ -342,8 +364,11 @@ class Broker:
             session.client.send(SubscriptionRevoked(0, revocation("subscription", subscription, reason)))
         return True
 
-    def leave(self, session: Session) -> None:
-        """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions."""
+    def leave(self, session: Session, *, moves: bool = False) -> None:
+        """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions.
+
+        `moves`: it has them at another node, so nobody is told.
+        """
         if not session.subscriptions:
             return
         left = deque(session.subscriptions.values())
@@ -353,29 +378,29 @@ class Broker:
             subscription.points.pop(session, None)
             subscription.receivers = None
             subscription.leaving += 1
-        self._drop_some(left, session.id)
+        self._drop_some(left, session.id, moves)
 
     def reset(self) -> None:
         """The incarnation is dead: nothing is told any more of the subscriptions that died with it (rule 4)."""
         self._subscriptions.clear()
         self._by_id.clear()
 
-    def _drop_some(self, left: deque[Subscription], session_id: int) -> None:
+    def _drop_some(self, left: deque[Subscription], session_id: int, moves: bool) -> None:
         for _ in range(min(_DROPPED_MAX, len(left))):
             subscription = left.popleft()
             subscription.leaving -= 1
-            self._left(subscription, session_id)
+            self._left(subscription, session_id, moves)
         if left:
-            self._clock.call_later(0, self._drop_some, left, session_id)
+            self._clock.call_later(0, self._drop_some, left, session_id, moves)
 
     def _check_bound(self, session: Session) -> None:
         if len(session.subscriptions) + len(session.undecided) >= self._limits.session_subscriptions_max:
             self._counters.add("session_bounds_reached")
             raise Unavailable(f"A session may have {self._limits.session_subscriptions_max} subscriptions.")
 
-    def _enrol(self, session: Session, subscription: Subscription, *, retained: bool) -> None:
+    def _enrol(self, session: Session, subscription: Subscription, *, retained: bool, moves: bool = False) -> None:
         known = session in subscription.members
-        if not known:
+        if not known and not moves:
             self._turnover.gained(session.id, subscription.id, subscription.key.uri)
         session.subscriptions[subscription.id] = subscription
         subscription.members[session] = None
@@ -393,9 +418,10 @@ class Broker:
         subscription.receivers = None
         self._left(subscription, session.id)
 
-    def _left(self, subscription: Subscription, session_id: int) -> None:
+    def _left(self, subscription: Subscription, session_id: int, moves: bool = False) -> None:
         if self._known(subscription):
-            self._turnover.lost(session_id, subscription.id, subscription.key.uri)
+            if not moves:
+                self._turnover.lost(session_id, subscription.id, subscription.key.uri)
             self.drop_if_unused(subscription, session_id)
 
     def drop_if_unused(self, subscription: Subscription, session_id: int) -> None:

@@ -129,10 +129,11 @@ class Callees:
             self._counters.add("calls_queued")
             places.wait(work, details, payload)
             return True
-        self._send(offer, work, details, payload)
+        self.send(offer, work, details, payload)
         return True
 
-    def _send(self, offer: Offer, work: PendingCall | Served, details: Options, payload: Payload) -> None:
+    def send(self, offer: Offer, work: PendingCall | Served, details: Options, payload: Payload) -> None:
+        """Send the INVOCATION, for which there is a place."""
         session = offer.session
         request = self._calls.invoked(session, work, offer.id, details)
         if offer.places is not None:
@@ -144,7 +145,7 @@ class Callees:
         while places.queue and not places.full and self._ledger.serving():
             work = next(iter(places.queue))
             details, payload = places.let_go(work)
-            self._send(places.offer, work, details, payload)
+            self.send(places.offer, work, details, payload)
 
     def resume(self) -> None:
         """This node serves again."""
@@ -254,6 +255,18 @@ class Callees:
         if work is not None and work.parts > 1:
             self._calls.interrupt(work, error.error)
         self.failed(callee, error)
+
+    def give_back(self, session: Session, unsent: Iterable[int]) -> None:
+        """These INVOCATIONs have not been sent to the session, and will not be: another callee may take the calls."""
+        for request in unsent:
+            work = session.invocations.pop(request, None)
+            if work is None:
+                continue
+            self._calls.released(work)
+            if isinstance(work, Served):
+                self._outbox.forward(work.source, not_delivered(work.number))
+            else:
+                self._home.declined(work, Why.ABSENT)
 
     def leave(self, session: Session) -> None:
         """The session has ended: nobody knows how far it got with what it worked on."""

@@ -2,7 +2,7 @@
 
     AWAITING_HELLO -- HELLO --> AUTHENTICATING -- granted --> OPEN -- GOODBYE, ours or theirs --> CLOSED
           |                                                    ^                                   ^
-          `-- resuming --> RESUMED -- any message -------------'                                   |
+          `--> RESUMING -- the session is here --> RESUMED -- any message                          |
           `------------------- ABORT, violation, loss: from everywhere ----------------------------'
 
 A session that can be resumed outlives the loss of its connection, and that only (`resumption.py`).
@@ -24,6 +24,7 @@ from wampha.auth.steps import Answer, Claim
 from wampha.errors import ProtocolViolation, SessionRefused
 from wampha.messages.model import NO_OPTIONS, Abort, Challenge, Goodbye, Options, Welcome
 from wampha.routing.admission import Admission
+from wampha.routing.line import Line
 from wampha.routing.ports import Cancellable, Client
 from wampha.routing.realm import Realm
 from wampha.routing.replies import CALL
@@ -41,6 +42,7 @@ class State(enum.Enum):
 
     AWAITING_HELLO = "awaiting HELLO"
     AUTHENTICATING = "authenticating"
+    RESUMING = "its session is on its way here, or will be told that it is not"
     RESUMED = "resumed, and the client has not shown yet that it knows"
     OPEN = "open"
     CLOSED = "closed"
@@ -129,7 +131,17 @@ class Conversation:
 
     def settled(self) -> bool:
         """Prepare the end from our side; whether nothing is in progress any more. Asked again until it is so."""
+        if self._router.may_move(self._session):
+            return True
         return self._realm is None or self._session is None or self._realm.settled(self._session)
+
+    def send_away(self, reason: str, sentence: str) -> None:
+        """This node stops: `dismiss`, unless the session may go on at another node; then only the connection ends."""
+        if not self._router.may_move(self._session):
+            self.dismiss(reason, sentence)
+            return
+        self.lost()
+        self.client.finish()
 
     def dismiss(self, reason: str, sentence: str) -> None:
         """End the session from our side: GOODBYE, or ABORT before WELCOME, then the close."""
@@ -166,14 +178,14 @@ class Conversation:
 
     def _hello(self, hello: Any) -> None:
         if hello.resume_session is not None:
-            self._open(State.RESUMED, partial(self._router.resume, hello, self))
+            self._resume(hello)
             return
         self._state = State.AUTHENTICATING
         try:
             self._router.check_realm(hello.realm)
             claim, steps = self._router.entrance.begin(hello, self.client, self._doorway)
         except SessionRefused as refused:
-            self._refused(refused)
+            self.refused(refused)
             return
         entrance = self._router.entrance
         self._admission = Admission(
@@ -192,20 +204,36 @@ class Conversation:
 
     def _granted(self, hello: Any, claim: Claim, grant: Grant) -> None:
         self._admission = None
-        if self._open(State.OPEN, partial(self._router.join, hello, claim, grant, self)):
+        if self._open(hello, claim, grant):
             self._router.entrance.granted(claim, grant)
 
-    def _open(self, state: State, admit: Callable[[], tuple[Realm, Session, Options]]) -> bool:
+    def _open(self, hello: Any, claim: Claim, grant: Grant) -> bool:
         try:
-            self._realm, self._session, details = admit()
+            self._realm, self._session, details = self._router.join(hello, claim, grant, self)
         except SessionRefused as refused:
-            self._refused(refused)
+            self.refused(refused)
             return False
-        self._state = state
+        self._state = State.OPEN
         self._forget_deadline()
         self.client.send(Welcome(self._session.id, details))
-        if state is State.RESUMED and self._session.resumption is not None:
-            self._session.resumption.line.attach(self.client)
+        return True
+
+    def _resume(self, hello: Any) -> None:
+        self._state = State.RESUMING
+        self._forget_deadline()  # whoever is asked has a deadline
+        try:
+            self._router.resume(hello, self)
+        except SessionRefused as refused:
+            self.refused(refused)
+
+    def resumed(self, realm: Realm, session: Session, line: Line, details: Options) -> bool:
+        """The session goes on here: WELCOME, then what has waited; False if the client has gone meanwhile."""
+        if self._state is not State.RESUMING:
+            return False
+        self._realm, self._session = realm, session
+        self._state = State.RESUMED
+        self.client.send(Welcome(session.id, details))
+        line.attach(self.client)
         return True
 
     def _proved(self, message: Any) -> None:
@@ -217,10 +245,15 @@ class Conversation:
 
     def _unproved(self, claim: Claim, refused: SessionRefused) -> None:
         self._router.entrance.refused(claim, refused)
-        self._refused(refused)
+        self.refused(refused)
 
-    def _refused(self, refused: SessionRefused) -> None:
+    def refused(self, refused: SessionRefused) -> None:
+        """The HELLO cannot be granted; nothing happens if the client has gone meanwhile."""
+        if self._state is State.CLOSED:
+            return
         self._admission = None
+        if self._state is State.RESUMING:
+            self._router.unresumed(self.client, refused)
         self._router.counters.add("hello_refused")
         self._abort(refused.reason, str(refused))
 
@@ -303,6 +336,7 @@ _STEPS: Final[Mapping[State, Mapping[type, _Step]]] = {
         autobahn.Hello: Conversation._second_hello,
         autobahn.Abort: Conversation._aborted,
     },
+    State.RESUMING: {autobahn.Abort: Conversation._aborted},
     State.RESUMED: {},
     State.OPEN: _OPEN,
     State.CLOSED: {},
@@ -310,6 +344,7 @@ _STEPS: Final[Mapping[State, Mapping[type, _Step]]] = {
 _OTHERWISE: Final[Mapping[State, _Step]] = {
     State.AWAITING_HELLO: Conversation._misplaced,
     State.AUTHENTICATING: Conversation._misplaced,
+    State.RESUMING: Conversation._misplaced,
     State.RESUMED: Conversation._proved,
     State.CLOSED: Conversation._ignore,
 }

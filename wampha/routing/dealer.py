@@ -88,6 +88,7 @@ class Dealer:
             queue_max=queue_max,
             home=self,
         )
+        self._send: Final = self.callees.send
 
     def leave(self, session: Session) -> None:
         """The session has ended: calls of it and to it end."""
@@ -166,24 +167,40 @@ class Dealer:
         registration = self._registration(pending.call.procedure)
         if registration is not None:
             callees = registration.callees
-            while pending.attempts < self._attempts_max:
-                target, waits = callees[0], False
-                if len(callees) > 1 or pending.refusals is not None or target.concurrency:
-                    full = partial(self._full, registration.id)
-                    free, waits = candidates(callees, pending.refusals, full=full, queues=self._queues)
-                    if not free:
-                        pending.asked().close(callees)
-                        break
-                    target = self._turn(registration, free)
-                why = self._ask(pending, registration, target, waits)
-                if why is None:
-                    return
-                pending.asked().note(target, why)
+            target = callees[0]
+            if len(callees) > 1 or pending.refusals is not None or target.concurrency:
+                self._search(pending, registration)
+                return
+            if target.owner == self._ledger.owner and pending.caller.asked is None:
+                # What is sent here to the one callee of a procedure does not come back to be given to another one.
+                pending.target = target
+                pending.attempts += 1
+                why = self._invoke_here(pending, registration, target, waits=False)
             else:
-                self._counters.add("call_attempts_reached")
+                why = self._ask(pending, registration, target, waits=False)
+            if why is None:
+                return
+            pending.asked().note(target, why)
         elif pending.refusals is None:
             self._procedures.take(pending)
             return
+        self._calls.refuse(pending, pending.asked().error(pending.call.procedure))
+
+    def _search(self, pending: PendingCall, registration: Registration) -> None:
+        """`_route`, where there are several callees, or something stands against one."""
+        callees, full = registration.callees, partial(self._full, registration.id)
+        while pending.attempts < self._attempts_max:
+            free, waits = candidates(callees, pending.refusals, full=full, queues=self._queues)
+            if not free:
+                pending.asked().close(callees)
+                break
+            target = self._turn(registration, free)
+            why = self._ask(pending, registration, target, waits)
+            if why is None:
+                return
+            pending.asked().note(target, why)
+        else:
+            self._counters.add("call_attempts_reached")
         self._calls.refuse(pending, pending.asked().error(pending.call.procedure))
 
     def _turn(self, registration: Registration, free: list[Callee]) -> Callee:
@@ -204,16 +221,13 @@ class Dealer:
 
     def _ask(self, pending: PendingCall, registration: Registration, target: Callee, waits: bool) -> Why | None:
         """Send the call to this callee, or to its home; else why that is not possible."""
-        here = target.owner == self._ledger.owner
-        # What is sent here to the one callee of a procedure does not come back to be given to another one.
-        alone = here and len(registration.callees) == 1 and pending.refusals is None and not target.concurrency
-        if (not alone or pending.caller.asked is not None) and not self._calls.hand(pending, target.session):
+        if not self._calls.hand(pending, target.session):
             return Why.OVERTAKEN
         pending.target = target
         pending.attempts += 1
         if waits:
             pending.asked().may_wait = True
-        if here:
+        if target.owner == self._ledger.owner:
             return self._invoke_here(pending, registration, target, waits)
         return self._invoke_there(pending, registration, target, waits)
 
@@ -228,6 +242,9 @@ class Dealer:
             except FeatureNotSupported as error:
                 self._calls.refuse(pending, error)
                 return None
+        if offer.places is None:
+            self._send(offer, pending, details, pending.call.payload)
+            return None
         if self.callees.deliver(offer, pending, details, pending.call.payload, waits=waits):
             return None
         return Why.QUEUE_FULL if waits else Why.FULL

@@ -50,6 +50,42 @@ class Undecided:
         self.session.undecided.pop(self, None)
 
 
+class Adoption(Undecided):
+    """A row that a session brings along from another node: nobody is answered, but somebody waits for it."""
+
+    __slots__ = ("_begun", "_decided")
+
+    retained = False  # of a subscription: it got its retained events there,
+    moves = True  # and everybody knows that it has it
+
+    def __init__(self, session: Session, decided: Callable[[bool], None]) -> None:
+        """`decided` is told once whether the row stands here; not if the session ends before."""
+        super().__init__(session, 0, 0, self._let_go)
+        self._decided: Final = decided
+        self._begun: Callable[[Undecided], None] | None = None
+
+    def begin(self, withdraw: Callable[[Undecided], None]) -> None:
+        """The row is wanted; `withdraw` is called if it is not any more."""
+        self._begun = withdraw
+        self.session.undecided[self] = None
+
+    def _let_go(self, _: Undecided) -> None:
+        if self._begun is not None:
+            self._begun(self)
+
+    def answer(self, message: Any) -> None:
+        """It stands."""
+        if self.open:
+            self._close()
+            self._decided(True)
+
+    def refuse(self, error: WampError) -> None:
+        """It will not."""
+        if self.open:
+            self._close()
+            self._decided(False)
+
+
 class Docket:
     """All undecided requests of the node, in the order of their deadlines."""
 

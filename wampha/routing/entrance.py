@@ -14,8 +14,11 @@ from wampha.counters import Counters
 from wampha.errors import SessionRefused
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS
+from wampha.routing.authorizer import Authorization
 from wampha.routing.insider import Insiders
-from wampha.routing.ports import Audit, Client, Clock, Workers
+from wampha.routing.permissions import Permissions
+from wampha.routing.ports import Audit, Client, Clock, Outbox, Workers
+from wampha.routing.realm import Realm
 
 _IDENTITY_PER_MINUTE: Final = 10  # failures that are forgiven
 _ADDRESS_PER_MINUTE: Final = 60
@@ -31,6 +34,7 @@ class Entrance:
         workers: Workers,
         chance: Chance,
         insiders: Insiders,
+        outbox: Outbox,
         clock: Clock,
         limits: Limits,
         counters: Counters,
@@ -40,6 +44,8 @@ class Entrance:
         self.workers: Final = workers
         self._chance: Final = chance
         self._insiders: Final = insiders
+        self._outbox: Final = outbox
+        self._waiting_s: Final = limits.authenticator_timeout_s
         self._clock: Final = clock
         self._counters: Final = counters
         self._audit: Final = audit
@@ -78,6 +84,25 @@ class Entrance:
     def ask(self, ask: Ask, told: Callable[[Asked], None]) -> None:
         """Call a procedure of the user's; `told` is called once, perhaps at once."""
         self._insiders.ask(ask, told)
+
+    def permissions(self, realm: Realm, session: int, grant: Grant) -> Permissions | Authorization:
+        """What a session with this grant may do; raises SessionRefused if the realm has no such role."""
+        role = realm.permissions_of(grant.authrole)
+        if role is None:
+            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
+        if isinstance(role, Permissions):
+            return role
+        return Authorization(
+            authorizer=role,
+            realm=realm.name,
+            session=session,
+            grant=grant,
+            ask=self._insiders.ask,
+            outbox=self._outbox,
+            waiting_s=self._waiting_s,
+            clock=self._clock,
+            counters=self._counters,
+        )
 
     def granted(self, claim: Claim, grant: Grant) -> None:
         """The client is in."""

@@ -17,30 +17,35 @@ from typing import Final, NamedTuple
 from wampha.counters import Counters
 from wampha.errors import NodeBehind
 from wampha.limits import KIB, Limits
-from wampha.routing.ports import Ledger, Outbox
-from wampha.state.commands import Entrusted, Keep, Outcome, Owner
+from wampha.routing.ports import Clock, Ledger, Outbox
+from wampha.state.commands import Clear, Entrusted, Keep, Outcome, Owner
 from wampha.state.kept import weight
 
 _STATEMENT_BYTES_MAX: Final = 64 * KIB  # with the largest event behind it below what the log takes at once
 _RING_BYTES: Final = 40  # of a history that an event enters, beside its pattern
+_SENT_MAX: Final = 20  # kept events that go out in one reactor turn: each may have very many subscribers
 _WAITING_BYTES_MAX: Final = 1024 * KIB  # then clients wait who want more to be kept
 
 Told = Callable[[int | None], None]  # takes the index of an entry, or None if the realm has no room
 
 
+Wish = Entrusted | Clear
+
+
 class _Wanted(NamedTuple):
-    entrusted: Entrusted
+    wish: Wish
     tell: Told
 
 
 class Keeper:
     """Has events kept, in the order in which they come."""
 
-    def __init__(self, *, ledger: Ledger, limits: Limits, counters: Counters, outbox: Outbox) -> None:
+    def __init__(self, *, ledger: Ledger, limits: Limits, counters: Counters, outbox: Outbox, clock: Clock) -> None:
         self._ledger: Final = ledger
         self._limits: Final = limits
         self._counters: Final = counters
         self._outbox: Final = outbox
+        self._clock: Final = clock
         self._waiting: Final[deque[_Wanted]] = deque()
         self._waiting_bytes = 0
         self._number = 0  # of the last statement of this incarnation
@@ -48,12 +53,16 @@ class Keeper:
         self._doubtful = False  # whether it may be lost
         self._applied: Final[deque[tuple[int, int | None, Told]]] = deque()  # (index of the entry, what is told, whom)
         self._crowded = False
+        self._going_on = False  # in a later turn
         self._stopped = False
 
-    def keep(self, entrusted: Entrusted, tell: Told) -> None:
-        """Have the event kept; `tell` follows, perhaps before this returns, or never if this incarnation ends first."""
-        self._waiting.append(_Wanted(entrusted, tell))
-        self._waiting_bytes += _weight(entrusted)
+    def keep(self, wish: Wish, tell: Told) -> None:
+        """Have the event kept, or others cleared; `tell` follows.
+
+        Perhaps before this returns, or never, if this incarnation ends first.
+        """
+        self._waiting.append(_Wanted(wish, tell))
+        self._waiting_bytes += _weight(wish)
         self._go_on()
 
     def check_room(self) -> None:
@@ -70,7 +79,7 @@ class Keeper:
         while self._waiting and room > 0:
             wanted = self._waiting.popleft()
             statement.append(wanted)
-            room -= _weight(wanted.entrusted)
+            room -= _weight(wanted.wish)
         self._waiting_bytes -= _STATEMENT_BYTES_MAX - room
         self._statement = tuple(statement)
         self._number += 1
@@ -84,7 +93,7 @@ class Keeper:
             self._number,
             limits.retained_topics_max,
             limits.retained_bytes_max,
-            tuple(wanted.entrusted for wanted in self._statement),
+            tuple(wanted.wish for wanted in self._statement),
         )
         self._ledger.propose(keep, partial(self._decided, owner, self._number))
 
@@ -115,8 +124,19 @@ class Keeper:
 
     def claim(self) -> None:
         """Tell of events that every node which may serve has: `safe` rose, or the lease returned."""
+        if not self._going_on:
+            self._tell_some()
+
+    def _tell_some(self) -> None:
+        self._going_on = False
         ledger = self._ledger
+        left = _SENT_MAX
         while self._applied and self._applied[0][0] <= ledger.safe and ledger.serving():
+            if not left:
+                self._going_on = True
+                self._clock.call_later(0, self._tell_some)
+                return
+            left -= 1
             _, told, tell = self._applied.popleft()
             tell(told)
 
@@ -143,6 +163,8 @@ class Keeper:
         self._stopped = True
 
 
-def _weight(entrusted: Entrusted) -> int:
-    rings = sum(_RING_BYTES + len(ring.topic) for ring in entrusted.rings)
-    return weight(entrusted.event) + len(entrusted.realm) + rings
+def _weight(wish: Wish) -> int:
+    if isinstance(wish, Clear):
+        return len(wish.realm) + len(wish.topic)
+    rings = sum(_RING_BYTES + len(ring.topic) for ring in wish.rings)
+    return weight(wish.event) + len(wish.realm) + rings

@@ -9,10 +9,11 @@ A session that cannot be resumed has no line; its client is its way out.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 from wampha.auth.steps import Certificate
-from wampha.messages.model import Invocation
+from wampha.messages.model import Event, Interrupt, Invocation
 from wampha.routing.parking import Parking
 from wampha.routing.ports import Cancellable, Client, Clock
 from wampha.routing.slow import SlowPolicy
@@ -50,10 +51,10 @@ class Line:
 
     __slots__ = ("_client", "_clock", "_keeper", "_parking", "_timer", "ended", "queue", "sent")
 
-    def __init__(self, *, client: Client, policy: SlowPolicy, keeper: Keeper, clock: Clock) -> None:
+    def __init__(self, *, client: Client | None, policy: SlowPolicy, keeper: Keeper, clock: Clock) -> None:
         self.queue: Final[list[Any]] = []  # delivered in this turn: frames for the connection, or messages to be kept
         self.sent = 0  # messages handed to connections of this session, WELCOME not counted
-        self._client: Client | None = client
+        self._client = client
         self._parking: Final = Parking(policy)
         self._keeper: Final = keeper
         self._clock: Final = clock
@@ -148,6 +149,31 @@ class Line:
     def unsent_invocations(self) -> set[int]:
         """The ids of the INVOCATIONs that wait."""
         return {message.request for message in self._parking if type(message) is Invocation}
+
+    def take(self) -> Any:
+        """Remove and return the oldest message that waits; there must be one."""
+        message = self._parking.take()
+        self._keeper.held()
+        return message
+
+    def forget_work(self) -> None:
+        """Forget the INVOCATIONs that wait, and their INTERRUPTs: somebody else was told that they have ended."""
+        self.flush()
+        self._parking.forget((Invocation, Interrupt))
+        self._keeper.held()
+
+    def precede(self, messages: Iterable[Any]) -> None:
+        """Put what waited elsewhere before what waits here, but for events that are here too."""
+        self.flush()
+        own = [self._parking.take() for _ in range(len(self._parking))]
+        before = set()
+        for message in messages:
+            if type(message) is Event:
+                before.add((message.subscription, message.publication))
+            self._put(message)
+        for message in own:
+            if type(message) is not Event or (message.subscription, message.publication) not in before:
+                self._put(message)
 
     def detach(self) -> None:
         """The connection is gone: what it was handed is not sent again, what comes from here on waits."""

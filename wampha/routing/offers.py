@@ -22,13 +22,14 @@ from wampha.limits import Limits
 from wampha.messages.model import Options, Register, Registered, Revoked, Unregister, Unregistered
 from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
-from wampha.routing.docket import Docket, Undecided
+from wampha.routing.docket import Adoption, Docket, Undecided
+from wampha.routing.estate import Offered
 from wampha.routing.places import Places
 from wampha.routing.replies import revocation
 from wampha.routing.rowkinds import REGISTRATIONS, RowKey, Terms
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
-from wampha.state.commands import Outcome
+from wampha.state.commands import Outcome, Owner
 from wampha.state.registrations import CALLEES_MAX, POLICIES, SINGLE
 from wampha.state.tables import Registration
 
@@ -125,6 +126,18 @@ class Offers:
             if policy != terms.policy:
                 raise _refusal(procedure, Outcome.CONFLICT)
 
+    def adopt(self, session: Session, offered: Offered, former: Owner, adoption: Adoption) -> None:
+        """The session comes from another node with this registration; it passes to this one in one entry (P1)."""
+        key = RowKey(REGISTRATIONS, self._realm, offered.match, offered.procedure, session.id)
+        terms = Terms(offered.policy, offered.concurrency, offered.repeatable, takes=former)
+        offer = Offer(self, key, session, terms, discloses=offered.discloses)
+        if terms.concurrency:
+            offer.places = Places(offer, terms.concurrency, self._freed)
+        self._offers.setdefault((offered.match, offered.procedure), {})[session.id] = offer
+        offer.undecided = adoption
+        adoption.begin(offer.withdraw)
+        self._rows.want(key, terms, offer)
+
     def acknowledge(self, offer: Offer, row_id: int) -> None:
         """The row stands: REGISTERED, and from here on the procedure can be called."""
         assert offer.undecided is not None, "an offer waits from its beginning"
@@ -145,9 +158,10 @@ class Offers:
         """The registration was taken from its callee, who is told if it understands that (it never asked)."""
         session = offer.session
         del session.registrations[offer.id]
-        self._counters.add("registrations_revoked")
-        if session.features.callee_revocable:
-            session.client.send(Revoked(0, revocation("registration", offer.id, reason)))
+        if session.resumption is None or not session.resumption.given:  # else it is the session's at its new home
+            self._counters.add("registrations_revoked")
+            if session.features.callee_revocable:
+                session.client.send(Revoked(0, revocation("registration", offer.id, reason)))
         self._forget(offer)
 
     def remove(self, registration: int, session_id: int, reason: str) -> bool:

@@ -73,6 +73,15 @@ class Parking:
         self.held_bytes -= size
         return message
 
+    def forget(self, kinds: tuple[type, ...]) -> None:
+        """Forget all messages of these types, which are no events."""
+        for _ in range(len(self._owed)):
+            entry = self._owed.popleft()
+            if type(entry[1]) in kinds:
+                self.held_bytes -= entry[2]
+            else:
+                self._owed.append(entry)
+
     def clear(self) -> None:
         """Forget everything."""
         self._events.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from wampha.counters import Counters
@@ -16,7 +17,8 @@ from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
-from wampha.routing.docket import Docket
+from wampha.routing.docket import Adoption, Docket
+from wampha.routing.estate import Estate
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
@@ -62,6 +64,7 @@ class Realm:
     ) -> None:
         self.name: Final = rules.name
         self.lenient: Final = rules.lenient
+        self.keeper: Final = keeper
         self.history_as_list: Final = rules.history_as_list
         self._audit: Final = audit
         self.timeout_unit_s: Final = rules.timeout_unit_s
@@ -170,11 +173,27 @@ class Realm:
         for tell in self._when_detached:
             tell(session)
 
-    def leave(self, session: Session) -> None:
-        """The session has ended: nothing of it stays."""
+    def adopt(self, session: Session, estate: Estate, former: Owner, decided: Callable[[int, bool], None]) -> None:
+        """Make the subscriptions and registrations of a session that comes from another node.
+
+        `decided` is told of each by its id whether it stands here, perhaps before this returns.
+        """
+        for followed in estate.subscriptions:
+            adoption = Adoption(session, partial(decided, followed.id))
+            self.broker.adopt(session, followed, adoption)
+        for offered in estate.registrations:
+            self.offers.adopt(session, offered, former, Adoption(session, partial(decided, offered.id)))
+
+    def part(self, session: Session, unsent: Iterable[int]) -> None:
+        """The session goes on at another node: here it ends, and what it was not sent may go elsewhere."""
+        self.dealer.callees.give_back(session, unsent)
+        self.leave(session, moves=True)
+
+    def leave(self, session: Session, *, moves: bool = False) -> None:
+        """The session has ended, or goes on at another node (`moves`): nothing of it stays here."""
         for undecided in list(session.undecided):
             undecided.withdraw()
-        self.broker.leave(session)
+        self.broker.leave(session, moves=moves)
         self.offers.leave(session)
         self.dealer.leave(session)
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from wampha.auth.grant import Grant
 from wampha.counters import Counters
-from wampha.errors import SessionRefused
+from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.names.ids import Ids
@@ -25,7 +26,10 @@ from wampha.routing.ports import Cancellable, Clock
 from wampha.routing.slow import SlowPolicy
 
 if TYPE_CHECKING:
+    from wampha.routing.authorizer import Authorization
     from wampha.routing.conversation import Conversation
+    from wampha.routing.permissions import Permissions
+    from wampha.routing.realm import Realm
     from wampha.routing.session import Session
 
 OFFERED: Final = "x_resumable_sessions"  # WELCOME.Details: the realm has them; seconds of grace
@@ -49,7 +53,11 @@ class ResumptionRules:
         return None if section is None else cls(section.grace_s, section.buffer_bytes, section.sessions)
 
 
-class _Key(NamedTuple):
+# The permissions of a role for one session, by realm, session id and grant; raises SessionRefused.
+Permitting = Callable[["Realm", int, Grant], "Permissions | Authorization"]
+
+
+class Key(NamedTuple):
     """What opens a session, and what the session had been sent when it was handed out."""
 
     digest: bytes
@@ -66,6 +74,7 @@ class Resumption:
         "conversation",
         "dropped",
         "former",
+        "given",
         "key",
         "line",
         "rules",
@@ -81,19 +90,19 @@ class Resumption:
         self._all: Final = resumptions
         self.rules: Final = rules
         self.conversation: Conversation | None = None  # None: detached
-        self.key = _Key(b"", 0, 0)
+        self.key = Key(b"", 0, 0)
         # The key that was used last, until the client has shown that it got its successor: if the new connection is
         # lost before, WELCOME may not have arrived.
-        self.former: _Key | None = None
+        self.former: Key | None = None
+        self.given = False  # it is on its way to another node
         self.timer: Cancellable | None = None  # of the grace time
         self.accounted_bytes = 0  # the part of the node's total that waits here
         self.dropped = 0  # events that were counted as dropped
 
-    def opened_by(self, token: str) -> _Key | None:
-        """The key that this token is, if it may be used now."""
+    def opened_by(self, digest: bytes) -> Key | None:
+        """The key of the token with this digest, if it may be used now, or (`given`) as soon as that is decided."""
         if self.line.ended:
             return None
-        digest = _digest(token)
         keys = [self.key] if self.conversation or self.former is None else [self.key, self.former]
         return next((key for key in keys if hmac.compare_digest(key.digest, digest)), None)
 
@@ -164,16 +173,18 @@ class Resumptions:
     def token(self, resumption: Resumption, node: str) -> Options:
         """WELCOME.Details with a new token; `node` is where the session is."""
         token = f"{node}:{self._ids.secret()}"
-        resumption.key = _Key(_digest(token), resumption.line.sent, resumption.line.dropped)
+        resumption.key = Key(digest_of(token), resumption.line.sent, resumption.line.dropped)
         return {"resumable": True, "resume_token": token}
 
-    def opened_by(self, session: Session | None, hello: Any) -> tuple[Resumption, _Key]:
+    def opened_by(self, session: Session | None, hello: Any) -> tuple[Resumption, Key]:
         """What a HELLO for this session opens, and by which key; SessionRefused says no more than that it is none."""
         resumption = session.resumption if session is not None and session.realm == hello.realm else None
-        key = resumption.opened_by(hello.resume_token) if resumption is not None else None
+        key = resumption.opened_by(digest_of(hello.resume_token)) if resumption is not None else None
         if resumption is None or key is None:
             self._counters.add("resumptions_refused")
-            raise SessionRefused("wamp.error.no_such_session", "No session can be resumed by this id and token.")
+            raise no_such_session()
+        if resumption.given:
+            raise SessionRefused(Unavailable.uri, "The session is on its way to another node; try again.")
         return resumption, key
 
     def detach(self, resumption: Resumption) -> bool:
@@ -184,23 +195,58 @@ class Resumptions:
             self._counters.add("sessions_not_kept")
             return False
         self._counters.add("sessions_detached")
-        self._detached[resumption] = None
-        self._of_realm[realm] = others + 1
-        resumption.conversation = None
-        resumption.line.detach()
-        resumption.timer = self._clock.call_later(resumption.rules.grace_s, self._expired, resumption)
+        self._park(resumption)
+        self._start(resumption)
         return True
 
-    def resume(self, resumption: Resumption, used: _Key, conversation: Conversation, node: str) -> Options:
-        """The session goes on with another connection, which `Line.attach` tells; WELCOME.Details of it."""
+    def resume(
+        self,
+        resumption: Resumption,
+        used: Key,
+        conversation: Conversation,
+        node: str,
+        *,
+        lost: Sequence[int],
+        node_lost: bool,
+    ) -> Options:
+        """The session goes on with another connection, which `Line.attach` tells; WELCOME.Details of it.
+
+        `lost`: registrations that it could not keep on its way from another node; `node_lost`: all that it had.
+        """
         self._counters.add("sessions_resumed")
         self._forget(resumption)
         line = resumption.line
         line.detach()
         resumption.conversation = conversation
-        gap = _gap(resumption, used)
+        gap = {**_gap(resumption, used, lost), "node_lost": node_lost}
         resumption.former = used
         return {**self.token(resumption, node), "resumed": True, GAP: gap}
+
+    # ---- a session's way to another node
+
+    def give(self, resumption: Resumption) -> None:
+        """The session goes to another node: nobody resumes it here meanwhile, and its time stands still."""
+        if resumption not in self._detached:
+            self._park(resumption)
+        self._stop(resumption)
+        resumption.given = True
+
+    def keep(self, resumption: Resumption) -> None:
+        """It does not go after all."""
+        resumption.given = False
+        self._start(resumption)
+
+    def handed_over(self, resumption: Resumption) -> None:
+        """It has gone, but for what waits in its line."""
+        self._forget(resumption)
+        resumption.line.forget_work()
+
+    def arrive(self, rules: ResumptionRules, policy: SlowPolicy, digest: bytes, sent: int) -> Resumption:
+        """A session comes by this token, after which it was sent so many messages."""
+        resumption = Resumption(self, rules)
+        resumption.line = Line(client=None, policy=policy, keeper=resumption, clock=self._clock)
+        resumption.former = Key(digest, -sent, 0)
+        return resumption
 
     def ended(self, resumption: Resumption) -> None:
         """The session is over."""
@@ -211,10 +257,24 @@ class Resumptions:
         self._counters.add("resumable_sessions_expired")
         self._end(resumption.session, "wamp.error.timeout", "The session was not resumed in time.")
 
-    def _forget(self, resumption: Resumption) -> None:
+    def _park(self, resumption: Resumption) -> None:
+        realm = resumption.session.realm
+        self._detached[resumption] = None
+        self._of_realm[realm] = self._of_realm.get(realm, 0) + 1
+        resumption.conversation = None
+        resumption.line.detach()
+
+    def _start(self, resumption: Resumption) -> None:
+        resumption.timer = self._clock.call_later(resumption.rules.grace_s, self._expired, resumption)
+
+    @staticmethod
+    def _stop(resumption: Resumption) -> None:
         if resumption.timer is not None:
             resumption.timer.cancel()
             resumption.timer = None
+
+    def _forget(self, resumption: Resumption) -> None:
+        self._stop(resumption)
         if resumption in self._detached:
             del self._detached[resumption]
             self._of_realm[resumption.session.realm] -= 1
@@ -251,7 +311,7 @@ class Resumptions:
         self._clock.call_later(0, self._end, resumption.session, BUFFER_FULL, sentence)
 
 
-def _gap(resumption: Resumption, used: _Key) -> Options:
+def _gap(resumption: Resumption, used: Key, lost: Sequence[int]) -> Options:
     """What the client may have lost, and what will not be answered unless it remembers."""
     session, line = resumption.session, resumption.line
     waiting = line.unsent_invocations()
@@ -261,8 +321,20 @@ def _gap(resumption: Resumption, used: _Key) -> Options:
         "replayed": line.held,
         "calls": list(session.calls),
         "invocations": [each for each in session.invocations if each not in waiting],
+        "unregistered": list(lost),
     }
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def digest_of(token: str) -> bytes:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode(errors="replace")).digest()
+
+
+def home_of(token: str) -> str:
+    """The name of the node that has drawn the token; anything for what is none."""
+    return token.rpartition(":")[0]
+
+
+def no_such_session() -> SessionRefused:
+    """The refusal of every id and token that open nothing; it says no more than that."""
+    return SessionRefused("wamp.error.no_such_session", "No session can be resumed by this id and token.")

@@ -19,7 +19,7 @@ from wampha.messages.model import NO_OPTIONS, Event, Options
 from wampha.messages.options import RECEIVER_LISTS
 from wampha.messages.payload import Payload
 from wampha.messages.values import Family
-from wampha.names.patterns import PatternIndex, matcher, overlap
+from wampha.names.patterns import PatternIndex, overlap
 from wampha.names.uri import EXACT
 from wampha.routing.audience import Audience
 from wampha.routing.outgoing import Publication
@@ -125,12 +125,8 @@ class Retention:
     @staticmethod
     def _for(session: Session, archive: Archive, match: str, pattern: str) -> Iterator[Kept]:
         """Of each topic the most recent one that the session would have got when it was published."""
-        if match == EXACT:
-            topics: Iterable[str] = (pattern,)
-        else:
-            topics = filter(matcher(match, pattern), archive.retained)
-        for topic in topics:
-            for kept in reversed(archive.retained.get(topic, ())):
+        for topic in archive.topics(match, pattern):
+            for kept in reversed(archive.retained[topic]):
                 if would_have_got(session, kept.event):
                     yield kept
                     break

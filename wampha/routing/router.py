@@ -14,22 +14,11 @@ from wampha.errors import SessionRefused, Unavailable
 from wampha.limits import Limits
 from wampha.messages.model import Options
 from wampha.messages.payload import Payload
-from wampha.messages.relayed import (
-    PROGRESS,
-    CancelInvoke,
-    Forward,
-    Invoke,
-    InvokeMore,
-    Query,
-    QueryReply,
-    Relayed,
-    Reply,
-)
+from wampha.messages.relayed import Relayed
 from wampha.names.ids import Ids
-from wampha.routing.attendance import Attendance
-from wampha.routing.authorizer import Authorization
-from wampha.routing.callees import not_delivered
+from wampha.routing.attendance import Attendance, join_of
 from wampha.routing.calls import Calls
+from wampha.routing.comebacks import Comebacks
 from wampha.routing.conversation import Conversation
 from wampha.routing.docket import Docket
 from wampha.routing.entrance import Entrance
@@ -39,57 +28,22 @@ from wampha.routing.gather import Gather
 from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
-from wampha.routing.permissions import Permissions, RealmRules
+from wampha.routing.neighbours import Neighbours
+from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Audit, Cancellable, Client, Clock, Ledger, Outbox, Workers, no_audit
 from wampha.routing.realm import Realm
-from wampha.routing.rerouting import Why
-from wampha.routing.resumption import OFFERED, RESUMED, Resumption, Resumptions
+from wampha.routing.resumption import Resumption
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
+from wampha.routing.welcome import details_of
 from wampha.state.changes import NodeGone
 from wampha.state.commands import Owner
-from wampha.state.facts import Join, Kill, Transport
+from wampha.state.facts import Kill
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
+_EXPELLED_MAX: Final = 5000  # sessions that are killed and end in one reactor turn, some 50 ms
 STOPPING: Final = "This node is being stopped; connect to another one."
-
-# WELCOME.Details.roles: only what a test proves is announced.
-_BROKER_FEATURES: Final = (
-    "event_history",
-    "event_retention",
-    "pattern_based_subscription",
-    "payload_passthru_mode",
-    "payload_transparency",
-    "publication_trustlevels",
-    "publisher_exclusion",
-    "publisher_identification",
-    "session_meta_api",
-    "subscriber_blackwhite_listing",
-    "subscription_meta_api",
-    "subscription_revocation",
-)
-_DEALER_FEATURES: Final = (
-    "call_canceling",
-    "call_reroute",
-    "call_timeout",
-    "call_trustlevels",
-    "caller_identification",
-    "pattern_based_registration",
-    "payload_passthru_mode",
-    "payload_transparency",
-    "progressive_call_invocations",
-    "progressive_call_results",
-    "registration_meta_api",
-    "registration_revocation",
-    "session_meta_api",
-    "shared_registration",
-    "testament_meta_api",
-)
-_ROLES: Final[Options] = {
-    "broker": {"features": dict.fromkeys(_BROKER_FEATURES, True)},
-    "dealer": {"features": dict.fromkeys(_DEALER_FEATURES, True)},
-}
 
 
 class Router:
@@ -130,9 +84,6 @@ class Router:
         self._status: Final = status
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
-        self._resumptions: Final = Resumptions(
-            limits=limits, counters=counters, ids=ids, clock=clock, end=self.end_session
-        )
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
@@ -144,25 +95,25 @@ class Router:
         self._insiders: Insiders
         self.entrance: Entrance  # where clients are let in
         self.gather: Gather
+        self._comebacks: Comebacks
+        self._neighbours: Neighbours
         self._meta: MetaApis
-        self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
-            Forward: self._forwarded,
-            Invoke: self._invoked,
-            InvokeMore: self._invoked_more,
-            Reply: self._replied,
-            CancelInvoke: self._canceled,
-            Query: self._queried,
-            QueryReply: self._query_replied,
-        }
 
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
         self._attendance = Attendance(
-            ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
+            ledger=ledger,
+            limits=self._limits,
+            counters=self.counters,
+            clock=self._clock,
+            outbox=self._outbox,
+            expel=self._expel,
         )
-        self._keeper = Keeper(ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox)
+        self._keeper = Keeper(
+            ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox, clock=self._clock
+        )
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
@@ -185,13 +136,31 @@ class Router:
             )
             for rules in self._rules
         }
-        self._insiders = insiders = Insiders(
+        self._comebacks = Comebacks(
+            ledger=ledger,
+            limits=self._limits,
+            counters=self.counters,
+            ids=self._ids,
+            clock=self._clock,
+            gather=self.gather,
+            attendance=self._attendance,
+            calls=self._calls,
+            realms=self._realms,
+            sessions=self._sessions,
+            conversations=self._conversations,
+            audit=self._audit,
+            permissions=lambda *of: self.entrance.permissions(*of),  # noqa: PLW0108 - it is made below
+            welcome=lambda realm, session: details_of(realm, session.grant, self._agent),
+            over=self._over,
+        )
+        self._insiders = Insiders(
             realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
         )
         self.entrance = Entrance(
             workers=self._workers,
             chance=self._chance,
-            insiders=insiders,
+            insiders=self._insiders,
+            outbox=self._outbox,
             clock=self._clock,
             limits=self._limits,
             counters=self.counters,
@@ -210,6 +179,15 @@ class Router:
             announce=self.announce,
             status=self._status,
         )
+        self._neighbours = Neighbours(
+            realms=self._realms,
+            calls=self._calls,
+            gather=self.gather,
+            ledger=ledger,
+            outbox=self._outbox,
+            counters=self.counters,
+            marked=self._meta.marked,
+        )
 
     # ---- clients
 
@@ -225,7 +203,7 @@ class Router:
 
     def waiting(self) -> dict[str, int]:
         """How many of them have no connection, and the bytes that wait to be sent when they come back."""
-        return self._resumptions.status()
+        return self._comebacks.status()
 
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
@@ -238,7 +216,8 @@ class Router:
             clock=self._clock,
             spread_s=spread_s,
             answer_s=answer_s,
-            dismiss=lambda conversation: conversation.dismiss(SYSTEM_SHUTDOWN, STOPPING),
+            dismiss=lambda conversation: conversation.send_away(SYSTEM_SHUTDOWN, STOPPING),
+            lingers=self._comebacks.lingers,
             done=done,
         )
         self._farewell.start()
@@ -249,21 +228,21 @@ class Router:
             self._farewell.stop()
         self._rows.stop()
         self._attendance.stop()
+        self._meta.reset()
         self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
-        for session in self._resumptions.detached():
-            self._over(session)
+        self._comebacks.clear()
 
     def join(
         self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
     ) -> tuple[Realm, Session, Options]:
         """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
         realm = self._room(claim.realm)
-        permissions = self._permissions(realm, claim.session, grant)
+        permissions = self.entrance.permissions(realm, claim.session, grant)
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
-        resumption = self._resumptions.open(conversation, realm.resumption, realm.slow_clients, hello.resumable)
+        resumption = self._comebacks.open(conversation, realm, hello)
         session = Session(
             session_id=claim.session,
             realm=realm.name,
@@ -275,101 +254,43 @@ class Router:
         )
         self._sessions[session.id] = session
         session.conversation = conversation
-        self._attendance.joined(session, _join_of(session, conversation.client))
+        opened = self._comebacks.opened(session)
+        digest = resumption.key.digest if resumption else None
+        self._attendance.joined(session, join_of(session, conversation.client), digest)
         self.counters.add("sessions_opened")
-        details = self._welcome(realm, grant)
-        if grant.authextra:
-            details["authextra"] = grant.authextra
-        if resumption:
-            resumption.session = session
-            details |= self._resumptions.token(resumption, self._ledger.owner.name)
-        return realm, session, details
-
-    def _permissions(self, realm: Realm, session: int, grant: Grant) -> Permissions | Authorization:
-        role = realm.permissions_of(grant.authrole)
-        if role is None:
-            raise SessionRefused("wamp.error.no_such_role", f"Realm {realm.name!r} has no role {grant.authrole!r}.")
-        if isinstance(role, Permissions):
-            return role
-        return Authorization(
-            authorizer=role,
-            realm=realm.name,
-            session=session,
-            grant=grant,
-            ask=self._insiders.ask,
-            outbox=self._outbox,
-            waiting_s=self._limits.authenticator_timeout_s,
-            clock=self._clock,
-            counters=self.counters,
-        )
-
-    def _welcome(self, realm: Realm, grant: Grant) -> dict[str, Any]:
-        details: dict[str, Any] = {
-            "realm": realm.name,
-            "authid": grant.authid,
-            "authrole": grant.authrole,
-            "authmethod": grant.authmethod,
-            "authprovider": grant.authprovider,
-            "roles": _ROLES,
-            "agent": self._agent,
-        }
-        if realm.resumption:
-            details[OFFERED] = realm.resumption.grace_s
-        return details
+        return realm, session, {**details_of(realm, session.grant, self._agent), **opened}
 
     # ---- sessions that outlive their connection
 
-    def resume(self, hello: Any, conversation: Conversation) -> tuple[Realm, Session, Options]:
-        """Let a session of this node go on with another connection; returns as `join` does, or raises SessionRefused.
+    def resume(self, hello: Any, conversation: Conversation) -> None:
+        """Let a session go on with another connection; the conversation is told, now or later, what came of it.
 
-        If it still has one, that one is closed: the client knows better that it is dead.
+        A session of another node comes to this one first. Raises SessionRefused if nothing can come of it.
         """
         if self._farewell:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
-        session = self._sessions.get(hello.resume_session)
-        resumption, used = self._resumptions.opened_by(session, hello)
-        before = resumption.conversation
-        if before is not None:
-            self._conversations.pop(before, None)
-            resumption.line.flush()
-            before.superseded(RESUMED, "The session was resumed by another connection.")
-        assert session is not None, "what is opened is there"
-        realm = self._realms[session.realm]
-        session.conversation = conversation
-        session.features = ClientFeatures.of(hello.roles, lenient=realm.lenient)
-        resumed = self._resumptions.resume(resumption, used, conversation, self._ledger.owner.name)
-        return realm, session, {**self._welcome(realm, session.grant), **resumed}
+        self._comebacks.resume(hello, conversation)
+
+    def unresumed(self, client: Client, refused: SessionRefused) -> None:
+        """A client did not get the session that it wanted."""
+        self._audit("resumption_refused", {"peer": client.describe(), "reason": refused.reason})
 
     def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
         """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
-        self._conversations.pop(conversation, None)
-        if proved:
-            resumption.proved()
-        if self._farewell or not self._resumptions.detach(resumption):
-            self._over(session)
-            return
-        session.conversation = None
-        self._realms[session.realm].detached(session)
-        self._attendance.detached(session)
+        self._comebacks.lost(conversation, session, resumption, proved)
 
-    def end_session(self, session: Session, reason: str, sentence: str) -> None:
-        """End a session for good, whether it has a connection or not; harmless if it has ended."""
-        if self._sessions.get(session.id) is not session:
-            return
-        if session.conversation is not None:
-            session.conversation.dismiss(reason, sentence)
-        else:
-            self._over(session)
+    def may_move(self, session: Session | None) -> bool:
+        """Whether the session may go on at another node."""
+        return self._comebacks.may_move(session)
 
     def _over(self, session: Session) -> None:
         session.open = False
         del self._sessions[session.id]
         self.counters.add("sessions_closed")
         session.conversation = None
-        if session.resumption is not None:
-            self._resumptions.ended(session.resumption)
+        self._comebacks.ended(session)
         self._realms[session.realm].leave(session)
         self._attendance.ended(session)
 
@@ -452,54 +373,12 @@ class Router:
 
     def relayed(self, source: Owner, relayed: Relayed) -> None:
         """A message of another node's incarnation, addressed to this node's present one (rule 29)."""
-        if source.incarnation in self._ledger.tables.dead:
-            # Invariant 3. It stood still, does not know it yet, and sends again what came here before its end.
-            self.counters.add("forwards_of_the_dead")
-            return
-        self._relayed[type(relayed)](source, relayed)
+        self._neighbours.relayed(source, relayed)
 
     def node_lost(self, owner: Owner) -> None:
         """Frames from or to this incarnation are lost: the calls between it and this node end, outcome unknown."""
         self._calls.take_back(owner)
-        self._node_lost(owner)
-
-    def _node_lost(self, owner: Owner) -> None:
-        for pending in self._calls.node_lost(owner):
-            self._realms[pending.caller.realm].dealer.declined(pending, Why.LOST)
-        self.gather.node_lost(owner)
-
-    def _forwarded(self, source: Owner, forward: Forward) -> None:
-        realm = self._realms.get(forward.realm)
-        if realm is not None:
-            realm.broker.deliver_forwarded(forward)
-
-    def _invoked(self, source: Owner, invoke: Invoke) -> None:
-        realm = self._realms.get(invoke.realm)
-        if realm is None:
-            self._outbox.forward(source, not_delivered(invoke.call))
-        else:
-            realm.dealer.callees.invoke(source, invoke)
-
-    def _invoked_more(self, source: Owner, part: InvokeMore) -> None:
-        served = self._calls.served(source, part.call)
-        if served is not None:
-            assert served.callee is not None, "a callee works on what is served"
-            self._realms[served.callee.realm].dealer.callees.invoke_more(served, part)
-
-    def _replied(self, source: Owner, reply: Reply) -> None:
-        find = self._calls.awaited if reply.answer is PROGRESS else self._calls.replied
-        pending = find(source, reply.call)
-        if pending is not None:
-            self._realms[pending.caller.realm].dealer.replied(pending, reply)
-
-    def _canceled(self, source: Owner, cancel: CancelInvoke) -> None:
-        self._calls.canceled_there(source, cancel)
-
-    def _queried(self, source: Owner, query: Query) -> None:
-        self.gather.asked(source, query)
-
-    def _query_replied(self, source: Owner, reply: QueryReply) -> None:
-        self.gather.answered(source, reply)
+        self._neighbours.lost(owner)
 
     # ---- the ledger
 
@@ -507,7 +386,8 @@ class Router:
         """A batch of the log was applied."""
         for change in changes:
             if type(change) is NodeGone:
-                self._node_lost(change.owner)
+                self._neighbours.lost(change.owner)
+                self._comebacks.node_gone(change.owner)
         self._rows.applied(changes)
         self._attendance.applied(changes)
         self._meta.applied(changes)
@@ -517,7 +397,7 @@ class Router:
         up = self._ledger.tables.up
         for owner in (*self._calls.nodes(), *self.gather.nodes()):
             if owner not in up:
-                self._node_lost(owner)
+                self._neighbours.lost(owner)
         self._rows.installed()
         self._attendance.installed()
         self._meta.installed()
@@ -557,18 +437,23 @@ class Router:
                 words.append(answers[conversation.session])
             words.append(conversation.expel(SYSTEM_SHUTDOWN, sentence))
         self._tell_some(words)
-        for session in self._resumptions.detached():
-            self._over(session)
+        self._comebacks.clear()
 
     def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
-        """Sessions were killed: all of them end at once, and are told so some at a time."""
+        """Sessions were killed: they end at once, or as many as one turn allows, and are told so some at a time."""
+        self._expel_some(deque(killed))
+
+    def _expel_some(self, killed: deque[tuple[Session, Kill]]) -> None:
         words = deque[Callable[[], None]]()
-        for session, kill in killed:
+        for _ in range(min(_EXPELLED_MAX, len(killed))):
+            session, kill = killed.popleft()
             if session.conversation is not None:
                 words.append(session.conversation.expel(kill.reason, kill.message))
-            else:  # it has no connection at the moment
+            elif session.open:  # it has no connection at the moment
                 self._over(session)
         self._tell_some(words)
+        if killed:
+            self._clock.call_later(0, self._expel_some, killed)
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):
@@ -582,17 +467,3 @@ class Router:
         self._attendance.ticked()
         self._keeper.ticked()
         self._docket.ticked()
-
-
-def _join_of(session: Session, client: Client) -> Join:
-    grant = session.grant
-    peer, kind, protocol, *_ = (*client.describe().split(" "), "", "")
-    return Join(
-        session=session.id,
-        realm=session.realm,
-        authid=grant.authid,
-        authrole=grant.authrole,
-        authmethod=grant.authmethod,
-        authprovider=grant.authprovider,
-        transport=Transport(kind, protocol, peer),
-    )

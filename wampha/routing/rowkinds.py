@@ -25,6 +25,7 @@ class Terms:
     concurrency: int = 0
     repeatable: bool = False
     force: bool = field(default=False, compare=False)  # how it is taken, once; not how it is held
+    takes: Owner | None = field(default=None, compare=False)  # likewise: the session's former home, which has the row
 
 
 Want = int | Terms  # NOTHING, SUBSCRIBERS, or the terms of a registration
@@ -105,6 +106,7 @@ class _Registrations:
             want.repeatable,
             want.force and not told,
             told,
+            None if told else want.takes,
         )
 
     @staticmethod

@@ -66,6 +66,7 @@ class RegistrationAdded(Change, frozen=True, gc=False):
     policy: str
     created: int | None  # as in `RouteAdded`
     added: int  # index of this entry
+    moved: bool = False  # it was the same session's before, at another node
 
 
 class RegistrationRemoved(Change, frozen=True, gc=False):

@@ -91,6 +91,7 @@ class AddRegistration(Command, frozen=True, gc=False, tag=7):
     repeatable: bool = False  # a call may be given to another callee if this one is lost
     force: bool = False  # whoever else offers it does so no longer
     renews: int = 0  # the registration's id, if this row stood before: then it is confirmed, and never made anew
+    takes: Owner | None = None  # the session was at that node: its row there becomes this one, under the same id
 
 
 class RemoveRegistration(Command, frozen=True, gc=False, tag=8):
@@ -136,7 +137,7 @@ class Ring(msgspec.Struct, frozen=True, array_like=True, gc=False):
     bytes_max: int
 
 
-class Entrusted(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Entrusted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=1):
     """An event that is to be kept, and where."""
 
     realm: str
@@ -145,8 +146,16 @@ class Entrusted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rings: tuple[Ring, ...]
 
 
+class Clear(msgspec.Struct, frozen=True, array_like=True, gc=False, tag=2):
+    """The topics that match have no retained event any more."""
+
+    realm: str
+    match: str
+    topic: str
+
+
 class Keep(Command, frozen=True, gc=False, tag=10):
-    """What the owner's publishers want to be kept since its statement before this one; numbered from 1.
+    """What the owner's clients want to be kept, or cleared, since its statement before this one; numbered from 1.
 
     The bounds are those of retained events in one realm: as the owner has them, so that all nodes use the same.
     """
@@ -155,7 +164,7 @@ class Keep(Command, frozen=True, gc=False, tag=10):
     number: int
     topics_max: int
     bytes_max: int
-    events: tuple[Entrusted, ...]
+    wishes: tuple[Entrusted | Clear, ...]
 
 
 class Outcome(enum.Enum):

@@ -115,7 +115,24 @@ class Subscribing(Fact, frozen=True, gc=False, tag=8):
     begins: bool
 
 
-AnyFact = Join | End | Detach | Bequeath | Flush | Kill | Modify | Subscribing
+class Come(Join, frozen=True, gc=False, tag=11):
+    """The session goes on at this node; it was at another one, or joins here if that one is dead."""
+
+
+class Lock(Fact, frozen=True, gc=False, tag=9):
+    """If this node dies, the session can be resumed by the token of this digest."""
+
+    session: int
+    digest: bytes
+
+
+class Revive(Join, frozen=True, gc=False, tag=10):
+    """The session's node is dead; it joins here, if this is its digest and nobody was faster."""
+
+    digest: bytes = b""
+
+
+AnyFact = Join | End | Detach | Bequeath | Flush | Kill | Modify | Subscribing | Come | Lock | Revive
 
 
 def _size(values: dict[str, Any]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from wampha.state.commands import Command, Keep, Outcome, Owner
+from wampha.state.commands import Clear, Command, Keep, Outcome, Owner
 from wampha.state.ground import Ground, Handler
 from wampha.state.kept import Handled, Kept
 
@@ -33,13 +33,16 @@ class Keeping:
             ground.counters.add("commands_stale")
             return Outcome.STALE
         refused = []
-        for place, entrusted in enumerate(keep.events):
-            archive = kept.in_realm(entrusted.realm)
-            event = Kept(index, place, entrusted.event)
-            if entrusted.retain and not archive.retain(event, keep.topics_max, keep.bytes_max):
+        for place, wish in enumerate(keep.wishes):
+            archive = kept.in_realm(wish.realm)
+            if isinstance(wish, Clear):
+                archive.clear(wish.match, wish.topic)
+                continue
+            event = Kept(index, place, wish.event)
+            if wish.retain and not archive.retain(event, keep.topics_max, keep.bytes_max):
                 refused.append(place)
                 continue
-            for ring in entrusted.rings:
+            for ring in wish.rings:
                 archive.history(ring.match, ring.topic).add(event, ring)
         kept.handled[keep.owner] = Handled(keep.number, index, tuple(refused))
         return Outcome.OK

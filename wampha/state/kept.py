@@ -11,6 +11,8 @@ from typing import Final
 
 import msgspec
 
+from wampha.names.patterns import matcher
+from wampha.names.uri import EXACT, MATCHES
 from wampha.state.commands import KeptEvent, Owner, Ring
 
 RESTRICTED_MAX: Final = 10  # events of one topic that only some may see, kept beside the last one for everybody
@@ -87,6 +89,17 @@ class Archive:
         self.retained[topic] = events
         self.retained_bytes += grown
         return True
+
+    def clear(self, match: str, pattern: str) -> None:
+        """The topics that match have no retained event any more; a pattern that is none matches nothing."""
+        for topic in self.topics(match, pattern):
+            self.retained_bytes -= _weights(self.retained.pop(topic))
+
+    def topics(self, match: str, pattern: str) -> list[str]:
+        """The topics that match and have a retained event, in the order in which they first had one."""
+        if match == EXACT:
+            return [pattern] if pattern in self.retained else []
+        return list(filter(matcher(match, pattern), self.retained)) if match in MATCHES else []
 
     def restore(self, kept: Kept) -> None:
         """Add the next retained event of a snapshot."""

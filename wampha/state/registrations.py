@@ -27,6 +27,7 @@ POLICIES: Final = (SINGLE, FIRST, LAST, ROUNDROBIN, RANDOM)
 # Each callee that comes or goes costs the copy of a row, on every node; equal on all nodes, hence no setting.
 CALLEES_MAX: Final = 1000
 
+MOVED: Final = "wampha.revoked.by_move"  # no callee is told: it is the session's at its new home
 FORCED: Final = "wampha.revoked.by_force_reregister"  # a URI: Autobahn leaves over anything else
 
 
@@ -83,6 +84,8 @@ class Registrations:
         if add.match not in MATCHES or add.policy not in POLICIES:
             return Outcome.REFUSED
         standing = ground.tables.registration(add.realm, add.match, add.procedure)
+        if add.takes is not None:
+            return self._move(index, standing, add, add.takes)
         if standing is None:
             if add.renews:
                 return Outcome.TAKEN
@@ -111,6 +114,36 @@ class Registrations:
         if standing.policy != add.policy:
             return Outcome.CONFLICT
         return Outcome.FULL if len(standing.callees) >= CALLEES_MAX else None
+
+    def _move(self, index: int, standing: Registration | None, add: AddRegistration, former: Owner) -> Outcome:
+        """The session's row passes from node to node in this one entry (P1); it is the youngest callee then."""
+        if standing is None:
+            return Outcome.TAKEN
+        if standing.callee(add.owner, add.session) is not None:
+            return Outcome.OK
+        moved = standing.callee(former, add.session)
+        if moved is None:
+            return Outcome.TAKEN
+        tables = self._ground.tables
+        others = tuple(callee for callee in standing.callees if callee is not moved)
+        here = msgspec.structs.replace(moved, owner=add.owner, index=index)
+        tables.replace_registration(add.realm, msgspec.structs.replace(standing, callees=(*others, here)))
+        self._tell_removed(add.realm, standing, [moved], all_gone=False, reason=MOVED)
+        self._ground.changes.append(
+            RegistrationAdded(
+                add.owner,
+                add.realm,
+                add.match,
+                add.procedure,
+                standing.id,
+                add.session,
+                standing.policy,
+                None,
+                index,
+                moved=True,
+            )
+        )
+        return Outcome.OK
 
     def _join(self, index: int, standing: Registration | None, add: AddRegistration) -> None:
         tables = self._ground.tables

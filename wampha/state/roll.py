@@ -13,6 +13,7 @@ import msgspec
 
 from wampha.state.commands import Owner
 from wampha.state.facts import DESTROYED, DETACHED, Join, Testament, Transport
+from wampha.state.locks import Locks
 
 _NOBODY: Final[Mapping[int, Any]] = MappingProxyType({})
 
@@ -110,7 +111,7 @@ _NO_LOAD: Final = Load()
 class Roll:
     """All sessions of the cluster."""
 
-    __slots__ = ("_killed", "_loads", "_members", "_owned", "_realms", "_reported", "_testaments")
+    __slots__ = ("_killed", "_loads", "_members", "_owned", "_realms", "_reported", "_testaments", "locks")
 
     def __init__(self) -> None:
         self._members: Final[dict[int, Member]] = {}  # session id -> row
@@ -120,6 +121,7 @@ class Roll:
         self._testaments: Final[dict[int, Testaments]] = {}  # session id -> not empty
         self._loads: Final[dict[str, Load]] = {}  # realm -> of all its testaments
         self._reported: Final[dict[Owner, Reported]] = {}
+        self.locks: Final = Locks()
 
     # ---- read
 
@@ -185,6 +187,7 @@ class Roll:
         del self._members[member.id]
         _drop(self._realms, member.realm, member.id)
         _drop(self._owned, member.owner, member.id)
+        self.locks.unlock(member.id)
         return self.bequeath(member.realm, member.id, NOTHING) if member.id in self._testaments else NOTHING
 
     def bequeath(self, realm: str, session: int, testaments: Testaments) -> Testaments:
@@ -199,6 +202,18 @@ class Roll:
         else:
             self._loads.pop(realm, None)
         return former
+
+    def move(self, member: Member) -> None:
+        """The session of this id goes on at another node. It comes last there, and so it does everywhere."""
+        former = self._members.pop(member.id)
+        _drop(self._realms, former.realm, former.id)
+        _drop(self._owned, former.owner, former.id)
+        self.add(member)
+
+    def acquit(self, session: int) -> None:
+        """A session that was killed has moved meanwhile: its former home knows nothing of it any more."""
+        for owner in [owner for owner, ids in self._killed.items() if session in ids]:
+            _drop(self._killed, owner, session)
 
     def kill(self, owner: Owner, session: int) -> None:
         """The id stays in use, without a row, until the home node says that the session is over."""

@@ -9,6 +9,7 @@ import msgspec
 
 from wampha.state.commands import Owner
 from wampha.state.facts import SCOPES, Testament, Transport
+from wampha.state.locks import Lost
 from wampha.state.roll import Member
 from wampha.state.tables import Tables
 
@@ -145,3 +146,39 @@ class HomeSection:
             tables.roll.report(owners[row.member], row.number, row.index)
             for session in row.killed:
                 tables.roll.kill(owners[row.member], session)
+
+
+class _LockRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    session: int
+    digest: bytes
+    lost: Lost | None
+
+
+class LocksPiece(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    rows: list[_LockRow]
+
+
+class LockSection:
+    """Which sessions can be resumed after the death of their node, and those whose node is dead."""
+
+    piece = LocksPiece
+    rows_max = 400
+    weigh = None
+
+    def rows(self, tables: Tables) -> list[tuple[str, list[tuple[int, bytes, Lost | None]]]]:
+        locks = tables.roll.locks
+        standing: list[tuple[int, bytes, Lost | None]] = [
+            (session, digest, None) for session, digest in locks.standing().items()
+        ]
+        return [("", [*standing, *((lost.id, lost.digest, lost) for lost in locks)])]
+
+    def pack(self, _: str, row: tuple[int, bytes, Lost | None], beginning: Beginning) -> tuple[object, ...]:
+        return row
+
+    def take(self, rows: Sequence[_LockRow], tables: Tables, owners: Sequence[Owner]) -> None:
+        locks = tables.roll.locks
+        for row in rows:
+            if row.lost is None:
+                locks.lock(row.session, row.digest)
+            else:
+                locks.lose(row.lost)

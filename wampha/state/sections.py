@@ -22,6 +22,8 @@ from wampha.state.kept_sections import (
 from wampha.state.roll_sections import (
     HomeSection,
     HomesPiece,
+    LockSection,
+    LocksPiece,
     SessionSection,
     SessionsPiece,
     TestamentSection,
@@ -144,6 +146,7 @@ Piece = (
     | SessionsPiece
     | TestamentsPiece
     | HomesPiece
+    | LocksPiece
     | RetainedPiece
     | HistoriesPiece
     | HandledPiece
@@ -154,6 +157,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     SessionSection(),
     TestamentSection(),
     HomeSection(),
+    LockSection(),
     RetainedSection(),
     HistorySection(),
     HandledSection(),

@@ -30,15 +30,19 @@ from wampha.state.facts import (
     SCOPES,
     SESSION,
     Bequeath,
+    Come,
     Detach,
     End,
     Flush,
     Join,
     Kill,
+    Lock,
     Modify,
+    Revive,
     Subscribing,
 )
 from wampha.state.ground import Ground, Handler
+from wampha.state.locks import Lost
 from wampha.state.roll import NOTHING, Member, Roll
 
 OF_SESSIONS: Final = (SessionJoined, SessionLeft, TestamentsDue)  # what is published
@@ -64,6 +68,9 @@ class Sessions:
             Flush: self._flush,
             Kill: self._kill,
             Modify: self._modify,
+            Come: self._come,
+            Lock: self._lock,
+            Revive: self._revive,
             Subscribing: self._subscribing,
         }
 
@@ -75,6 +82,9 @@ class Sessions:
         """Rule 28: the sessions of the incarnation have left, in this entry."""
         roll = self._roll
         for member in list(roll.owned(owner).values()):
+            digest = roll.locks.unlock(member.id)
+            if digest is not None:
+                roll.locks.lose(_lost(member, digest))
             self._ground.changes.append(SessionLeft(member, roll.remove(member).all()))
         roll.bury(owner)
 
@@ -101,6 +111,32 @@ class Sessions:
         member = Member.of(join, owner)
         roll.add(member)
         self._ground.changes.append(SessionJoined(member))
+
+    def _come(self, report: Report, place: int, come: Come) -> None:
+        """Nobody is told: it was there before, and it still is."""
+        roll = self._roll
+        member = roll.get(come.realm, come.session)
+        if member is None:
+            self._join(report, place, come)
+            roll.acquit(come.session)
+        else:
+            roll.move(msgspec.structs.replace(Member.of(come, report.owner), more=member.more))
+
+    def _lock(self, report: Report, place: int, lock: Lock) -> None:
+        roll = self._roll
+        if lock.session in roll.owned(report.owner):
+            roll.locks.lock(lock.session, lock.digest)
+
+    def _revive(self, report: Report, place: int, revive: Revive) -> None:
+        """Of two that would have it the first one gets it."""
+        roll = self._roll
+        lost = roll.locks.lost(revive.realm, revive.session)
+        opened = lost is not None and lost.digest == revive.digest and not roll.has(revive.session)
+        if opened:
+            roll.locks.find(revive.session)
+            self._join(report, place, revive)
+        met = (revive.session,) if opened else ()
+        self._ground.changes.append(SessionsMet(report.owner, report.number, place, met))
 
     def _end(self, report: Report, place: int, end: End) -> None:
         roll, owner = self._roll, report.owner
@@ -157,6 +193,19 @@ class Sessions:
         """It is told, and no table has it: the subscribers of a route are its node's own."""
         number = (report.owner.incarnation << 96) + (report.number << 16) + place
         self._ground.changes.append(SubscriberChanged(fact.realm, fact.session, fact.subscription, fact.begins, number))
+
+
+def _lost(member: Member, digest: bytes) -> Lost:
+    return Lost(
+        member.id,
+        member.realm,
+        member.owner,
+        member.authid,
+        member.authrole,
+        member.authmethod,
+        member.authprovider,
+        digest,
+    )
 
 
 def _met_by(kill: Kill, roll: Roll) -> list[Member]:

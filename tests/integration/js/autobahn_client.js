@@ -27,7 +27,7 @@ function join(transport, serializer, port, realm = "realm1") {
   return new Promise((resolve, reject) => {
     connection.onopen = (session) => {
       const left = new Promise((done) => { connection.onclose = (_, details) => done(details.reason); });
-      resolve({ session, leave: () => { connection.close(); return left; } });
+      resolve({ session, left, leave: () => { connection.close(); return left; } });
     };
     connection.onclose = (reason) => reject(new Error(`no session: ${reason}`));
     connection.open();

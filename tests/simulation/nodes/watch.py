@@ -12,7 +12,7 @@ from wampha.messages.payload import Payload
 from wampha.messages.values import Family
 from wampha.state.changes import NodeGone
 from wampha.state.codec import decode
-from wampha.state.commands import Keep, Outcome, Owner
+from wampha.state.commands import Entrusted, Keep, Outcome, Owner
 from wampha.state.machine import Machine
 
 if TYPE_CHECKING:
@@ -211,7 +211,8 @@ class Watch:
             if not isinstance(command, Keep) or command.number != handled.get((cluster, command.owner), 0) + 1:
                 continue
             handled[cluster, command.owner] = command.number
-            for entrusted in command.events:
+            for entrusted in command.wishes:
+                assert isinstance(entrusted, Entrusted)
                 event = entrusted.event
                 args = Payload(Family(event.family), event.count, event.data).args()
                 logs.setdefault(cluster, []).append(Kept(event.topic, args[0], args[1]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wampha.names.instants import read_instant, write_instant
+from wampha.names.instants import read_instant
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
@@ -16,10 +16,8 @@ FIRST = (datetime(1, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 
 
 @given(st.integers(min_value=FIRST, max_value=LAST))
-def test_what_is_written_is_the_calendars_and_is_read_again(instant: int) -> None:
-    text = write_instant(instant)
-    assert text == (EPOCH + timedelta(milliseconds=instant)).isoformat("T", "milliseconds").replace("+00:00", "Z")
-    assert read_instant(text) == instant
+def test_every_instant_of_the_calendar_is_read(instant: int) -> None:
+    assert read_instant((EPOCH + timedelta(milliseconds=instant)).isoformat("T", "milliseconds")) == instant
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,15 @@ from wampha.routing.slow import SlowPolicy
 GRACE_S = 30.0
 RULES = ResumptionRules(grace_s=GRACE_S, buffer_bytes=100_000, sessions_max=3)
 KIB = Payload.of([b"x" * 1024])
-NO_GAP = {"sent": 0, "dropped": 0, "replayed": 0, "calls": [], "invocations": []}
+NO_GAP = {
+    "sent": 0,
+    "dropped": 0,
+    "replayed": 0,
+    "calls": [],
+    "invocations": [],
+    "unregistered": [],
+    "node_lost": False,
+}
 
 
 def number(value: int) -> Payload:
@@ -44,7 +52,12 @@ def token_of(peer: Peer) -> str:
 
 def back(node: Node, peer: Peer, token: str | None = None, **options: Any) -> Peer:
     """The session of `peer`, by a new connection."""
-    return node.join(resume_session=peer.session, resume_token=token or token_of(peer), after=peer._request, **options)
+    return node.join(
+        resume_session=peer.session,
+        resume_token=token_of(peer) if token is None else token,
+        after=peer._request,
+        **options,
+    )
 
 
 def gap_of(peer: Peer) -> dict[str, Any]:
@@ -347,8 +360,8 @@ def test_a_detached_session_can_be_ended(node: Node) -> None:
     peer.registered("p")
     session = node.router._sessions[peer.session]
     peer.conversation.lost()
-    node.router.end_session(session, "wamp.close.killed", "Killed.")
-    node.router.end_session(session, "wamp.close.killed", "Killed twice.")
+    node.router._comebacks.end(session, "wamp.close.killed", "Killed.")
+    node.router._comebacks.end(session, "wamp.close.killed", "Killed twice.")
     assert node.router.sessions() == 0
     assert node.router.waiting() == {"sessions": 0, "bytes": 0}
     refused(back(node, peer))
@@ -514,3 +527,26 @@ def test_a_session_that_was_resumed_and_cannot_be_sent_what_waits_is_dismissed()
     node.clock.advance(0)
     assert (type(again.take()[-1]), node.router.sessions()) == (Goodbye, 1)
     assert not session.open
+
+
+def test_who_resumes_a_session_and_who_may_not_is_in_the_audit_log_and_tokens_are_not(node: Node) -> None:
+    peer = joined(node)
+    peer.conversation.lost()
+    again = back(node, peer)
+    refused(back(node, peer))
+    events = [(kind, fields) for kind, fields in node.audit if kind.startswith("resum")]
+    assert events == [
+        (
+            "resumed",
+            {
+                "realm": "realm1",
+                "peer": again.client.describe(),
+                "session": peer.session,
+                "authid": peer.opening[0].details["authid"],
+                "authrole": "user",
+            },
+        ),
+        ("resumption_refused", {"peer": again.client.describe(), "reason": "wamp.error.no_such_session"}),
+    ]
+    for each in (peer, again):
+        assert token_of(each).partition(":")[2] not in repr(node.audit)

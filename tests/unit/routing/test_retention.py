@@ -447,7 +447,23 @@ def test_events_of_one_statement_are_bounded_in_bytes() -> None:
         publisher.publish(TOPIC, Payload.of(["x" * 60_000]), retain=True)
     place.cluster.settle()
     statements = [command for command in place.cluster["a"].ledger.proposed if isinstance(command, Keep)]
-    assert [len(each.events) for each in statements] == [1, 2, 2, 2, 2, 1]
+    assert [len(each.wishes) for each in statements] == [1, 2, 2, 2, 2, 1]
+
+
+def test_many_kept_events_go_out_over_several_turns_and_in_order() -> None:
+    place = Place("a")
+    peer = place.subscriber()
+    peer.take()
+    a = place.cluster["a"]
+    for number in range(50):
+        place.publish(number)
+    a.ledger.commit(), a.ledger.commit()
+    a.ledger.claim()
+    assert [number for number, _ in events(peer)] == list(range(20))
+    a.ledger.claim()
+    assert events(peer) == []
+    a.clock.advance(0)
+    assert [number for number, _ in events(peer)] == list(range(20, 50))
 
 
 def test_the_largest_statement_fits_into_the_log() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 from wampha.counters import Counters
@@ -33,10 +34,12 @@ from wampha.state.commands import (
     Up,
 )
 from wampha.state.machine import Machine, Restoring
+from wampha.state.registrations import MOVED
 from wampha.state.tables import Callee
 
 A = Owner("a", 1)
 B = Owner("b", 2)
+C = Owner("c", 3)
 REALM = "realm1"
 
 
@@ -356,6 +359,40 @@ def test_rule_34_a_procedure_has_one_owner(log: Log) -> None:
     assert log(offer(A, 2, 12)) is Outcome.TAKEN, "another session of the same node"
     row = log.machine.tables.registration(REALM, "exact", "p")
     assert (row.id, row.callees) == (3, (Callee(A, 11, 3),))
+
+
+def taken_over(owner: Owner, number: int, session: int, former: Owner) -> AddRegistration:
+    return msgspec.structs.replace(offer(owner, number, session), takes=former)
+
+
+def test_a_session_that_moves_takes_its_registration_along_in_one_entry_under_the_same_id(log: Log) -> None:
+    log(offer(A, 1, 11))
+    registration = log.index
+    log.machine.take_changes()
+    assert log(taken_over(B, 1, 11, A)) is Outcome.OK
+    row = log.machine.tables.registration(REALM, "exact", "p")
+    assert row is not None
+    assert (row.id, row.callees) == (registration, (Callee(B, 11, log.index),))
+    assert log.machine.take_changes() == [
+        RegistrationRemoved(A, REALM, "exact", "p", registration, 11, False, registration, MOVED),
+        RegistrationAdded(B, REALM, "exact", "p", registration, 11, "single", None, log.index, moved=True),
+    ]
+    index = log.index
+    assert log(taken_over(B, 2, 11, A)) is Outcome.OK  # proposed again, since nobody knew of its outcome
+    assert row is log.machine.tables.registration(REALM, "exact", "p")
+    assert (row.callees[0].index, log.machine.take_changes()) == (index, [])
+    assert log(unoffer(A, 2, 11)) is Outcome.OK
+    assert log.machine.tables.registration(REALM, "exact", "p") is row
+
+
+def test_nobody_takes_a_registration_along_that_is_another_session_s_or_gone(log: Log) -> None:
+    assert log(taken_over(B, 1, 11, A)) is Outcome.TAKEN
+    log(offer(A, 1, 12))
+    assert log(taken_over(B, 2, 11, A)) is Outcome.TAKEN
+    assert log(taken_over(B, 3, 12, C)) is Outcome.TAKEN
+    row = log.machine.tables.registration(REALM, "exact", "p")
+    assert row is not None
+    assert [(callee.owner, callee.session) for callee in row.callees] == [(A, 12)]
 
 
 def test_rule_34_the_same_session_again_is_ok_and_keeps_the_id(log: Log) -> None:

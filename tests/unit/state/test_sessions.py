@@ -28,12 +28,15 @@ from wampha.state.facts import (
     SESSION,
     AnyFact,
     Bequeath,
+    Come,
     Detach,
     End,
     Flush,
     Join,
     Kill,
+    Lock,
     Modify,
+    Revive,
     Transport,
 )
 from wampha.state.facts import Testament as Will
@@ -316,3 +319,101 @@ def test_the_death_of_a_node_with_ten_thousand_sessions_is_no_long_turn(log: Rep
     print(f"{(time.process_time() - began) * 1000:.1f} ms")
     assert len(log.machine.take_changes()) == 10_001
     assert not log.ids()
+
+
+# ---- sessions that move, and sessions of dead nodes that are resumed
+
+
+def come(session: int, realm: str = "realm1") -> Come:
+    return Come(session, realm, f"id{session}", "user", "anonymous", "static", Transport("websocket"))
+
+
+def revive(session: int, digest: bytes, realm: str = "realm1") -> Revive:
+    return Revive(session, realm, f"id{session}", "user", "anonymous", "static", Transport(), digest)
+
+
+def test_a_session_that_moves_is_the_same_at_another_node_and_nobody_is_told(log: Reports) -> None:
+    log.report(A, join(1), join(2), Bequeath(1, DESTROYED, will("t")), Modify("realm1", 1, {"more": 1}))
+    log.machine.take_changes()
+    log.report(B, come(1))
+    assert log.machine.take_changes() == []
+    member = log.member(1)
+    assert (member.owner, member.transport.type, member.more) == (B, "websocket", {"more": 1})
+    assert log.ids() == [2, 1]
+    assert [len(log.machine.tables.roll.owned(owner)) for owner in (A, B)] == [1, 1]
+    log.report(A, End(1))  # its former home has nothing to say any more
+    assert log.ids() == [2, 1]
+    log(Leave(A))
+    assert log.ids() == [1]
+    log.machine.take_changes()
+    log(Leave(B))
+    left = log.machine.take_changes()[0]
+    assert isinstance(left, SessionLeft)
+    assert [each.topic for each in left.testaments] == ["t"]
+
+
+def test_one_whose_former_node_died_meanwhile_joins(log: Reports) -> None:
+    log.report(A, join(1))
+    log(Leave(A))
+    log.machine.take_changes()
+    log.report(B, come(1))
+    assert log.machine.take_changes() == [SessionJoined(log.member(1))]
+
+
+def test_one_that_was_killed_meanwhile_is_refused_and_its_id_is_free_then(log: Reports) -> None:
+    log.report(A, join(1))
+    log.report(B, kill(SESSION, 1))
+    log.machine.take_changes()
+    log.report(B, come(1))
+    assert log.machine.take_changes() == [SessionRefused(B, 1)]
+    assert not log.ids()
+    assert not log.machine.tables.roll.has(1)
+
+
+def test_a_session_of_a_dead_node_is_revived_once_by_its_digest(log: Reports) -> None:
+    log.report(A, join(1), join(2), Lock(1, b"one"), Lock(1, b"other"), Lock(3, b"nobody's"))
+    log.report(B, Lock(1, b"not its home"))
+    log(Leave(A))
+    locks = log.machine.tables.roll.locks
+    assert [(lost.id, lost.owner, lost.authid, lost.digest) for lost in locks] == [(1, A, "id1", b"other")]
+    assert locks.lost("realm2", 1) is None
+    log.machine.take_changes()
+    for wrong in (revive(1, b"one"), revive(1, b"other", "realm2"), revive(2, b"other")):
+        log.report(B, wrong)
+        assert log.machine.take_changes() == [SessionsMet(B, log.numbers[B], 0, ())]
+    log.report(B, revive(1, b"other"), revive(1, b"other"))
+    joined, first, second = log.machine.take_changes()
+    assert joined == SessionJoined(log.member(1))
+    assert (first, second) == (
+        SessionsMet(B, log.numbers[B], 0, (1,)),
+        SessionsMet(B, log.numbers[B], 1, ()),
+    )
+    assert list(locks) == []
+    assert dict(locks.standing()) == {}
+
+
+def test_a_session_that_ended_or_was_killed_is_not_revived(log: Reports) -> None:
+    log.report(A, join(1), Lock(1, b"one"), End(1), join(2), Lock(2, b"two"))
+    log.report(B, kill(SESSION, 2))
+    log(Leave(A))
+    assert list(log.machine.tables.roll.locks) == []
+
+
+def test_only_so_many_sessions_of_dead_nodes_are_remembered(log: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wampha.state.locks.LOST_MAX", 2)
+    log.report(A, *(fact for each in (1, 2, 3) for fact in (join(each), Lock(each, b"x"))))
+    log(Leave(A))
+    assert [lost.id for lost in log.machine.tables.roll.locks] == [2, 3]
+
+
+def test_a_snapshot_has_moved_locked_and_lost_sessions(log: Reports) -> None:
+    log.report(A, join(1), Lock(1, b"one"), join(2), Lock(2, b"two"), join(3))
+    log.report(B, come(1), Lock(1, b"new"), join(4), Lock(4, b"four"))
+    log(Leave(A))
+    copy = Machine(log.counters)
+    copy.restore(log.machine.snapshot())
+    assert copy.digest() == log.machine.digest()
+    locks = copy.tables.roll.locks
+    assert dict(locks.standing()) == {1: b"new", 4: b"four"}
+    assert [lost.id for lost in locks] == [2]
+    assert list(copy.tables.roll.owned(B)) == list(log.machine.tables.roll.owned(B)) == [1, 4]

@@ -11,10 +11,11 @@ from wampha.errors import HistoryUnavailable, InvalidArgument, NoSuchSubscriptio
 from wampha.limits import Limits
 from wampha.messages.payload import Payload, Untranscodable
 from wampha.messages.values import Family, dump
-from wampha.names.instants import read_instant, write_instant
+from wampha.names.instants import read_instant
 from wampha.names.patterns import matcher
 from wampha.names.uri import EXACT
 from wampha.routing.audience import Audience
+from wampha.routing.meta.dates import iso
 from wampha.routing.meta.procedures import MetaCall
 from wampha.routing.ports import Ledger
 from wampha.routing.realm import Realm
@@ -150,7 +151,7 @@ def _described(route: Route, kept: Kept) -> dict[str, Any]:
     if route.match != EXACT:
         details["topic"] = event.topic
     described = {
-        "timestamp": write_instant(event.time_ms),
+        "timestamp": iso(event.time_ms),
         "subscription": route.id,
         "publication": event.publication,
         "topic": event.topic,

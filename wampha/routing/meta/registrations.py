@@ -20,6 +20,7 @@ from wampha.routing.ports import Ledger
 from wampha.routing.realm import Realm
 from wampha.state.changes import RegistrationAdded, RegistrationRemoved
 from wampha.state.commands import Owner
+from wampha.state.registrations import MOVED
 from wampha.state.tables import Registration
 
 ON_CREATE: Final = "wamp.registration.on_create"
@@ -125,7 +126,9 @@ class RegistrationApi:
     # ---- events: every node tells its own clients when it applies the entry
 
     def registered(self, change: RegistrationAdded) -> None:
-        """A session offers the procedure, perhaps the first one."""
+        """A session offers the procedure, perhaps the first one; one that moves to another node did so before."""
+        if change.moved:
+            return
         registration, session = change.registration, change.session
         if change.created is not None:
             details = _details(registration, change.created, change.procedure, change.match, change.policy)
@@ -134,6 +137,8 @@ class RegistrationApi:
 
     def unregistered(self, change: RegistrationRemoved) -> None:
         """A session offers it no longer, perhaps the last one; or its node is dead."""
+        if change.reason == MOVED:
+            return
         registration, session = change.registration, change.session
         self._tell(change, ON_UNREGISTER, change.added, session, registration)
         if change.last:

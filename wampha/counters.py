@@ -83,6 +83,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "gathers_unanswerable": "questions of other nodes that this one does not know, or too much to answer then",
     "rows_doubted": "rows that are proposed again because it is not known whether they were applied",
     "wants_timed_out": "SUBSCRIBE, REGISTER, UNREGISTER or meta procedures that the cluster did not decide in time",
+    "marks_missed": "times that a session's end was told before its events had come, as its node's link is behind",
     "reports_repeated": "reports of this node's sessions that are proposed again: it is not known what became of them",
     "testaments_refused": "testaments refused because a bound of the testament, session or realm was reached",
     "session_bounds_reached": "requests refused because a bound of the session was reached",

@@ -175,6 +175,28 @@ ROWS: Final = (
         ),
     ),
     Row(
+        41,
+        "CANCEL, INTERRUPT and progressive results between nodes that lose one another",
+        (
+            "tests/model/test_calls.py::test_every_call_ends_once_and_nothing_is_left_of_any",
+            "tests/unit/routing/test_call_options.py"
+            "::test_a_progressive_call_of_which_parts_were_lost_is_not_tried_elsewhere",
+            "tests/unit/routing/test_call_options.py::test_the_callee_learns_that_the_caller_s_node_is_lost",
+        ),
+    ),
+    Row(
+        42,
+        "callees of a shared procedure come, go and die",
+        (
+            "tests/model/test_shared_calls.py"
+            "::test_every_call_ends_once_and_is_delivered_again_only_where_that_is_allowed",
+            "tests/simulation/test_nodes_shared.py::test_with_faults_only_who_offers_it_is_called_and_once",
+            "tests/simulation/test_nodes_shared.py::test_without_faults_calls_go_exactly_to_whom_the_policy_says",
+            "tests/unit/routing/test_choice.py"
+            "::test_round_robin_is_a_cycle_in_the_order_of_the_log_whatever_comes_and_goes",
+        ),
+    ),
+    Row(
         43,
         "meta events and testaments when nodes die",
         (

@@ -20,6 +20,7 @@ BATCHES: Final = "tests/integration/test_batches.py"
 SESSIONS: Final = "tests/unit/routing/meta/test_session_api.py"
 WIRE_SESSIONS: Final = "tests/integration/test_session_api.py"
 TESTAMENTS: Final = "tests/unit/routing/meta/test_testaments.py"
+RESUMING: Final = "tests/integration/test_resumable_sessions.py"
 READING: Final = "tests/unit/messages/test_reading.py"
 
 RETAINED: Final = "tests/unit/routing/test_retention.py"
@@ -384,6 +385,25 @@ FEATURES: Final[tuple[Feature, ...]] = (
         ),
         "who is gone is told nothing",
         remark="by `wamp.subscription.remove_subscriber`",
+    ),
+    Feature(
+        "x_resumable_sessions",
+        "session",
+        _of(
+            RESUMING,
+            "resumed_on_one_node_with_nothing_lost_twice_or_out_of_order",
+            "resumed_on_one_node_over_another_transport",
+            "calls_and_registrations_go_on_on_one_node",
+            "the_old_connection_is_closed_when_its_session_is_resumed_on_one_node",
+            "tokens_are_refused_on_one_node_when_wrong_used_or_late",
+            "autobahn_resumes_on_one_node",
+            "resumed_across_nodes_under_load_with_nothing_lost_twice_or_out_of_order",
+            "tokens_are_refused_across_nodes_when_wrong_used_or_late",
+            "of_many_that_resume_at_once_across_nodes_exactly_one_wins",
+            "autobahn_resumes_across_nodes",
+        ),
+        _of(RESUMING, "when_the_home_node_died_the_session_goes_on_and_is_told_what_is_lost"),
+        remark="in realms with `resumable_sessions`; not in the specification, see resumable-sessions.md",
     ),
     *(Feature(name, role, (), NOT_YET, announced=False) for role, name in _MISSING),
 )

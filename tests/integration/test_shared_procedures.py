@@ -223,6 +223,27 @@ def test_a_callee_that_is_lost(make: Make, repeatable: bool) -> None:
         assert refused(caller, request) == "wamp.error.canceled"
 
 
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_a_node_that_is_killed_with_a_callee_on_it(fresh_cluster: Callable[[], Cluster], repeatable: bool) -> None:
+    cluster = fresh_cluster().start()
+    with cluster["a"].session() as first, cluster["b"].session() as caller, cluster["c"].session() as second:
+        for callee in (first, second):
+            callee.register("p", invoke="first", _repeatable=repeatable)
+        request = caller.start(CALL, {}, "p", ["mine"])
+        first.next(INVOCATION)
+        cluster["a"].kill()
+        if repeatable:
+            assert second.answer_invocation()[4] == ["mine"]
+            assert caller.answer(request)[3] == ["mine"]
+        else:
+            with pytest.raises(AnsweredError) as ended:
+                caller.answer(request)
+            assert (ended.value.uri, ended.value.message[6]) == ("wamp.error.canceled", {"outcome": "unknown"})
+        request = caller.start(CALL, {}, "p", ["next"])  # though the dead one may still stand in the table
+        assert second.answer_invocation()[4] == ["next"]
+        assert caller.answer(request)[3] == ["next"]
+
+
 # ---- fairness, with real processes
 
 CALLS: Final = 10_000

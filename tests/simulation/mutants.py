@@ -35,6 +35,10 @@ from wampha.ledger.options import REPAIRS, Options
 from wampha.ledger.peers import Peers
 from wampha.ledger.raft import RaftLedger
 from wampha.routing.callees import Callees
+from wampha.routing.choice import Turns
+from wampha.routing.dealer import Dealer
+from wampha.routing.rerouting import Refusals
+from wampha.routing.rowkinds import REGISTRATIONS, TABLES
 from wampha.routing.rows import Rows
 from wampha.state.commands import Outcome, Up
 from wampha.state.ground import Ground
@@ -364,6 +368,57 @@ def _the_last_one_owns(original: Any, self: Registrations, index: int, add: Any)
     if standing is not None and standing.callee(add.owner, add.session) is None:
         self._drop(add.realm, standing)
     return original(self, index, add)
+
+
+# ---- several callees: rules 35-38
+
+
+@_wrapped("35-order", Registrations, "_join")
+def _who_comes_last_stands_first(original: Any, self: Registrations, index: int, standing: Any, add: Any) -> None:
+    original(self, index, standing, add)
+    row = self._ground.tables.registration(add.realm, add.match, add.procedure)
+    turned = msgspec.structs.replace(row, callees=(row.callees[-1], *row.callees[:-1]))
+    self._ground.tables.replace_registration(add.realm, turned)
+
+
+@_wrapped("35-policy", Registrations, "_refusal")
+def _any_policy_may_join(original: Any, standing: Any, add: Any) -> Any:
+    outcome = original(standing, add)
+    return None if outcome is Outcome.CONFLICT else outcome
+
+
+@_mutant("36-once")
+def _force_is_said_again() -> Iterator[None]:
+    original = TABLES[REGISTRATIONS].add
+
+    def add(owner: Any, number: int, key: Any, made: Any) -> Any:
+        return original(owner, number, key, made._replace(told=0))
+
+    with patch.object(TABLES[REGISTRATIONS], "add", staticmethod(add)):
+        yield
+
+
+@_wrapped("37-renewal", Registrations, "_add")
+def _what_is_said_again_is_made_anew(original: Any, self: Registrations, index: int, add: Any) -> Any:
+    return original(self, index, msgspec.structs.replace(add, renews=0))
+
+
+_replaced("37-revoked", Rows, "_revoke", _nothing)
+
+
+@_wrapped("38-cycle", Turns, "choose")
+def _every_call_begins_a_cycle(original: Any, self: Turns, *args: Any, **kwargs: Any) -> Any:
+    self._last.clear()
+    return original(self, *args, **kwargs)
+
+
+_replaced("38-once", Refusals, "free", lambda self, callees: list(callees))
+
+
+@_wrapped("38-lost", Dealer, "declined")
+def _anything_may_be_repeated(original: Any, self: Dealer, pending: Any, why: Any) -> None:
+    pending.target = msgspec.structs.replace(pending.target, repeatable=True)
+    original(self, pending, why)
 
 
 # ---- a voter without memory: rules 40-45

@@ -22,10 +22,12 @@ from tests.unit.ledger import test_election as election
 from tests.unit.ledger import test_founding as founding
 from tests.unit.routing import test_cluster as routing
 from tests.unit.routing import test_rows as rows
+from tests.unit.routing import test_shared as shared
 from tests.unit.transport import test_gate as gate
 from wampha.ledger.constants import Timing
 
 TIMING = Timing.of()
+CONFLICT = "wamp.error.procedure_exists_with_different_invocation_policy"
 Scene = Callable[[], object]
 
 
@@ -101,6 +103,18 @@ NOTICED: dict[str, Scene] = {
     "33-applied": lambda: rows.test_rule_33_an_own_row_that_nobody_wants_is_removed(rows.Bench()),
     "33-tick": seed(8),
     "34-single": seed(0),
+    "35-order": lambda: shared.test_first_and_last_are_exact_and_the_next_stands_by(
+        shared.Place("bca"), "first", [0, 0, 1, 1]
+    ),
+    "35-policy": lambda: shared.test_conflicting_policies_are_refused_and_change_nothing(
+        shared.Place("bca"), "roundrobin", "random", CONFLICT
+    ),
+    "36-once": shared.test_who_took_it_by_force_does_not_take_it_again_when_its_row_is_said_again,
+    "37-renewal": shared.test_a_renewal_in_flight_does_not_bring_back_who_is_put_out_before_it,
+    "37-revoked": shared.test_who_was_put_out_while_its_node_slept_does_not_come_back_by_a_snapshot,
+    "38-cycle": lambda: shared.test_round_robin_goes_through_all_in_the_order_of_the_log(shared.Place("bca")),
+    "38-once": lambda: shared.test_random_gives_it_to_each_of_the_others_before_it_gives_up(shared.Place("bca")),
+    "38-lost": lambda: shared.test_else_it_ends_and_nobody_knows_how_far_it_came(shared.Place("bca")),
     "40-votes": seed(10),
     "40-match": seed(0),
     "41-answers": lambda: restarts.TestOpening().test_h1_an_old_leader_fed_by_it_commits_nothing(True),

@@ -101,7 +101,7 @@ def client_settings(port: int) -> dict[str, Any]:
             {"name": META_REALM, "roles": [MEANT]},
             {"name": QUEUED_REALM, "roles": [ALL_RIGHTS], "call_queue_max": 10},
             {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted", "history": [HISTORY]},
-            {"name": RESUMABLE_REALM, "roles": [ALL_RIGHTS], "resumable_sessions": {"grace_s": GRACE_S}},
+            {"name": RESUMABLE_REALM, "roles": [MEANT], "resumable_sessions": {"grace_s": GRACE_S}},
         ],
         "listeners": [
             {"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": {"anonymous": {"role": ALL_RIGHTS["name"]}}}

@@ -23,14 +23,14 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from wampha.cluster.frames import Ack, Envelope, FrameError, Resume, append_envelope, frames_end
-from wampha.messages.relayed import CancelInvoke, Query, QueryReply, Relayed
+from wampha.messages.relayed import CancelInvoke, Query, QueryReply, Relayed, Reported
 from wampha.state.commands import Owner
 
 _CHUNK_BYTES_MAX: Final = 1024 * 1024  # what is gathered becomes a chunk at this size at the latest
 ACK_BYTES: Final = 1024 * 1024  # received bytes that are acknowledged at once; fewer wait for the next keep-alive
 
 # The calls between two nodes that have lost one another end at both ends, and who asks is told whom it does not hear.
-_NO_LOSS: Final = frozenset((CancelInvoke, Query, QueryReply))
+_NO_LOSS: Final = frozenset((CancelInvoke, Query, QueryReply, Reported))
 
 
 class State(enum.Enum):

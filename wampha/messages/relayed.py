@@ -111,4 +111,10 @@ class QueryReply(msgspec.Struct, frozen=True, array_like=True, tag=7):
     answer: bytes | None
 
 
-Relayed = Forward | Invoke | Reply | CancelInvoke | InvokeMore | Query | QueryReply
+class Reported(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """What was forwarded before this comes before what the sender's report of this number tells of its sessions."""
+
+    number: int
+
+
+Relayed = Forward | Invoke | Reply | CancelInvoke | InvokeMore | Query | QueryReply | Reported

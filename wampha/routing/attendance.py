@@ -17,7 +17,8 @@ import msgspec
 
 from wampha.counters import Counters
 from wampha.limits import Limits
-from wampha.routing.ports import Client, Clock, Ledger
+from wampha.messages.relayed import Reported
+from wampha.routing.ports import Client, Clock, Ledger, Outbox
 from wampha.routing.session import Session
 from wampha.state.changes import SessionLeft, SessionRefused, SessionsMet
 from wampha.state.commands import Outcome, Report
@@ -90,6 +91,7 @@ class Attendance:
         limits: Limits,
         counters: Counters,
         clock: Clock,
+        outbox: Outbox,
         expel: Callable[[Sequence[tuple[Session, Kill]]], None],
     ) -> None:
         """`expel` ends sessions of this node that were killed: at once, with GOODBYE."""
@@ -97,6 +99,7 @@ class Attendance:
         self._limits: Final = limits
         self._counters: Final = counters
         self._clock: Final = clock
+        self._outbox: Final = outbox
         self._expel: Final = expel
         self._sessions: Final[dict[int, Session]] = {}  # open ones of this incarnation by id
         self._coming: Final[dict[int, Join]] = {}  # session id -> that the table does not show yet
@@ -116,18 +119,15 @@ class Attendance:
 
     # ---- what happens to sessions of this node
 
-    def joined(self, session: Session, join: Join) -> None:
-        """The session is open; `join` tells of it."""
+    def joined(self, session: Session, join: Join, digest: bytes | None = None) -> None:
+        """The session is open; `join` tells of it, `digest` is that of the token that opens it if this node dies."""
         self._sessions[session.id] = session
         self._coming[session.id] = join
-        self._state(join)
+        self._state(join, *(() if digest is None else (Lock(session.id, digest),)))
 
     def came(self, session: Session, join: Join) -> None:
         """The session has come from another node, and goes on here."""
-        self._sessions[session.id] = session
-        come = Come(*msgspec.structs.astuple(join))
-        self._coming[session.id] = come
-        self._state(come)
+        self.joined(session, Come(*msgspec.structs.astuple(join)))
 
     def parted(self, session: Session) -> None:
         """The session goes on at another node, which will say so."""
@@ -291,8 +291,9 @@ class Attendance:
 
     # ---- reports
 
-    def _state(self, fact: AnyFact) -> None:
-        self._enter(_Entry(fact, None, 0.0))
+    def _state(self, *facts: AnyFact) -> None:
+        for fact in facts:
+            self._enter(_Entry(fact, None, 0.0))
         if self._flight is None and self._clock.now() >= self._reported_at + INTERVAL_S:
             self._report()  # else the next tick will
 
@@ -332,7 +333,15 @@ class Attendance:
                 break
             entries.append(self._queue.popleft())
         self._number += 1
+        if any(isinstance(entry.fact, End | Detach) for entry in entries):
+            self._mark(self._number)
         return _Flight(Report(self._ledger.owner, self._number, tuple(entry.fact for entry in entries)), entries)
+
+    def _mark(self, number: int) -> None:
+        """Tell every node where those events end that belong before what this report tells (`meta/marks.py`)."""
+        for owner in self._ledger.tables.up:
+            if owner != self._ledger.owner:
+                self._outbox.forward(owner, Reported(number))
 
     def _decided(self, flight: _Flight, _: Outcome) -> None:
         """The table shows what came of it; what it does not show is proposed again in the next tick."""

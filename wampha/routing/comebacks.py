@@ -23,7 +23,7 @@ from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
 from wampha.routing.giving import Givings
 from wampha.routing.passage import Passage
-from wampha.routing.ports import Clock, Ledger
+from wampha.routing.ports import Audit, Clock, Ledger
 from wampha.routing.realm import Realm
 from wampha.routing.resumption import RESUMED, Key, Permitting, Resumption, Resumptions
 from wampha.routing.revival import Revival, Revivals
@@ -53,6 +53,7 @@ class Comebacks:
         realms: Mapping[str, Realm],
         sessions: dict[int, Session],
         conversations: dict[Conversation, None],
+        audit: Audit,
         permissions: Permitting,
         welcome: Callable[[Realm, Session], Options],
         over: Callable[[Session], None],
@@ -67,6 +68,7 @@ class Comebacks:
         self._realms: Final = realms
         self._sessions: Final = sessions
         self._conversations: Final = conversations
+        self._audit: Final = audit
         self._welcome: Final = welcome
         self._over: Final = over
         self._resumptions: Final = Resumptions(limits=limits, counters=counters, ids=ids, clock=clock, end=self.end)
@@ -120,9 +122,7 @@ class Comebacks:
         if session.resumption is None:
             return NOTHING
         session.resumption.session = session
-        token = self._resumptions.token(session.resumption, self._ledger.owner.name)
-        self._lock(session, session.resumption)
-        return token
+        return self._resumptions.token(session.resumption, self._ledger.owner.name)
 
     def resume(self, hello: Any, conversation: Conversation) -> None:
         """Let a session go on with another connection; the conversation is told, now or later, what came of it.
@@ -214,14 +214,12 @@ class Comebacks:
         session.conversation = conversation
         owner = self._ledger.owner.name
         resumed = self._resumptions.resume(resumption, used, conversation, owner, lost=lost, node_lost=node_lost)
-        self._lock(session, resumption)
+        self._attendance.locked(session, resumption.key.digest)
         details = {**self._welcome(realm, session), **resumed}
+        fields = {"session": session.id, "authid": session.authid, "authrole": session.authrole}
+        self._audit("resumed", {"realm": realm.name, "peer": conversation.client.describe(), **fields})
         if not conversation.resumed(realm, session, resumption.line, details):  # it has gone while the session came
             self.lost(conversation, session, resumption, proved=False)
-
-    def _lock(self, session: Session, resumption: Resumption) -> None:
-        """Tell the cluster what opens the session if this node dies."""
-        self._attendance.locked(session, resumption.key.digest)
 
     def _landed(self, arrival: Arrival, used: Key) -> None:
         """A session has come from another node."""

@@ -252,6 +252,8 @@ class Conversation:
         if self._state is State.CLOSED:
             return
         self._admission = None
+        if self._state is State.RESUMING:
+            self._router.unresumed(self.client, refused)
         self._router.counters.add("hello_refused")
         self._abort(refused.reason, str(refused))
 

@@ -16,6 +16,7 @@ from wampha.messages.relayed import (
     QueryReply,
     Relayed,
     Reply,
+    Reported,
 )
 from wampha.routing.callees import not_delivered
 from wampha.routing.calls import Calls
@@ -38,13 +39,16 @@ class Neighbours:
         ledger: Ledger,
         outbox: Outbox,
         counters: Counters,
+        marked: Callable[[Owner, int], None],
     ) -> None:
+        """`marked` takes the marks that other nodes send behind their events."""
         self._realms: Final = realms
         self._calls: Final = calls
         self._gather: Final = gather
         self._ledger: Final = ledger
         self._outbox: Final = outbox
         self._counters: Final = counters
+        self._marked: Final = marked
         self._relayed: Final[Mapping[type, Callable[[Owner, Any], None]]] = {
             Forward: self._forwarded,
             Invoke: self._invoked,
@@ -53,6 +57,7 @@ class Neighbours:
             CancelInvoke: self._canceled,
             Query: self._queried,
             QueryReply: self._query_replied,
+            Reported: self._reported,
         }
 
     def relayed(self, source: Owner, relayed: Relayed) -> None:
@@ -101,3 +106,6 @@ class Neighbours:
 
     def _query_replied(self, source: Owner, reply: QueryReply) -> None:
         self._gather.answered(source, reply)
+
+    def _reported(self, source: Owner, mark: Reported) -> None:
+        self._marked(source, mark.number)

@@ -42,6 +42,7 @@ from wampha.state.facts import Kill
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
 _TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
+_EXPELLED_MAX: Final = 5000  # sessions that are killed and end in one reactor turn, some 50 ms
 STOPPING: Final = "This node is being stopped; connect to another one."
 
 
@@ -103,7 +104,12 @@ class Router:
         self._ledger = ledger
         self._rows = Rows(ledger=ledger, counters=self.counters, wall_ms=self._wall_ms)
         self._attendance = Attendance(
-            ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, expel=self._expel
+            ledger=ledger,
+            limits=self._limits,
+            counters=self.counters,
+            clock=self._clock,
+            outbox=self._outbox,
+            expel=self._expel,
         )
         self._keeper = Keeper(
             ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox, clock=self._clock
@@ -142,6 +148,7 @@ class Router:
             realms=self._realms,
             sessions=self._sessions,
             conversations=self._conversations,
+            audit=self._audit,
             permissions=lambda *of: self.entrance.permissions(*of),  # noqa: PLW0108 - it is made below
             welcome=lambda realm, session: details_of(realm, session.grant, self._agent),
             over=self._over,
@@ -160,14 +167,6 @@ class Router:
             audit=self._audit,
             session_id=self._session_id,
         )
-        self._neighbours = Neighbours(
-            realms=self._realms,
-            calls=self._calls,
-            gather=self.gather,
-            ledger=ledger,
-            outbox=self._outbox,
-            counters=self.counters,
-        )
         self._meta = MetaApis(
             realms=self._realms,
             ledger=ledger,
@@ -179,6 +178,15 @@ class Router:
             clock=self._clock,
             announce=self.announce,
             status=self._status,
+        )
+        self._neighbours = Neighbours(
+            realms=self._realms,
+            calls=self._calls,
+            gather=self.gather,
+            ledger=ledger,
+            outbox=self._outbox,
+            counters=self.counters,
+            marked=self._meta.marked,
         )
 
     # ---- clients
@@ -220,6 +228,7 @@ class Router:
             self._farewell.stop()
         self._rows.stop()
         self._attendance.stop()
+        self._meta.reset()
         self._keeper.stop()
         self.gather.clear()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
@@ -245,9 +254,11 @@ class Router:
         )
         self._sessions[session.id] = session
         session.conversation = conversation
-        self._attendance.joined(session, join_of(session, conversation.client))
+        opened = self._comebacks.opened(session)
+        digest = resumption.key.digest if resumption else None
+        self._attendance.joined(session, join_of(session, conversation.client), digest)
         self.counters.add("sessions_opened")
-        return realm, session, {**details_of(realm, session.grant, self._agent), **self._comebacks.opened(session)}
+        return realm, session, {**details_of(realm, session.grant, self._agent), **opened}
 
     # ---- sessions that outlive their connection
 
@@ -261,6 +272,10 @@ class Router:
         if not self.serving():
             raise SessionRefused("wamp.error.unavailable", "This node does not serve at the moment; try again.")
         self._comebacks.resume(hello, conversation)
+
+    def unresumed(self, client: Client, refused: SessionRefused) -> None:
+        """A client did not get the session that it wanted."""
+        self._audit("resumption_refused", {"peer": client.describe(), "reason": refused.reason})
 
     def detached(self, conversation: Conversation, session: Session, resumption: Resumption, proved: bool) -> None:
         """The connection of a session that can be resumed is lost; `proved`: the client had got WELCOME."""
@@ -424,14 +439,20 @@ class Router:
         self._comebacks.clear()
 
     def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
-        """Sessions were killed: all of them end at once, and are told so some at a time."""
+        """Sessions were killed: they end at once, or as many as one turn allows, and are told so some at a time."""
+        self._expel_some(deque(killed))
+
+    def _expel_some(self, killed: deque[tuple[Session, Kill]]) -> None:
         words = deque[Callable[[], None]]()
-        for session, kill in killed:
+        for _ in range(min(_EXPELLED_MAX, len(killed))):
+            session, kill = killed.popleft()
             if session.conversation is not None:
                 words.append(session.conversation.expel(kill.reason, kill.message))
-            else:  # it has no connection at the moment
+            elif session.open:  # it has no connection at the moment
                 self._over(session)
         self._tell_some(words)
+        if killed:
+            self._clock.call_later(0, self._expel_some, killed)
 
     def _tell_some(self, words: deque[Callable[[], None]]) -> None:
         for _ in range(min(_TOLD_MAX, len(words))):

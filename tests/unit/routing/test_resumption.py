@@ -527,3 +527,26 @@ def test_a_session_that_was_resumed_and_cannot_be_sent_what_waits_is_dismissed()
     node.clock.advance(0)
     assert (type(again.take()[-1]), node.router.sessions()) == (Goodbye, 1)
     assert not session.open
+
+
+def test_who_resumes_a_session_and_who_may_not_is_in_the_audit_log_and_tokens_are_not(node: Node) -> None:
+    peer = joined(node)
+    peer.conversation.lost()
+    again = back(node, peer)
+    refused(back(node, peer))
+    events = [(kind, fields) for kind, fields in node.audit if kind.startswith("resum")]
+    assert events == [
+        (
+            "resumed",
+            {
+                "realm": "realm1",
+                "peer": again.client.describe(),
+                "session": peer.session,
+                "authid": peer.opening[0].details["authid"],
+                "authrole": "user",
+            },
+        ),
+        ("resumption_refused", {"peer": again.client.describe(), "reason": "wamp.error.no_such_session"}),
+    ]
+    for each in (peer, again):
+        assert token_of(each).partition(":")[2] not in repr(node.audit)

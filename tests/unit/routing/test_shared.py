@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from tests.support.core import EVERYTHING, Cluster, Node, Peer
+from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.messages.model import Error, Interrupt, Invocation, Registered, Result, Revoked, Unregistered
 from wampha.messages.payload import NOTHING, Payload
+from wampha.state.changes import RegistrationAdded
 from wampha.state.commands import Down
+from wampha.state.machine import Machine
 from wampha.state.registrations import FORCED
 from wampha.state.tables import Registration
 
@@ -44,6 +47,13 @@ class Place:
 
     def row(self, node: str = "a") -> Registration | None:
         return self.cluster[node].ledger.tables.registration("realm1", "exact", "p")
+
+    def joins(self) -> list[int]:
+        """The sessions that became callees, as the log tells."""
+        machine = Machine(Counters())
+        for index, entry in enumerate(self.cluster.log.entries, 1):
+            machine.apply(index, entry)
+        return [change.session for change in machine.take_changes() if isinstance(change, RegistrationAdded)]
 
     def call(self, **options: Any) -> int:
         request = self.caller.call("p", **options)
@@ -364,7 +374,22 @@ def test_a_renewal_in_flight_does_not_bring_back_who_is_put_out_before_it() -> N
     place.cluster["a"].ledger.commit()
     place.cluster.settle()
     assert isinstance(old.one(), Revoked)
-    assert [callee.session for callee in place.row().callees] == [new.session]
+    assert place.joins() == [old.session, new.session], "not even for a moment"
+
+
+def test_who_took_it_by_force_does_not_take_it_again_when_its_row_is_said_again() -> None:
+    place = Place("ba")
+    first = place.add(invoke="roundrobin", force_reregister=True)
+    b = place.cluster["b"]
+    b.ledger.install(b.ledger.machine, b.ledger.applied)
+    b.tick()
+    later = place.cluster["a"].join(features=ALL)
+    later.register("p", invoke="roundrobin", force_reregister=True)
+    place.cluster["a"].ledger.commit()
+    place.cluster.settle()
+    assert isinstance(first.one(), Revoked)
+    assert [type(message) for message in later.take()] == [Registered]
+    assert place.joins() == [first.session, later.session]
 
 
 # ---- concurrency

@@ -14,6 +14,7 @@ from wampha.routing.gather import Gather
 from wampha.routing.meta import registrations, subscriptions
 from wampha.routing.meta.cluster import Announce, ClusterApi
 from wampha.routing.meta.history import GET_EVENTS, HistoryApi
+from wampha.routing.meta.marks import Marks
 from wampha.routing.meta.registrations import RegistrationApi
 from wampha.routing.meta.retained import RetainedApi
 from wampha.routing.meta.sessions import SessionApi
@@ -34,6 +35,7 @@ from wampha.state.changes import (
     SubscriberChanged,
     TestamentsDue,
 )
+from wampha.state.commands import Owner
 
 # Of what there may be very much at once: the topics by which it is told. What nobody hears is not even queued.
 _TOPICS: Final[Mapping[type, tuple[str, ...]]] = {
@@ -82,11 +84,12 @@ class MetaApis:
             self._registrations.offer(realm)
             self._sessions.offer(realm)
             self._testaments.offer(realm)
+        self._marks: Final = Marks(ledger=ledger, counters=counters, clock=clock, go_on=self._tell_unless_later)
         self._untold: Final[deque[Any]] = deque()  # changes, in the order of the log
         self._going_on = False  # in a later turn
         self._events: Final[Mapping[type, Callable[[Any], None]]] = {
             NodeUp: self._cluster.node_up,
-            NodeGone: self._cluster.node_gone,
+            NodeGone: self._gone,
             SessionJoined: self._sessions.joined,
             SessionLeft: self._left,
             TestamentsDue: self._testaments.due,
@@ -104,12 +107,16 @@ class MetaApis:
         """
         heard: dict[tuple[type, str], bool] = {}  # in this batch
         self._untold.extend(change for change in changes if type(change) in self._events and self._heard(change, heard))
-        if not self._going_on:
-            self._tell_some()
+        self._tell_unless_later()
+
+    def marked(self, source: Owner, number: int) -> None:
+        """The events of that node have come that belong before its report of this number."""
+        self._marks.came(source, number)
 
     def reset(self) -> None:
         """Nobody is left to be told."""
         self._untold.clear()
+        self._marks.reset()
 
     def _heard(self, change: Any, heard: dict[tuple[type, str], bool]) -> bool:
         topics = _TOPICS.get(type(change))
@@ -121,13 +128,24 @@ class MetaApis:
             heard[about] = realm is not None and any(map(realm.broker.hears, topics))
         return heard[about]
 
+    def _tell_unless_later(self) -> None:
+        if not self._going_on:
+            self._tell_some()
+
     def _tell_some(self) -> None:
+        self._going_on = False
         for _ in range(min(_TOLD_MAX, len(self._untold))):
+            if self._marks.holds(self._untold[0]):
+                return
             change = self._untold.popleft()
             self._events[type(change)](change)
         self._going_on = bool(self._untold)
         if self._going_on:
             self._clock.call_later(0, self._tell_some)
+
+    def _gone(self, change: NodeGone) -> None:
+        self._marks.gone(change.owner)
+        self._cluster.node_gone(change)
 
     def _left(self, change: SessionLeft) -> None:
         """A session's last words come first: what follows its on_leave is not of it any more."""

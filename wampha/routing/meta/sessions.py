@@ -133,14 +133,19 @@ class SessionApi:
         member = change.member
         realm = self._realms.get(member.realm)
         if realm is not None and realm.broker.hears(ON_JOIN):
-            publish_here(realm, ON_JOIN, member.id, [member.details()])
+            publish_here(realm, ON_JOIN, _number(member), [member.details()])
 
     def left(self, change: SessionLeft) -> None:
         """Likewise."""
         member = change.member
         if not is_silent(change):
             args = [member.id, member.authid, member.authrole]
-            publish_here(self._realms.get(member.realm), ON_LEAVE, member.id, args)
+            publish_here(self._realms.get(member.realm), ON_LEAVE, _number(member), args)
+
+
+def _number(member: Member) -> int:
+    """Of a session at one home: one that was revived after the death of its node has joined twice."""
+    return (member.owner.incarnation << 64) + member.id
 
 
 def is_silent(change: SessionLeft) -> bool:

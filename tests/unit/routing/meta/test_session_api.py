@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from tests.support.core import ALL, MEANT, Cluster, Peer
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Error, Event, Goodbye, Invocation, Result
+from wampha.routing import router
 from wampha.routing.meta import publishing
 from wampha.routing.permissions import Permissions
+from wampha.state.changes import SessionJoined
 from wampha.state.commands import Down, Lead
+from wampha.state.facts import Join
+from wampha.state.roll import Member
 
 ON_JOIN, ON_LEAVE = "wamp.session.on_join", "wamp.session.on_leave"
 
@@ -391,3 +396,29 @@ def test_nothing_is_made_if_nobody_subscribes(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(publishing, "derived_publication", never)
     place.join().client_leaves()
     place.cluster.attend()
+
+
+def test_thousands_are_killed_over_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router, "_EXPELLED_MAX", 2)
+    place = Place("b")
+    killed = [place.join(role="guest") for _ in range(5)]
+    place.caller.ask("wamp.session.kill_by_authrole", "guest")
+    place.a.ledger.commit()
+    place.b.ledger.apply()
+    assert [each.client.finished for each in killed] == [True, True, False, False, False]
+    killed[2].client_leaves()
+    place.b.clock.advance(0)
+    assert [each.client.finished for each in killed] == [True, True, False, True, True]
+    place.cluster.attend()
+    assert not place.b.ledger.tables.roll.killed(place.b.owner)
+
+
+def test_a_session_that_is_revived_on_another_node_joins_under_another_publication_id() -> None:
+    place = Place("b")
+    watcher = place.watch(ON_JOIN)
+    member = Member.of(Join(7, "realm1", "joe", "user", "anonymous", "static"), place.b.owner)
+    for owner in (place.a.owner, place.b.owner):
+        place.a.router._meta.applied([SessionJoined(structs.replace(member, owner=owner))])
+    first, second = watcher.take()
+    assert first.payload.args() == second.payload.args()
+    assert first.publication != second.publication

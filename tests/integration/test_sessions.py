@@ -37,7 +37,7 @@ def test_only_what_is_there_is_announced(router: Router) -> None:
     with router.session() as session:
         roles = session.welcome["roles"]
     announced = {role: {name for name, on in roles[role].get("features", {}).items() if on} for role in roles}
-    to_come = {"sharded_subscription", "shared_registration"}
+    to_come = {"sharded_subscription"}
     assert not to_come & (announced["broker"] | announced["dealer"])
     assert {"pattern_based_subscription", "subscriber_blackwhite_listing"} <= announced["broker"]
     assert {"call_timeout", "call_canceling", "progressive_call_results"} <= announced["dealer"]

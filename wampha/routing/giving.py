@@ -38,6 +38,7 @@ from wampha.state.commands import Owner
 
 _PIECE_BYTES_MAX: Final = 256 * 1024  # of a session's messages in one answer
 _SILENCE_S: Final = 5.0  # after which a new home has given up
+_KEEPING_S: Final = 0.01  # until it is looked again whether its publications have left
 _MOVED_MAX: Final = 10_000  # sessions of which is remembered where they went, for a client whose WELCOME was lost
 
 
@@ -147,8 +148,7 @@ class Givings:
         self._wait(giving)
         if giving.stage is _Stage.GIVEN:
             giving.stage = _Stage.PASSING
-            session = ask.session
-            self._passage.wait(lambda: self._standing(session) is giving, lambda: self._passed(giving))
+            self._wait_for_all(giving)
         return True
 
     def _rest(self, ask: RestOfSession) -> Piece:
@@ -180,6 +180,16 @@ class Givings:
             return giving
         self._forget(giving)
         return None
+
+    def _wait_for_all(self, giving: _Giving) -> None:
+        """For what others sent to the session, and until they have what it published (P3)."""
+        session = giving.resumption.session
+        if self._standing(session.id) is not giving:
+            return
+        if session.outgoing is not None:  # an event of its own is being kept, and others wait behind it
+            self._clock.call_later(_KEEPING_S, self._wait_for_all, giving)
+        else:
+            self._passage.wait(lambda: self._standing(session.id) is giving, lambda: self._passed(giving))
 
     def _passed(self, giving: _Giving) -> None:
         giving.stage = _Stage.CUT

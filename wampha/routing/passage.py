@@ -1,7 +1,8 @@
 """Waiting until all is through that other nodes have sent to this one so far.
 
-Links keep order: the answer to a question comes behind all that was forwarded before it. Who does not answer is asked
-again until it does, or is dead: what it may still send is not to be guessed.
+Links keep order in both directions: the answer to a question comes behind all that was forwarded before it, and the
+question behind all that this node had forwarded. Who does not answer is asked again until it does, or is dead: what it
+may still send is not to be guessed.
 """
 
 from __future__ import annotations

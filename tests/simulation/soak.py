@@ -44,6 +44,7 @@ CONFIGURATIONS = (
     Configuration("nodes 3+1", lambda seed: run_nodes(seed, Setting())),
     Configuration("nodes 5+2", lambda seed: run_nodes(seed, Setting(voters=5, observers=2))),
     Configuration("nodes 3+3, many faults", lambda seed: run_nodes(seed, Setting(observers=3, faults=1.5))),
+    Configuration("nodes 3+1, kept events", lambda seed: run_nodes(seed, Setting(keeps=True))),
 )
 
 

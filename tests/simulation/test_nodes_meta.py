@@ -10,6 +10,7 @@ import pytest
 from tests.checkers import history as h
 from tests.simulation.nodes.load import Load
 from tests.simulation.nodes.meta import Told, Watcher, answers, check_lives, expected
+from tests.simulation.nodes.run import run
 from tests.simulation.nodes.world import World
 
 DEATHS = 3
@@ -17,7 +18,7 @@ CALM_S = 12.0
 
 
 def watchers_on(world: World) -> dict[str, Watcher]:
-    watchers = {name: world.client(f"watcher-{name}", node=name, kind=Watcher) for name in world.names}
+    watchers = {name: world.client(f"meta-{name}", node=name, kind=Watcher) for name in world.names}
     for watcher in watchers.values():
         watcher.connect(watcher.nodes[0])
     assert world.run(5.0, lambda: all(watcher.watching() for watcher in watchers.values()))
@@ -51,6 +52,27 @@ def rage(world: World, load: Load) -> dict[str, Any]:
 def told_of_sessions(told: list[Told]) -> tuple[Counter[int], Counter[int]]:
     joined = Counter(args[0]["session"] for topic, args in told if topic == "session.on_join")
     return joined, Counter(args[0] for topic, args in told if topic == "session.on_leave")
+
+
+class Watched(Load):
+    """Two watch the meta API while everything breaks."""
+
+    def __init__(self, world: World, **options: Any) -> None:
+        super().__init__(world, **options)
+        for name in world.names[:2]:
+            watcher = world.client(f"meta-{name}", node=name, kind=Watcher)
+            watcher.reconnects = True
+            watcher.connect(watcher.nodes[0])
+
+
+@pytest.mark.parametrize("seed", [1003, 1028, 1046, 1050])
+def test_whatever_breaks_lives_are_told_in_order_and_a_gap_is_said(seed: int) -> None:
+    """In 1028 a watcher's node is given the tables."""
+    world = run(seed, load=Watched)
+    heard = [client.heard for client in world.clients.values() if isinstance(client, Watcher)]
+    assert any(heard)
+    for told in heard:
+        check_lives(told)
 
 
 @pytest.mark.parametrize("seed", range(8))

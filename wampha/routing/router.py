@@ -400,6 +400,7 @@ class Router:
                 self._neighbours.lost(owner)
         self._rows.installed()
         self._attendance.installed()
+        self._meta.installed()
 
     def safe_moved(self) -> None:
         """Every node that may serve has applied more: acknowledgements may be due (rule 22)."""

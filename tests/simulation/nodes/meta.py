@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from typing import Any
 
 from tests.simulation.nodes.client import ERROR, EVENT, RESULT, Client
@@ -14,6 +14,7 @@ LIVES = {
     "registration": ("on_create", "on_register", "on_unregister", "on_delete"),
 }
 TOPICS = tuple(f"wamp.{kind}.{name}" for kind, names in LIVES.items() for name in names)
+GAP = "wampha.meta.on_gap"
 ANSWER_S = 3.0
 Told = tuple[str, list[Any]]  # topic without `wamp.`, and arguments
 
@@ -30,11 +31,12 @@ class Watcher(Client):
         self._answers: dict[int, Any] = {}  # request -> what came
 
     def watch(self) -> None:
-        for topic in TOPICS:
+        self.heard.clear()
+        for topic in (GAP, *TOPICS):
             self.subscribe(topic)
 
     def watching(self) -> bool:
-        return len(self.subscriptions) == len(TOPICS)
+        return len(self.subscriptions) == 1 + len(TOPICS)
 
     def ask(self, world: World, procedure: str, *args: Any) -> Any:
         """The one positional result of a call, which must be complete; or the URI of the error."""
@@ -54,7 +56,10 @@ class Watcher(Client):
         if protocol is self._protocol and self.session:
             if code == EVENT:
                 topic = next(topic for (_, topic), each in self.subscriptions.items() if each == message[1])
-                self.heard.append((topic.removeprefix("wamp."), message[4]))
+                if topic == GAP:  # what it knew is worth nothing any more
+                    self.heard.clear()
+                else:
+                    self.heard.append((topic.removeprefix("wamp."), message[4]))
                 return
             if code == RESULT and message[1] in self._due:
                 self._answers[message[1]] = message[3][0] if len(message) == 4 and message[3] else message[3:]
@@ -119,13 +124,13 @@ def check_lives(told: list[Told]) -> None:
 
 
 def _check_members(kind: str, each: int, life: list[Told]) -> None:
-    _, gained, lost, _ = LIVES[kind]
-    present: Counter[int] = Counter()
+    """Gained and lost by turns; who had it before anybody listened may lose it first."""
+    created, gained, lost, _ = LIVES[kind]
+    latest: dict[int, str] = {}
     for name, args in life:
-        if name == gained:
-            present[args[0]] += 1
-            assert present[args[0]] == 1, (kind, each, args, life)
-        elif name == lost and args[0]:
-            present[args[0]] -= 1
-            # Who had it before anybody listened may lose it now.
-            assert present[args[0]] >= 0 or life[0][0] != LIVES[kind][0], (kind, each, args, life)
+        session = args[0]
+        if name not in (gained, lost) or not session:
+            continue
+        before = latest.get(session, lost if name == gained or life[0][0] == created else gained)
+        assert before != name, (kind, each, args, life)
+        latest[session] = name

@@ -53,7 +53,7 @@ class FoundViolationsError(AssertionError):
         self.world = world
 
 
-def run(seed: int, setting: Setting | None = None) -> World:
+def run(seed: int, setting: Setting | None = None, load: type[Load] = Load) -> World:
     """Run a seed; raises `FoundViolationsError`. The world is closed, and can be looked at."""
     setting = setting or Setting()
     draw = random.Random(f"setting {seed}")  # of a string, it does not depend on PYTHONHASHSEED
@@ -71,7 +71,7 @@ def run(seed: int, setting: Setting | None = None) -> World:
             kinds = tuple(draw.sample(EVERYTHING, draw.randint(2, len(EVERYTHING))))
         chosen = dataclasses.replace(setting, kinds=kinds, faults=setting.faults * draw.choice([0.4, 1.0, 1.6]))
         try:
-            _rage_and_heal(world, chosen)
+            _rage_and_heal(world, chosen, load)
             _end(world)
         except Exception as exception:
             if not world.violations:
@@ -85,11 +85,11 @@ def run(seed: int, setting: Setting | None = None) -> World:
     return world
 
 
-def _rage_and_heal(world: World, setting: Setting) -> None:
+def _rage_and_heal(world: World, setting: Setting, kind: type[Load]) -> None:
     world.start_all(certified=world.chance.random() < 0.5)
     world.until_serving()
     Watchers(world)
-    load = Load(world, clients=2 * len(world.names) + 2, rate=setting.rate, keeps=setting.keeps, shares=setting.shares)
+    load = kind(world, clients=2 * len(world.names) + 2, rate=setting.rate, keeps=setting.keeps, shares=setting.shares)
     world.run(2.0)
     faults = Faults(world, load, kinds=setting.kinds, rate=setting.faults)
     world.run(setting.seconds)

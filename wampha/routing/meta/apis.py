@@ -45,6 +45,7 @@ _TOPICS: Final[Mapping[type, tuple[str, ...]]] = {
     RegistrationAdded: (registrations.ON_CREATE, registrations.ON_REGISTER),
     RegistrationRemoved: (registrations.ON_UNREGISTER, registrations.ON_DELETE),
 }
+ON_GAP: Final = "wampha.meta.on_gap"
 _TOLD_MAX: Final = 200  # changes that are told of in one turn: with a subscriber each, some 5 ms
 
 
@@ -68,6 +69,7 @@ class MetaApis:
         """`announce` is `Router.announce`, `status` what the node tells its operator."""
         self._realms: Final = realms
         self._clock: Final = clock
+        self._announce: Final = announce
         self._cluster: Final = ClusterApi(ledger=ledger, gather=gather, announce=announce, status=status)
         self._subscriptions: Final = SubscriptionApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
         self._registrations: Final = RegistrationApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
@@ -112,6 +114,12 @@ class MetaApis:
     def marked(self, source: Owner, number: int) -> None:
         """The events of that node have come that belong before its report of this number."""
         self._marks.came(source, number)
+
+    def installed(self) -> None:
+        """A snapshot replaced the tables: what came and went meanwhile is told nobody, but that it is so (P5)."""
+        for name, realm in self._realms.items():
+            if any(realm.broker.hears(topic) for topics in _TOPICS.values() for topic in topics):
+                self._announce(ON_GAP, [], realm=name)
 
     def reset(self) -> None:
         """Nobody is left to be told."""

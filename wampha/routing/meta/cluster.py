@@ -31,7 +31,9 @@ class StatusOf(Question, frozen=True):
 class Announce(Protocol):
     """`Router.announce`."""
 
-    def __call__(self, topic: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> None: ...
+    def __call__(
+        self, topic: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None, *, realm: str | None = None
+    ) -> None: ...
 
 
 class ClusterApi:

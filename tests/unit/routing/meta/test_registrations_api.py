@@ -282,3 +282,21 @@ def test_nothing_is_made_for_nobody(place: Place, monkeypatch: pytest.MonkeyPatc
     callee = place.join()
     callee.unregister(place.registered(callee, "p"))
     place.cluster.settle()
+
+
+def test_a_node_that_was_given_the_tables_says_that_something_was_missed() -> None:
+    place = Place("b")
+    watcher, deaf = every_event(place), place.cluster["a"].join()
+    for peer in (watcher, deaf):
+        place.subscribed(peer, "wampha.meta.on_gap")
+    elsewhere = place.cluster["a"].join(realm="realm2")
+    place.subscribed(elsewhere, "wampha.meta.on_gap")
+    here, there = place.cluster["a"].ledger, place.cluster["c"].ledger
+    place.join().register("p")
+    for name in "bc":
+        place.cluster[name].ledger.commit()
+        place.cluster[name].ledger.apply()
+    there.apply()
+    here.install(there.machine, there.applied)
+    assert heard(watcher) == heard(deaf) == [[]]
+    assert elsewhere.take() == [], "nobody listens in that realm"

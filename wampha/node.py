@@ -23,6 +23,7 @@ from wampha import __version__
 from wampha.auth.configured import doorway
 from wampha.auth.steps import Chance
 from wampha.clock import ReactorClock, wall_ms
+from wampha.cluster.encryption import Encryption
 from wampha.cluster.links import Links, configuration_hash, configuration_terms
 from wampha.cluster.streams import Gap
 from wampha.config.schema import ClusterSettings, ListenerSettings, Settings
@@ -47,7 +48,8 @@ from wampha.state.commands import Owner
 from wampha.state.machine import Machine
 from wampha.threads import Threads
 from wampha.tidings import Tidings
-from wampha.transport.certificates import CertificateError, Certificates
+from wampha.tls import CertificateError
+from wampha.transport.certificates import Certificates
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
@@ -93,6 +95,7 @@ class Node:
         run_dir = settings.node.run_dir if settings.cluster else None
         self._certificate: Final = DeathCertificate(Path(run_dir), settings.node.name) if run_dir else None
         self._threads: Final = Threads(reactor=reactor, counters=self.counters)
+        self._link_encryption: Final = self._encryption_of_links(settings.cluster)
         self.links: Final = self._make_links(settings.cluster) if settings.cluster else None
         self.delivery: Final = Delivery(
             forward=self.links.forward if self.links else _forward_nowhere,
@@ -158,14 +161,24 @@ class Node:
         return stopped.addCallback(self._stopped)
 
     def reload(self) -> None:
-        """Read the certificates of the listeners again: they hold for connections to come; sessions stay."""
-        for certificates in self._certificates:
-            try:
-                certificates.reload()
-            except CertificateError as error:
-                self._log.error("the certificates stay as they were: {error}", error=error)
-                return
-        self._log.info("{count} listener(s) have read their certificates again", count=len(self._certificates))
+        """Read all certificates again: they hold for connections to come; sessions and links stay.
+
+        A file that cannot be used changes nothing.
+        """
+        try:
+            uses = [each.prepare() for each in self._certificates]
+            if self._link_encryption:
+                uses.append(self._link_encryption.prepare())
+        except CertificateError as error:
+            self._log.error("the certificates stay as they were: {error}", error=error)
+            return
+        for use in uses:
+            use()
+        self._log.info(
+            "{count} listener(s){links} have read their certificates again",
+            count=len(self._certificates),
+            links=" and the links between nodes" if self._link_encryption else "",
+        )
 
     def _stopped(self, _: object) -> None:
         self._threads.stop()
@@ -217,7 +230,13 @@ class Node:
             on_chunk_end=lambda: self.delivery.flush(),
             on_relieved=lambda owner: self.delivery.relieved(owner),
             chance=self._chance,
+            encryption=self._link_encryption,
         )
+
+    def _encryption_of_links(self, cluster: ClusterSettings | None) -> Encryption | None:
+        if cluster is None or cluster.tls is None:
+            return None
+        return Encryption(cluster.tls, self.settings.node.name, self._reactor)
 
     def _announce_gap(self, gap: Gap) -> None:
         """Tell clients of lost frames: those everywhere by the sender, who knows first, its own by the receiver."""

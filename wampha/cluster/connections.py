@@ -13,6 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from wampha.cluster.dialer import TcpEndpoints
+from wampha.cluster.encryption import EncryptedTransport, Encryption
 from wampha.cluster.handshake import NONCE_BYTES, Channel, Handshake, Membership, Refusal
 from wampha.cluster.link import Link, LinkEvents, State
 from wampha.counters import Counters
@@ -33,12 +34,14 @@ class Connections:
         events: LinkEvents,
         limits: Limits,
         counters: Counters,
+        encryption: Encryption | None = None,
     ) -> None:
         """`events` hears of each link, and must tell `ended` of its end; `identity` is as for `Links`."""
         self._membership: Final = membership
         self._identity: Final = identity
         self._chance: Final = chance
         self._endpoints: Final = endpoints
+        self._encryption: Final = encryption
         self._events: Final = events
         self._limits: Final = limits
         self._counters: Final = counters
@@ -57,7 +60,7 @@ class Connections:
         """Accept peers at a Twisted endpoint string; fires with `host:port` as bound. Fails with StartError."""
 
         def listen() -> Any:
-            return self._endpoints.server(endpoint_string).listen(_Acceptor(self))
+            return self._endpoints.server(endpoint_string).listen(self._encrypted(_Acceptor(self), dials=False))
 
         def bound(port: Any) -> str:
             self._port = port
@@ -73,8 +76,12 @@ class Connections:
 
     def dial(self, address: str, name: str, channel: Channel) -> defer.Deferred[Any]:
         """Make one attempt to connect to the peer of that name, for one channel; fires with the link."""
-        dialled: defer.Deferred[Any] = self._endpoints.client(address).connect(_Opener(self, name, channel))
-        return dialled
+        opener = self._encrypted(_Opener(self, name, channel), dials=True)
+        dialled: defer.Deferred[Any] = self._endpoints.client(address).connect(opener)
+        return dialled.addCallback(_link_above)
+
+    def _encrypted(self, factory: _Acceptor, *, dials: bool) -> Any:
+        return factory if self._encryption is None else self._encryption.around(factory, dials=dials)
 
     def new_link(self, expects: str = "", channel: Channel | None = None) -> Link | None:
         """The protocol for a new connection, dialled with arguments or accepted without; None while closing."""
@@ -133,6 +140,10 @@ class Connections:
     def _finish(self) -> None:
         if self._closed is not None and not self._closed.called and not self._links and self._port is None:
             self._closed.callback(None)
+
+
+def _link_above(protocol: Any) -> Any:
+    return protocol.wrappedProtocol if isinstance(protocol, EncryptedTransport) else protocol
 
 
 class _Acceptor(Factory):

@@ -27,7 +27,11 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class FrameError(WamphaError):
-    """A frame that cannot be read, is too large, or cannot be written."""
+    """A frame that cannot be read, is too large, or cannot be written; `length`: the one that was announced, if any."""
+
+    def __init__(self, sentence: str, length: int = 0) -> None:
+        super().__init__(sentence)
+        self.length: Final = length
 
 
 class Envelope(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -148,5 +152,5 @@ class FrameReader:
     def _length(self, chunk: bytes, start: int) -> int:
         length: int = _LENGTH.unpack_from(chunk, start)[0]
         if length > self.bytes_max:
-            raise FrameError(f"a frame of {length} bytes is announced, {self.bytes_max} are allowed")
+            raise FrameError(f"a frame of {length} bytes is announced, {self.bytes_max} are allowed", length)
         return length

@@ -10,7 +10,8 @@ A proof is an HMAC-SHA256 with the cluster's secret over both hellos as they cro
 the hellos new every time (no replay), and the side's name stands in front (no reflection). Whoever finds something
 wrong answers Refused with a sentence and closes; before the proof that sentence gives nothing away.
 
-The proof tells who opened the connection. It does not protect what follows on it: that takes TLS or a trusted network.
+The proof tells who opened the connection. It does not protect what follows on it: that takes TLS (`encryption.py`) or
+a trusted network. With TLS the peer's certificate must name the node that its hello says it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import enum
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -64,6 +65,9 @@ class Refusal(enum.Enum):
     EXPECTED = "another node answers at this address than the one that was dialled"
     DIRECTION = "of these two nodes it is the other one that dials"
     CHANNEL = "the channel is unknown or not the one that was asked for"
+    ENCRYPTION = "one of the two nodes has cluster.tls and the other one has not"
+    TLS = "the TLS handshake failed"
+    CERTIFICATE = "the certificate is that of another node"
     PROOF = "the proof of membership is wrong: the secrets differ"
     DEAD = "the cluster holds this incarnation for dead, and another one of its name is linked"
     TIMEOUT = "the handshake was not completed in time"
@@ -139,7 +143,7 @@ def refusal(reason: Refusal) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Membership:
-    """What a node's configuration says about its cluster; `secret` is empty only on loopback."""
+    """What a node's configuration says about its cluster; `secret` is empty only on loopback or with TLS."""
 
     cluster: str
     name: str
@@ -190,6 +194,18 @@ class Handshake:
         self._nonce: Final = nonce
         self._own_hello = b""
         self._transcript = b""
+        self._certified: Collection[str] | None = None  # names in the peer's certificate; None without TLS
+
+    def certify(self, names: Collection[str]) -> None:
+        """The peer has shown a certificate for these names: it is one of them; HandshakeRefused if none was dialled."""
+        self._certified = names
+        if self.role is Role.DIALER:
+            self._check_certificate(self.expects)
+
+    def _check_certificate(self, name: str) -> None:
+        if self._certified is not None and name not in self._certified:
+            shown = ", ".join(sorted(self._certified)) or "nobody"
+            raise HandshakeRefused(Refusal.CERTIFICATE, f"it is for {shown}, and not for {name!r}")
 
     def begin(self) -> bytes:
         """The first bytes to send: a dialer's hello; an acceptor waits."""
@@ -219,6 +235,7 @@ class Handshake:
     # ---- hello
 
     def _take_hello(self, hello: Hello, body: bytes) -> bytes:
+        self._check_certificate(hello.name)
         self._check_kinship(hello)
         self._check_place(hello)
         self.peer = hello

@@ -7,12 +7,14 @@ import typing
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from twisted.internet.interfaces import ITCPTransport
+from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from wampha.cluster.carriers import Carrier
+from wampha.cluster.encryption import EncryptedTransport
 from wampha.cluster.frames import FrameError, FrameReader
 from wampha.cluster.handshake import (
     HANDSHAKE_FRAME_BYTES_MAX,
@@ -44,6 +46,7 @@ class State(enum.Enum):
     CLOSED = 2
 
 
+_TLS_HANDSHAKE: Final = 0x16  # the first byte of a connection that begins with TLS (RFC 8446, section 5.1)
 _IS_OPEN: Final = State.OPEN  # asked for each chunk and flush
 _IS_CLOSED: Final = State.CLOSED
 
@@ -67,6 +70,7 @@ class LinkEvents(typing.Protocol):
         """The transport has taken everything that waited, and got more."""
 
 
+@implementer(IHandshakeListener)
 class Link(Protocol):
     """Shakes hands, then carries frames both ways in order until either side closes; a closed link delivers nothing."""
 
@@ -92,6 +96,7 @@ class Link(Protocol):
         self._counters: Final = counters
         self._reader: Final = FrameReader(HANDSHAKE_FRAME_BYTES_MAX)
         self._receive: Callable[[bytes], None] = self._shake
+        self._speaks = False  # what is written goes out: with TLS, once that has shaken hands
         self._flowing = True
         self._kept: Iterator[bytes] | None = None  # frames that have come, but are for a later turn
         self._behind_kept: Final = bytearray()  # what came behind them, though reading is paused
@@ -110,14 +115,38 @@ class Link(Protocol):
     # ---- from Twisted
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
-        """Begin the handshake."""
+        """Begin the handshake, unless TLS comes first."""
         transport = self.transport
-        if ITCPTransport.providedBy(transport):
-            transport.setTcpNoDelay(True)
+        set_no_delay = getattr(transport, "setTcpNoDelay", None)  # TLS hides which interfaces the one below provides
+        if set_no_delay is not None:
+            set_no_delay(True)
         self.address = _describe(transport.getPeer())
+        if not isinstance(transport, EncryptedTransport):
+            self._begin()
+
+    def handshakeCompleted(self) -> None:  # noqa: N802 - Twisted's name
+        """TLS is there, and the peer's certificate: begin, unless it is that of another node than was dialled."""
+        if self.state is State.CLOSED:
+            return
+        self._speaks = True
+        try:
+            self.handshake.certify(self.transport.peer_names())
+        except LinkRefused as error:
+            self._refuse(error)
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._speaks = True
         hello = self.handshake.begin()
         if hello:
-            transport.write(hello)
+            self.transport.write(hello)
+
+    def spoken_to_plainly(self) -> bytes:
+        """The peer does not speak TLS; what is returned tells it so, in plain."""
+        self._events.refused(self, HandshakeRefused(Refusal.ENCRYPTION))
+        self._shut()
+        return refusal(Refusal.ENCRYPTION)
 
     def dataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
         """Handle every frame that `data` completes, unless `stop_flow` puts the rest off."""
@@ -128,8 +157,13 @@ class Link(Protocol):
             self._handle(self._reader.frames(data))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # noqa: N802 - Twisted's name and default
-        """Tell that the link has ended."""
+        """Tell that the link has ended, and if TLS has ended it, why."""
+        error = None
+        if self.state is State.SHAKING and isinstance(self.transport, EncryptedTransport):
+            error = self.transport.refusal(reason)
         self._shut()
+        if error is not None:
+            self._events.refused(self, error)
         self._events.ended(self)
 
     # ---- receiving
@@ -206,7 +240,9 @@ class Link(Protocol):
 
     def _cannot_read(self, error: FrameError) -> None:
         if self.state is State.SHAKING:
-            self._refuse(HandshakeRefused(Refusal.GARBAGE, str(error)))
+            encrypted = error.length >> 24 == _TLS_HANDSHAKE
+            reason = Refusal.ENCRYPTION if encrypted else Refusal.GARBAGE
+            self._refuse(HandshakeRefused(reason, "" if encrypted else str(error)))
             return
         self._counters.add("link_frames_refused")
         self.break_off(str(error))
@@ -267,10 +303,13 @@ class Link(Protocol):
 
     def _refuse(self, error: LinkRefused) -> None:
         self._shut()
-        if isinstance(error, HandshakeRefused):
+        if self._speaks and isinstance(error, HandshakeRefused):
             self.transport.write(refusal(error.reason))
         self._events.refused(self, error)
-        self.transport.loseConnection()
+        if self._speaks:
+            self.transport.loseConnection()
+        else:
+            self.transport.abortConnection()
 
     def _shut(self) -> None:
         self.state = State.CLOSED

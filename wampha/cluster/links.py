@@ -21,6 +21,7 @@ from wampha.cluster.connections import Connections
 from wampha.cluster.contacts import Contacts
 from wampha.cluster.control import ControlLinks
 from wampha.cluster.dialer import TcpEndpoints
+from wampha.cluster.encryption import Encryption
 from wampha.cluster.handshake import (
     Channel,
     HandshakeRefused,
@@ -77,6 +78,7 @@ class Links:
         on_relieved: Callable[[Owner], None] = lambda owner: None,
         chance: random.Random | None = None,
         endpoints: TcpEndpoints | None = None,
+        encryption: Encryption | None = None,
     ) -> None:
         """`voters` maps the names of all voters to `host:port`; `identity` gives this node's (life, incarnation),
         `is_dead` whether the ledger holds an incarnation for dead.
@@ -88,7 +90,7 @@ class Links:
         till then. `on_gap(gap)`: frames between two living nodes are lost. `on_owner_lost(owner)`, behind it: what
         was on its way to or from that incarnation will not come. `on_relieved(owner)`: it is in `behind` no longer.
         None of this is called from inside `send_control` or `forward`.
-        An empty `secret` proves nothing: loopback only.
+        An empty `secret` proves nothing: on loopback, or with `encryption`.
         """
         self._clock: Final = ReactorClock(reactor)
         self._membership: Final = Membership(
@@ -116,6 +118,7 @@ class Links:
             events=self,
             limits=limits,
             counters=counters,
+            encryption=encryption,
         )
         self._control: Final = ControlLinks(
             limits=limits, counters=counters, on_frame=on_control, on_written=self._written

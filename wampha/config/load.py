@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from wampha.cluster.encryption import link_context
 from wampha.config import rules, sentences
 from wampha.config.document import Document, Given, PathInFile, plain, read
 from wampha.config.schema import Settings
-from wampha.transport.certificates import CertificateError, context_of
+from wampha.tls import CertificateError
+from wampha.transport.certificates import context_of
 
 _NOT_TEXT: Final = ("int_type", "float_type", "bool_type")  # what a reference may stand for, though it gives a text
 
@@ -50,8 +53,9 @@ def development() -> Settings:
 
 def _placed(data: Any, folder: Path) -> Any:
     """Return the data with the paths of certificates as seen from the folder of the configuration file."""
-    for section, given in rules.select(data, "listeners", rules.EACH, "tls"):
-        for key in ("certificate", "key", "client_ca"):
+    sections = (rules.select(data, "listeners", rules.EACH, "tls"), rules.select(data, "cluster", "tls"))
+    for section, given in itertools.chain(*sections):
+        for key in ("certificate", "key", "client_ca", "ca"):
             if isinstance(given, dict) and isinstance(given.get(key), str):
                 data = _replaced(data, (*section, key), str(folder / given[key]))
     return data
@@ -64,6 +68,11 @@ def _try_certificates(document: Document, settings: Settings) -> None:
                 context_of(listener.tls)
             except CertificateError as error:
                 document.report(("listeners", index, "tls", error.key), str(error))
+    if settings.cluster and settings.cluster.tls:
+        try:
+            link_context(settings.cluster.tls, settings.node.name)
+        except CertificateError as error:
+            document.report(("cluster", "tls", error.key), str(error))
 
 
 def _validate(document: Document) -> Settings | None:

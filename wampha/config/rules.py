@@ -157,15 +157,16 @@ def _own_address(data: Any) -> Iterator[tuple[PathInFile, str]]:
 
 
 def _secret(data: Any) -> Iterator[tuple[PathInFile, str]]:
-    """Whoever can reach the nodes of a cluster could join it without a secret."""
-    if next(select(data, "cluster", "secret"), ((), None))[1] is not None:
+    """Whoever can reach the nodes of a cluster could join it with neither a secret nor TLS."""
+    if any(given is not None for key in ("secret", "tls") for _, given in select(data, "cluster", key)):
         return
     places = [_place(endpoint) for _, endpoint in _texts(data, "cluster", "listen")]
     addresses = [*_texts(data, "cluster", "advertise"), *_texts(data, "cluster", "voters", EACH, "address")]
     if any(place and not place.is_local for place in places) or any(not _is_loopback(a) for _, a in addresses):
         yield (
             ("cluster", "secret"),
-            "is missing; a cluster beyond 127.0.0.1 needs one, e.g. {env: WAMPHA_SECRET} made by: openssl rand -hex 32",
+            "is missing, and so is cluster.tls; a cluster beyond 127.0.0.1 needs one of both: a secret, e.g. "
+            "{env: WAMPHA_SECRET} made by: openssl rand -hex 32, or certificates, e.g. made by: wampha certs",
         )
 
 

@@ -20,7 +20,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from wampha.config.authentication import Auth
 from wampha.config.section import Address, Endpoint, Name, RealmName, RoleName, Section, Uri, check_uri
-from wampha.config.tls import Tls
+from wampha.config.tls import ClusterTls, Tls
 from wampha.limits import KIB, MIB, Limits
 from wampha.names.uri import EXACT, PREFIX, WILDCARD, is_reserved
 
@@ -74,7 +74,10 @@ class ClusterSettings(Section):
         None,
         min_length=SECRET_LENGTH_MIN,
         repr=False,
-        description="what the nodes prove to each other that they know; required beyond loopback",
+        description="what the nodes prove to each other that they know; required beyond loopback, unless there is tls",
+    )
+    tls: ClusterTls | None = Field(
+        None, description="encryption between nodes, by which they prove who they are; on all nodes or on none"
     )
     voters: tuple[Voter, ...] = Field(description="the 1, 3 or 5 nodes that decide, in the same order on all nodes")
     election_timeout_s: float = Field(

@@ -1,4 +1,4 @@
-"""Encryption of a listener."""
+"""Encryption of a listener, and between nodes."""
 
 from __future__ import annotations
 
@@ -27,3 +27,16 @@ class Tls(Section):
         if self.client_certificate == "optional" and not self.client_ca:
             raise ValueError("should have a client_ca, since client_certificate is optional")
         return self
+
+
+class ClusterTls(Section):
+    """Mutual TLS 1.3 between nodes. Files are PEM; relative paths start at the folder of this file.
+
+    SIGHUP reads them again, for links to come.
+    """
+
+    certificate: str = Field(
+        min_length=1, description="this node's certificate, with node.name among its DNS names; behind it who signed it"
+    )
+    key: str = Field(min_length=1, description="the private key of the certificate, without a passphrase")
+    ca: str = Field(min_length=1, description="whose signature the certificates of all nodes must have")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from wampha.counters import Counters
 from wampha.limits import Limits
-from wampha.messages.model import Options
+from wampha.messages.model import NO_OPTIONS, Options
 from wampha.names.ids import Ids
 from wampha.routing.arrival import Arrival, Arrivals
 from wampha.routing.attendance import Attendance, join_of
@@ -32,8 +32,6 @@ from wampha.state.commands import Owner
 
 if TYPE_CHECKING:
     from wampha.routing.conversation import Conversation
-
-NOTHING: Final[Options] = {}
 
 
 class Comebacks:
@@ -120,7 +118,7 @@ class Comebacks:
     def opened(self, session: Session) -> Options:
         """WELCOME.Details that are added for a session that can be resumed."""
         if session.resumption is None:
-            return NOTHING
+            return NO_OPTIONS
         session.resumption.session = session
         return self._resumptions.token(session.resumption, self._ledger.owner.name)
 

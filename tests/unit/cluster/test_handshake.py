@@ -291,3 +291,25 @@ def test_memberships_are_compared_by_who_dials():
     assert own.dials("a", "n1") and not own.dials("n1", "a")
     assert own.dials("b", "a") and not own.dials("a", "b")
     assert dataclasses.replace(own, voters=frozenset()).dials("n1", "a")
+
+
+def test_a_peer_is_one_of_the_nodes_that_its_certificate_names():
+    dialer, acceptor = _dialer(), _acceptor()
+    dialer.certify({"n1", "localhost"})
+    acceptor.certify({"n2", "localhost"})
+    _run(dialer, acceptor)
+    assert dialer.stage is acceptor.stage is Stage.DONE
+
+
+@pytest.mark.parametrize("names", [(), ("n3",), ("N2", "n2.", "n*", "*")])
+def test_an_acceptor_refuses_who_says_it_is_a_node_that_its_certificate_does_not_name(names):
+    dialer, acceptor = _dialer(), _acceptor()
+    acceptor.certify(names)
+    with pytest.raises(HandshakeRefused, match=r"certificate is that of another node .*not for 'n2'") as refused:
+        acceptor.receive(_body(dialer.begin()))
+    assert refused.value.reason is Refusal.CERTIFICATE
+
+
+def test_a_dialer_says_nothing_to_a_node_with_the_certificate_of_another_one():
+    with pytest.raises(HandshakeRefused, match=r"it is for n2, n3, and not for 'n1'"):
+        _dialer().certify({"n3", "n2"})

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wampha.certs import CA, Authority, write
 from wampha.config.document import DEPTH_MAX, FILE_BYTES_MAX, Given, Position, plain, read
 from wampha.config.load import development, load
 from wampha.errors import ConfigError
@@ -473,9 +474,62 @@ def test_voters_are_named_and_reached_once(files: Files) -> None:
     ],
 )
 def test_a_cluster_beyond_loopback_needs_a_secret(files: Files, beyond: tuple[str, str]) -> None:
-    assert files.problem(SMALLEST + CLUSTER.replace(*beyond)).startswith("10:3: cluster.secret: is missing")
+    assert files.problem(SMALLEST + CLUSTER.replace(*beyond)).startswith(
+        "10:3: cluster.secret: is missing, and so is cluster.tls; a cluster beyond 127.0.0.1 needs one of both"
+    )
     with_secret = CLUSTER.replace(*beyond).replace("  name: demo", "  name: demo\n  secret: 0123456789abcdef")
     assert load(files.write(SMALLEST + with_secret)).cluster is not None
+
+
+ENCRYPTED = CLUSTER.replace(
+    "  name: demo", "  name: demo\n  tls: {certificate: tls/a.pem, key: tls/a.key, ca: tls/ca.pem}"
+)
+
+
+@pytest.fixture
+def certificates(files: Files) -> Path:
+    """Certificates of nodes a and b, in a folder beside the configuration."""
+    folder = files.folder / "tls"
+    folder.mkdir()
+    authority = Authority.new(1)
+    write(folder, CA, authority.key, authority.certificate)
+    for name in ("a", "b"):
+        write(folder, name, *authority.sign(name, [], 1))
+    return folder
+
+
+@pytest.mark.usefixtures("certificates")
+def test_a_cluster_beyond_loopback_needs_no_secret_if_it_has_tls(files: Files) -> None:
+    cluster = load(files.write(SMALLEST + ENCRYPTED.replace(":interface=127.0.0.1", ""))).cluster
+    assert cluster is not None and cluster.tls is not None
+    assert cluster.tls.ca == str(files.folder / "tls" / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "why"),
+    [
+        (("tls/a.pem", "tls/b.pem"), "certificate", 'b.pem is for b, and node.name is "a"'),
+        (("tls/a.pem", "tls/ca.pem"), "key", "a.key is no private key in PEM format that fits"),
+        (("tls/a.key", "tls/b.key"), "key", "b.key is no private key in PEM format that fits"),
+        (("tls/ca.pem", "tls/none"), "ca", "none cannot be read: No such file"),
+        (("tls/ca.pem", "tls/a.key"), "ca", "a.key holds no certificate in PEM format"),
+    ],
+)
+def test_the_files_of_links_are_tried_and_must_fit_the_node(
+    files: Files, certificates: Path, change: tuple[str, str], key: str, why: str
+) -> None:
+    text = ENCRYPTED.replace(*change)
+    if change == ("tls/a.pem", "tls/b.pem"):
+        text = text.replace("tls/a.key", "tls/b.key")
+    problem = files.problem(SMALLEST + text)
+    assert f"cluster.tls.{key}: {certificates.parent}" in problem
+    assert why in problem
+
+
+@pytest.mark.usefixtures("certificates")
+def test_a_certificate_without_names_is_that_of_nobody(files: Files) -> None:
+    text = ENCRYPTED.replace("tls/a.pem", "tls/ca.pem").replace("tls/a.key", "tls/ca.key")
+    assert 'ca.pem is for nobody, and node.name is "a"' in files.problem(SMALLEST + text)
 
 
 def test_a_cluster_on_loopback_needs_no_secret(files: Files) -> None:

@@ -12,7 +12,8 @@ from twisted.logger import LogEvent, globalLogPublisher
 from wampha.certs import CA, Authority, write
 from wampha.config.tls import Tls
 from wampha.counters import Counters
-from wampha.transport.certificates import LOG_S, CertificateError, Certificates, FailedHandshakes
+from wampha.tls import CertificateError
+from wampha.transport.certificates import LOG_S, Certificates, FailedHandshakes
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_reload_that_fails_keeps_what_there_was(folder: Path) -> None:
     before = certificates.serverConnectionForTLS(None).get_context()
     (folder / "a.key").write_text("gone")
     with pytest.raises(CertificateError):
-        certificates.reload()
+        certificates.prepare()
     assert certificates.serverConnectionForTLS(None).get_context() is before
 
 

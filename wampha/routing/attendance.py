@@ -222,6 +222,8 @@ class Attendance:
 
     def _expelled(self, changes: Iterable[Any]) -> dict[int, Kill]:
         owner, expelled = self._ledger.owner, dict[int, Kill]()
+        if self._dead():
+            return expelled
         for change in changes:
             kind = type(change)
             if kind is SessionLeft and change.member.owner == owner:
@@ -233,6 +235,10 @@ class Attendance:
                 if change.kill is not None:
                     expelled.update(self._met_on_their_way(change.kill))
         return expelled
+
+    def _dead(self) -> bool:
+        """Whether this incarnation was declared dead: nobody killed its sessions, and the fence says why they end."""
+        return self._ledger.owner.incarnation in self._ledger.tables.dead
 
     def _end_expelled(self, expelled: dict[int, Kill]) -> None:
         present = [(self._sessions[each], kill) for each, kill in expelled.items() if each in self._sessions]
@@ -246,9 +252,10 @@ class Attendance:
             if entry.met is None:
                 entry.tell(None)
                 entry.met = ()
-        roll, owner = self._ledger.tables.roll, self._ledger.owner
-        owned = roll.owned(owner)
-        self._end_expelled({each: KILLED for each in self._sessions if each not in self._coming and each not in owned})
+        if not self._dead():
+            owned = self._ledger.tables.roll.owned(self._ledger.owner)
+            gone = [each for each in self._sessions if each not in self._coming and each not in owned]
+            self._end_expelled(dict.fromkeys(gone, KILLED))
         self.claim()
 
     def ticked(self) -> None:

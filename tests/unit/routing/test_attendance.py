@@ -192,6 +192,26 @@ def test_a_node_that_took_a_snapshot_in_place_of_a_kill_ends_the_session() -> No
     assert not a.ledger.tables.roll.killed(a.owner)
 
 
+def test_sessions_of_a_node_that_was_declared_dead_were_not_killed_and_wait_for_the_fence() -> None:
+    for by_snapshot in (False, True):
+        cluster = nodes()
+        a, b = cluster["a"], cluster["b"]
+        peer = a.join()
+        cluster.attend()
+        cluster.log.append(Down(a.owner, 1))
+        b.ledger.apply()
+        if by_snapshot:
+            a.ledger.install(b.ledger.machine, b.ledger.applied)
+        else:
+            a.ledger.apply()
+        assert a.owner.incarnation in a.ledger.tables.dead
+        assert peer.take() == []
+        a.ledger.owner = Owner("a", 999)
+        a.router.fenced("this node was declared dead")
+        (goodbye,) = peer.take()
+        assert goodbye.reason == "wamp.close.system_shutdown"
+
+
 def test_who_waits_for_what_a_snapshot_skipped_is_told_that_it_is_not_known() -> None:
     cluster = nodes()
     a, b = cluster["a"], cluster["b"]

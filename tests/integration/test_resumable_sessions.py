@@ -207,7 +207,7 @@ def test_resumed_across_nodes_under_load_with_nothing_lost_twice_or_out_of_order
             gap = session.welcome["x_gap"]
             got += events(session, gap["replayed"])
         publishing.stop()
-        got += inbox(session, 0.5)
+        got += rest(session)
     assert len(set(got)) == len(got)
     assert got == sorted(got)
     assert got[-1] == publishing.published - 1
@@ -268,7 +268,7 @@ def test_a_node_that_stops_costs_a_session_nothing(fresh_cluster: Callable[[], C
         session = eventually(lambda: attempt(cluster["b"].port, session), 5.0, "the session is resumed")
         stopping.join()
         publishing.stop()
-        got += inbox(session, 0.5)
+        got += rest(session)
         assert got == list(range(publishing.published))
         request = caller.start(CALL, {}, procedure, [1])
         invocation = session.answer_invocation()
@@ -397,13 +397,21 @@ class Publishing:
 
 def inbox(session: Session, seconds: float) -> list[int]:
     """The numbers of the events that come within that time."""
-    got = []
+    got: list[int] = []
     deadline = time.monotonic() + seconds
-    while True:
-        try:
-            got += [session.next(EVENT, max(0.01, deadline - time.monotonic()))[4][0]]
-        except TimeoutError:
-            return got
+    with contextlib.suppress(TimeoutError):
+        while (left := deadline - time.monotonic()) > 0:
+            got += [session.next(EVENT, left)[4][0]]
+    return got
+
+
+def rest(session: Session) -> list[int]:
+    """The numbers of all events that still come, until none has come for half a second."""
+    got: list[int] = []
+    with contextlib.suppress(TimeoutError):
+        while True:
+            got += [session.next(EVENT, 0.5)[4][0]]
+    return got
 
 
 def serve(callee: Session, caller: Session, requests: list[int]) -> list[int]:

@@ -65,7 +65,9 @@ def _late(
     if not invocations:  # it may have gone to a callee that does not read, who ends it when its node gives it up
         held = [excuses.held(each.session) for each in unread if each.invoke < until]
         since = max([since, *(end for end in held if end <= until)])
-    limit = excuses.settled(since, excuses.faults, BOUND_S)
+    # A node that does not serve reads nothing: its clients' silence proves nothing meanwhile, and they are cut later.
+    patience_s = BOUND_S + excuses.disturbed_s(since, since + BOUND_S)
+    limit = excuses.settled(since, excuses.faults, patience_s)
     if until > limit and since != float("inf"):
         ended = "never" if call.returned is None else f"at {call.returned:.4f}"
         yield Violation(call.invoke, "P6", f"{_told(call)} ended {ended}; it was due by {limit:.4f}")

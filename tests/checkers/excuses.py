@@ -48,6 +48,15 @@ class Excuses:
             limit = max(limit, fault.end + RECOVERY_S)
         return limit
 
+    def disturbed_s(self, begin: float, end: float) -> float:
+        """Seconds between these times in which something was wrong somewhere."""
+        total, covered = 0.0, begin
+        for fault in self.faults:
+            until = min(fault.end, end)
+            total += max(0.0, until - max(fault.begin, covered))
+            covered = max(covered, until)
+        return total
+
     def any_fault(self, begin: float, end: float) -> bool:
         """Whether anything was wrong in that time."""
         return any(fault.begin <= end and fault.end >= begin for fault in self.faults)

@@ -442,6 +442,16 @@ def test_p6_a_callee_that_unregistered_keeps_nobody_waiting() -> None:
     assert story.found() == ["P6"]
 
 
+def test_p6_time_in_which_a_node_may_have_read_nothing_proves_no_silence() -> None:
+    for takes, found in ((11.9, []), (12.1, ["P6"])):
+        story = owned_by_alice()
+        story.ended(ALICE, 2.0, VANISHED)
+        story.fault("cut", 3.5, 4.5, links=(("n2", "n1"),))
+        story.fault("cut", 4.0, 5.5, links=(("n3", "n1"),))  # together two seconds
+        story.call(BOB, 3.0, takes=takes, outcome=ERROR, error="wamp.error.canceled")
+        assert story.found() == found
+
+
 # ---- P7, P9, P10
 
 

@@ -8,7 +8,8 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint format bench features soak chaos reliability wheel lock venv clean chaos-tools
+.PHONY: help run cluster test lint format bench features soak chaos reliability wheel lock venv clean chaos-tools \
+	container-tools
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -19,7 +20,7 @@ run: $(READY) ## three nodes and a live demo: clients on different nodes, one no
 cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8083; Ctrl-C ends them
 	@$(BIN)/python -m examples.cluster
 
-test: lint js chaos-tools ## lint, types and all tests
+test: lint js chaos-tools container-tools ## lint, types and all tests
 	$(BIN)/python -m pytest
 
 lint: $(READY) ## style and types
@@ -84,6 +85,20 @@ chaos-tools:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends iproute2 nftables faketime >/dev/null; \
 	else \
 		echo "chaos tests will be skipped: they need root, and on Debian: apt-get install iproute2 nftables faketime"; \
+	fi
+
+# What the tests of the image and the chart run containers with, and make an image from. Without it, or without root, they
+# are skipped (in CI: they fail).
+CONTAINER_TOOLS := podman runc conmon netavark aardvark-dns iptables nftables iproute2 mmdebstrap haproxy
+container-tools:
+	@for tool in podman runc conmon iptables mmdebstrap haproxy; do \
+		command -v $$tool /usr/sbin/$$tool >/dev/null || missing=yes; done; \
+	[ -e /usr/lib/podman/aardvark-dns ] || missing=yes; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(CONTAINER_TOOLS) >/dev/null; \
+	else \
+		echo "tests of containers will be skipped: they need root, and on Debian: apt-get install $(CONTAINER_TOOLS)"; \
 	fi
 
 # The JavaScript clients of the integration tests.

@@ -108,12 +108,12 @@ class NodeService(Service):
         steady(reactor)
         take_all_descriptors()
         _tune_collector()
-        self._node = Node(settings=self._settings, reactor=reactor)
-        self._node.turns.watch(reactor)
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
-        signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._node.reload))
         try:
+            self._node = Node(settings=self._settings, reactor=reactor)
+            self._node.turns.watch(reactor)
+            signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._node.reload))
             self._node.start()
         except StartError as error:
             self._log.critical("wampha cannot start: {error}", error=error)

@@ -138,6 +138,14 @@ def test_it_serves_read_only_as_any_user_in_one_process(alone: Container, client
         alone.exec("sh", "-c", "true")
 
 
+def test_its_health_check_asks_whether_it_lives(alone: Container, clients: Ways) -> None:
+    joins(clients(alone), alone).leave()
+    probe = ("python3", "-m", "wampha.observe.probe")
+    assert alone.podman("healthcheck", "run", alone.name) == ""
+    assert alone.exec_status(*probe, timeout_s=START_S) == 0
+    assert alone.exec_status(*probe, "http://127.0.0.1:9180/nothing", timeout_s=START_S) == 1
+
+
 def test_sigterm_sends_clients_away_and_ends_well(alone: Container, clients: Ways) -> None:
     with joins(clients(alone), alone) as session:
         assert alone.stop(GRACE_S) in (0, 143)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from docs import commands, reference
+from docs import commands, metrics, reference
 
 
 def test_the_configuration_reference_is_current() -> None:
@@ -11,3 +11,8 @@ def test_the_configuration_reference_is_current() -> None:
 
 def test_the_manual_of_the_command_is_current() -> None:
     assert commands.PAGE.read_text() == commands.page(), "run: make reference"
+
+
+def test_the_tables_of_metrics_are_current() -> None:
+    page = metrics.PAGE.read_text()
+    assert page == metrics.written(page), "run: make reference"

@@ -19,8 +19,12 @@ run: $(READY) ## three nodes and a live demo: clients on different nodes, one no
 cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8083; Ctrl-C ends them
 	@$(BIN)/python -m examples.cluster
 
+# Tests that start no processes share the cores; those that do would disturb each other.
+PURE := tests/unit tests/model tests/scripts tests/conformance tests/simulation
+
 test: lint js chaos-tools ## lint, types and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PURE)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .

@@ -53,6 +53,7 @@ def cluster(objects: list[Object], namespace: str) -> Iterator[str]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     answers: dict[str, Any]
 
     def do_GET(self) -> None:
@@ -104,9 +105,27 @@ def _discovery() -> dict[str, Any]:
         }
         for version, kinds in RESOURCES.items()
     }
+    # Helm leaves it to the server to know an object's fields if every PATCH says that the server does.
+    validating = {
+        f"/openapi/v3{_root(version)}": {
+            "openapi": "3.0.0",
+            "info": {"title": "answers", "version": "1"},
+            "paths": {f"{_root(version)}/{plural}/{{name}}": _patch(version, kind) for plural, kind in kinds},
+        }
+        for version, kinds in RESOURCES.items()
+    }
     return {
+        "/openapi/v3": {"paths": {_root(version)[1:]: {"serverRelativeURL": f"/openapi/v3{_root(version)}"} for version in RESOURCES}},
+        **validating,
         "/version": {"major": "1", "minor": "33", "gitVersion": "v1.33.0", "platform": "linux/amd64"},
         "/api": {"kind": "APIVersions", "versions": ["v1"]},
         "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
         **lists,
     }
+
+
+def _patch(version: str, kind: str) -> dict[str, Any]:
+    group, _, name = version.rpartition("/")
+    parameters = [{"name": each, "in": "query", "schema": {"type": "string"}} for each in ("fieldValidation", "dryRun")]
+    of = {"group": group, "version": name, "kind": kind}
+    return {"patch": {"x-kubernetes-group-version-kind": of, "responses": {}, "parameters": parameters}}

@@ -41,6 +41,11 @@ def sets(objects: list[Object]) -> list[Object]:
     return of_kind(objects, "StatefulSet")
 
 
+def voters(objects: list[Object]) -> Object:
+    (found,) = [each for each in sets(objects) if each["metadata"]["labels"]["app.kubernetes.io/component"] == "voter"]
+    return found
+
+
 def nodes(objects: list[Object]) -> list[tuple[str, Object]]:
     """Each node's name, and its pod."""
     return [
@@ -118,7 +123,7 @@ def test_every_port_of_a_service_is_one_of_the_pods(objects: list[Object]) -> No
 
 
 def test_nodes_find_each_other_before_they_are_ready(objects: list[Object]) -> None:
-    name = sets(objects)[0]["metadata"]["name"]
+    name = voters(objects)["metadata"]["name"]
     peers = find(objects, "Service", f"{name}-peers")
     assert peers["spec"]["clusterIP"] == "None" and peers["spec"]["publishNotReadyAddresses"]
     assert all(each["spec"]["serviceName"] == f"{name}-peers" for each in sets(objects))
@@ -127,7 +132,7 @@ def test_nodes_find_each_other_before_they_are_ready(objects: list[Object]) -> N
 
 
 def test_what_leads_clients_in_ends_at_a_port_of_the_service(objects: list[Object]) -> None:
-    name = sets(objects)[0]["metadata"]["name"]
+    name = voters(objects)["metadata"]["name"]
     ports = {port["name"]: port["port"] for port in find(objects, "Service", name)["spec"]["ports"]}
     for ingress in of_kind(objects, "Ingress"):
         backends = [path["backend"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
@@ -259,11 +264,11 @@ def test_every_node_can_use_its_configuration(
         settings = load(file, told)
         assert settings.node.name == name
         assert settings.cluster is not None
-        voters = {voter.name: voter.address for voter in settings.cluster.voters}
+        decide = {voter.name: voter.address for voter in settings.cluster.voters}
         is_voter = template["metadata"]["labels"]["app.kubernetes.io/component"] == "voter"
-        assert (name in voters) == is_voter
-        assert not is_voter or voters[name] == settings.cluster.advertise
-        assert len(voters) == sets(objects)[0]["spec"]["replicas"] or not is_voter
+        assert (name in decide) == is_voter
+        assert not is_voter or decide[name] == settings.cluster.advertise
+        assert len(decide) == voters(objects)["spec"]["replicas"]
 
 
 def test_numbers_arrive_as_they_are() -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from cryptography import x509
 
-from tests.helm.charts import NAMESPACE, Refused, render
+from tests.helm.charts import NAMESPACE, RELEASE, Refused, render
 from tests.helm.lookups import cluster
 from tests.helm.pods import Object, find, of_kind
 
@@ -16,7 +16,10 @@ ACCOUNT: Final[Object] = {"apiVersion": "v1", "kind": "ServiceAccount", "metadat
 
 
 def upgrade(values: dict[str, Any], found: list[Object]) -> list[Object]:
-    """Render for a cluster in which `found` stands."""
+    """Render for a cluster in which `found` stands, as objects of the release."""
+    owned = {"meta.helm.sh/release-name": RELEASE, "meta.helm.sh/release-namespace": NAMESPACE}
+    for each in found:
+        each["metadata"]["annotations"] = {**each["metadata"].get("annotations", {}), **owned}
     with cluster([ACCOUNT, *found], NAMESPACE) as url:
         return render(values, url=url)
 

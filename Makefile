@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint docs reference format bench features soak chaos reliability wheel lock venv clean chaos-tools
+.PHONY: help run cluster test lint docs reference format bench features soak chaos reliability wheel lock chart venv clean chaos-tools
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -35,6 +35,9 @@ reference: $(READY) ## write docs/configuration.md from the schema
 
 docs: $(READY) ## build the handbook in docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+chart: $(READY) ## write what the chart has from elsewhere: values.schema.json, the table of values, the dashboard
+	@$(BIN)/python -m helm.generate
 
 format: $(READY) ## lay the code out anew
 	$(BIN)/ruff check --fix .

@@ -32,6 +32,10 @@ def _quantile(name: str, share: float, by: str = "le") -> str:
     return f"histogram_quantile({share}, sum by ({by}) (rate({name}_bucket{CHOSEN}[$__rate_interval])))"
 
 
+def _lost(name: str) -> str:
+    return f"sum(increase({name}{CLUSTER}[$__range]))"
+
+
 def _state(name: str, text: str, query: str) -> Plot:
     return Plot(name, "none", {"": query}, "stat", 4, text)
 
@@ -39,26 +43,43 @@ def _state(name: str, text: str, query: str) -> Plot:
 ROWS: Final[dict[str, tuple[Plot, ...]]] = {
     "Is it well?": (
         _state("nodes ready", "Nodes to which clients are sent.", f"sum(wampha_ready{CLUSTER})"),
-        _state("nodes not serving", "They hold no lease; should be 0.", f"count(wampha_serving{CLUSTER} == 0) or vector(0)"),
+        _state(
+            "nodes not serving", "Without a lease; should be 0.", f"count(wampha_serving{CLUSTER} == 0) or vector(0)"
+        ),
         _state("leaders", "Should be 1.", f"sum(wampha_raft_is_leader{CLUSTER})"),
         _state("sessions", "Of all nodes.", f"sum(wampha_sessions{CLUSTER})"),
-        _state("events lost", "Not delivered, in the time shown.", f"sum(increase(wampha_events_dropped_total{CLUSTER}[$__range]))"),
-        _state("gaps", "Losses between nodes, likewise.", f"sum(increase(wampha_link_gaps_total{CLUSTER}[$__range]))"),
+        _state("events lost", "In the time shown.", _lost("wampha_events_dropped_total")),
+        _state("gaps", "Losses between nodes, likewise.", _lost("wampha_link_gaps_total")),
     ),
     "Traffic": (
         Plot("sessions", "short", {"{{instance}}": f"sum by (instance) (wampha_sessions{CHOSEN})"}),
         Plot("messages received by type", "ops", {"{{type}}": _rate("wampha_messages_received_total", "type")}),
         Plot("events delivered", "ops", {"{{instance}}": _rate("wampha_events_delivered_total")}),
-        Plot("sessions that come and go", "ops", {
-            "opened": _rate("wampha_sessions_opened_total", "job"), "closed": _rate("wampha_sessions_closed_total", "job"),
-        }),
+        Plot(
+            "sessions that come and go",
+            "ops",
+            {
+                "opened": _rate("wampha_sessions_opened_total", "job"),
+                "closed": _rate("wampha_sessions_closed_total", "job"),
+            },
+        ),
         Plot("calls", "ops", {"{{instance}}": _rate("wampha_calls_total")}),
-        Plot("call duration", "s", {
-            "median": _quantile("wampha_call_duration_seconds", 0.5), "99 %": _quantile("wampha_call_duration_seconds", 0.99),
-        }),
-        Plot("subscribers per publication", "short", {
-            "median": _quantile("wampha_publish_fanout", 0.5), "99 %": _quantile("wampha_publish_fanout", 0.99),
-        }),
+        Plot(
+            "call duration",
+            "s",
+            {
+                "median": _quantile("wampha_call_duration_seconds", 0.5),
+                "99 %": _quantile("wampha_call_duration_seconds", 0.99),
+            },
+        ),
+        Plot(
+            "subscribers per publication",
+            "short",
+            {
+                "median": _quantile("wampha_publish_fanout", 0.5),
+                "99 %": _quantile("wampha_publish_fanout", 0.99),
+            },
+        ),
         Plot("requests refused", "ops", {"{{instance}}": _rate("wampha_requests_refused_total")}),
         Plot("failed authentications by method", "ops", {"{{method}}": _rate("wampha_auth_failures_total", "method")}),
     ),
@@ -69,32 +90,51 @@ ROWS: Final[dict[str, tuple[Plot, ...]]] = {
     ),
     "Cluster": (
         Plot("leader", "none", {"{{instance}}": f"wampha_raft_is_leader{CHOSEN}"}),
-        Plot("changes of leader", "short", {"{{instance}}": f"increase(wampha_raft_leader_changes_total{CHOSEN}[$__rate_interval])"}),
+        Plot(
+            "changes of leader",
+            "short",
+            {"{{instance}}": f"increase(wampha_raft_leader_changes_total{CHOSEN}[$__rate_interval])"},
+        ),
         Plot("lease left", "s", {"{{instance}}": f"wampha_lease_left_seconds{CHOSEN}"}),
         Plot("entries not applied", "short", {"{{instance}}": f"wampha_raft_commit_lag_entries{CHOSEN}"}),
-        Plot("entries not known to be everywhere", "short", {"{{instance}}": f"wampha_raft_barrier_lag_entries{CHOSEN}"}),
-        Plot("routes and registrations", "short", {
-            "routes": f"max(wampha_routes{CHOSEN})", "registrations": f"max(wampha_registrations{CHOSEN})",
-        }),
+        Plot(
+            "entries not known to be everywhere", "short", {"{{instance}}": f"wampha_raft_barrier_lag_entries{CHOSEN}"}
+        ),
+        Plot(
+            "routes and registrations",
+            "short",
+            {
+                "routes": f"max(wampha_routes{CHOSEN})",
+                "registrations": f"max(wampha_registrations{CHOSEN})",
+            },
+        ),
     ),
     "Links between nodes": (
         Plot("round trip, 99 %", "s", {"to {{peer}}": _quantile("wampha_link_rtt_seconds", 0.99, "le, peer")}),
         Plot("bytes that wait", "bytes", {"{{instance}} to {{peer}}": f"wampha_link_queue_bytes{CHOSEN}"}),
-        Plot("lost, resumed, gaps", "short", {
-            "lost": _rate("wampha_link_losses_total", "job"),
-            "resumed": _rate("wampha_link_resumes_total", "job"),
-            "gaps": _rate("wampha_link_gaps_total", "job"),
-        }),
+        Plot(
+            "lost, resumed, gaps",
+            "short",
+            {
+                "lost": _rate("wampha_link_losses_total", "job"),
+                "resumed": _rate("wampha_link_resumes_total", "job"),
+                "gaps": _rate("wampha_link_gaps_total", "job"),
+            },
+        ),
     ),
     "Processes": (
-        Plot("turns of the reactor, 99 %", "s", {"{{instance}}": _quantile("wampha_reactor_lag_seconds", 0.99, "le, instance")}),
+        Plot(
+            "turns of the reactor, 99 %",
+            "s",
+            {"{{instance}}": _quantile("wampha_reactor_lag_seconds", 0.99, "le, instance")},
+        ),
         Plot("CPU", "percentunit", {"{{instance}}": f"rate(process_cpu_seconds_total{CHOSEN}[$__rate_interval])"}),
         Plot("memory", "bytes", {"{{instance}}": f"process_resident_memory_bytes{CHOSEN}"}),
         Plot("open files", "short", {"{{instance}}": f"process_open_fds{CHOSEN}"}),
         Plot("turns longer than 100 ms", "ops", {"{{instance}}": _rate("wampha_turns_long_total")}),
         Plot("versions", "short", {"{{version}}": f"count by (version) (wampha_build_info{CHOSEN})"}),
     ),
-}  # fmt: skip
+}
 
 
 def dashboard() -> dict[str, Any]:

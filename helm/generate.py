@@ -1,9 +1,9 @@
-"""Write what follows from other files: the chart's values.schema.json and the table of values in its README.
+"""Write what follows from other files: the chart's values.schema.json, its dashboard, and the table in its README.
 
     python -m helm.generate          (`make chart`)
 
-The schema is `chart.schema.yaml`, with the descriptions of `values.yaml` and the parts of wampha's own configuration schema
-that the chart passes through. A test holds both files equal to what is written here.
+The schema is `chart.schema.yaml`, with the descriptions of `values.yaml` and the parts of wampha's own configuration
+schema that the chart passes through. Tests hold all three equal to what is written here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import yaml
 
+from helm.dashboard import dashboard
 from wampha.config.schema import json_schema
 
 FOLDER: Final = Path(__file__).parent
@@ -157,7 +158,11 @@ def _reachable(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str,
 
 def table() -> str:
     """Every value, its default and its meaning, as Markdown."""
-    rows = [f"| `{'.'.join(each.path)}` | {_shown(each.default)} | {each.text} |\n" for each in values() if not each.is_section]
+    rows = [
+        f"| `{'.'.join(each.path)}` | {_shown(each.default)} | {each.text} |\n"
+        for each in values()
+        if not each.is_section
+    ]
     return "| value | default | meaning |\n| --- | --- | --- |\n" + "".join(rows)
 
 
@@ -172,8 +177,14 @@ def readme_text() -> str:
     return before + BEGIN + table() + END + rest.split(END)[1]
 
 
+def dashboard_text() -> str:
+    """The dashboard as Grafana imports it."""
+    return json.dumps(dashboard(), indent=1) + "\n"
+
+
 def main() -> None:
-    """Write both files."""
+    """Write all three."""
+    (CHART / "files" / "dashboard.json").write_text(dashboard_text())
     (CHART / "values.schema.json").write_text(schema_text())
     (CHART / "README.md").write_text(readme_text())
 

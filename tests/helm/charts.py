@@ -27,7 +27,7 @@ def lint(values: dict[str, Any]) -> list[str]:
 
 
 def render(values: dict[str, Any], *, url: str | None = None) -> list[Object]:
-    """The objects that the chart makes of values, as `helm template` shows them; with `url` as an upgrade of that cluster.
+    """The objects that the chart makes of values, as `helm template` shows them; with `url` what a cluster would get.
 
     Raises Refused.
     """

@@ -99,7 +99,13 @@ def _discovery() -> dict[str, Any]:
             "apiVersion": "v1",
             "groupVersion": version,
             "resources": [
-                {"name": plural, "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": ["get", "list"]}
+                {
+                    "name": plural,
+                    "singularName": kind.lower(),
+                    "namespaced": True,
+                    "kind": kind,
+                    "verbs": ["get", "list"],
+                }
                 for plural, kind in kinds
             ],
         }
@@ -115,7 +121,11 @@ def _discovery() -> dict[str, Any]:
         for version, kinds in RESOURCES.items()
     }
     return {
-        "/openapi/v3": {"paths": {_root(version)[1:]: {"serverRelativeURL": f"/openapi/v3{_root(version)}"} for version in RESOURCES}},
+        "/openapi/v3": {
+            "paths": {
+                _root(version)[1:]: {"serverRelativeURL": f"/openapi/v3{_root(version)}"} for version in RESOURCES
+            }
+        },
         **validating,
         "/version": {"major": "1", "minor": "33", "gitVersion": "v1.33.0", "platform": "linux/amd64"},
         "/api": {"kind": "APIVersions", "versions": ["v1"]},

@@ -1,4 +1,4 @@
-"""The Helm chart, without a cluster: rendered by real Helm, validated by Kubernetes' own schemas, and read as a node would."""
+"""The Helm chart, without a cluster: rendered by real Helm, validated by Kubernetes' schemas, read as a node would."""
 
 from __future__ import annotations
 
@@ -102,7 +102,10 @@ def test_selectors_find_the_pods_that_they_mean(objects: list[Object]) -> None:
         assert each["spec"]["selector"]["matchLabels"].items() <= labels.items()
         others = [other for other in sets(objects) if other is not each]
         for other in others:
-            assert not each["spec"]["selector"]["matchLabels"].items() <= other["spec"]["template"]["metadata"]["labels"].items()
+            assert (
+                not each["spec"]["selector"]["matchLabels"].items()
+                <= other["spec"]["template"]["metadata"]["labels"].items()
+            )
     for service in of_kind(objects, "Service"):
         assert service["spec"]["selector"] == NODES
         assert all(NODES.items() <= template["metadata"]["labels"].items() for template in templates)
@@ -138,7 +141,9 @@ def test_what_leads_clients_in_ends_at_a_port_of_the_service(objects: list[Objec
         backends = [path["backend"] for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
         assert all(each["service"]["name"] == name and each["service"]["port"]["name"] in ports for each in backends)
     for route in of_kind(objects, "HTTPRoute"):
-        assert [(each["name"], each["port"]) for each in route["spec"]["rules"][0]["backendRefs"]] == [(name, ports["wamp"])]
+        assert [(each["name"], each["port"]) for each in route["spec"]["rules"][0]["backendRefs"]] == [
+            (name, ports["wamp"])
+        ]
 
 
 # ---- promises
@@ -172,7 +177,9 @@ def test_pods_are_restricted(objects: list[Object]) -> None:
         assert pod["runAsNonRoot"] and pod["runAsUser"] > 0 and pod["seccompProfile"]["type"] == "RuntimeDefault"
         assert spec["automountServiceAccountToken"] is False
         assert not any(spec.get(key) for key in ("hostNetwork", "hostPID", "hostIPC"))
-        assert all({"configMap", "secret", "emptyDir", "projected"} & volume.keys() for volume in spec.get("volumes", ()))
+        assert all(
+            {"configMap", "secret", "emptyDir", "projected"} & volume.keys() for volume in spec.get("volumes", ())
+        )
         for container in spec["containers"]:
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False and context["readOnlyRootFilesystem"] is True
@@ -236,7 +243,9 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, byt
     for name in ["all", *names]:
         write(folder, name, *authority.sign(name, names if name == "all" else (), 30))
         pair = ("tls.crt", "tls.key") if name == "all" else (f"{name}.crt", f"{name}.key")
-        files.update(zip(pair, ((folder / f"{name}.pem").read_bytes(), (folder / f"{name}.key").read_bytes()), strict=True))
+        files.update(
+            zip(pair, ((folder / f"{name}.pem").read_bytes(), (folder / f"{name}.key").read_bytes()), strict=True)
+        )
     return {
         "router-tls": files, "node-tls": files, "router-wampha-tls": files, "router-wampha-peer-tls": files,
         "app-secrets": {"joe": b"a secret of an app\n"},

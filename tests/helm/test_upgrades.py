@@ -47,7 +47,10 @@ def test_certificates_of_nodes_are_kept_and_only_new_nodes_get_one() -> None:
     for name in new.keys() - {"ca.crt"}:
         if name.endswith(".crt"):
             x509.load_pem_x509_certificate(base64.b64decode(new[name])).verify_directly_issued_by(authority)
-    assert find(before, "Secret", "router-wampha-peer-ca")["data"] == find(after, "Secret", "router-wampha-peer-ca")["data"]
+    assert (
+        find(before, "Secret", "router-wampha-peer-ca")["data"]
+        == find(after, "Secret", "router-wampha-peer-ca")["data"]
+    )
 
 
 def test_certificates_that_were_deleted_are_made_anew_by_the_same_authority() -> None:
@@ -78,18 +81,20 @@ def test_the_number_of_observers_is_left_to_who_scales_them() -> None:
     assert find(upgrade(values, [first]), "StatefulSet", "router-wampha-observer")["spec"]["replicas"] == 4
 
 
-MISSING: Final[list[tuple[dict[str, Any], str]]] = [
-    ({"tls": {"enabled": True, "existingSecret": "router-tls"}}, "tls.existingSecret names the secret .router-tls"),
-    ({"peerTls": {"existingSecret": "node-tls"}}, "peerTls.existingSecret names the secret .node-tls"),
-    ({"clusterSecret": {"existingSecret": "cluster"}}, "clusterSecret.existingSecret names the secret .cluster"),
-    ({"secrets": {"env": {"TICKET": {"secret": "tickets", "key": "a"}}}}, "secrets.env.TICKET names the secret .tickets"),
-    ({"secrets": {"files": {"app": "app-secrets"}}}, "secrets.files.app names the secret .app-secrets"),
+MISSING: Final[list[tuple[dict[str, Any], str, str]]] = [
+    ({"tls": {"enabled": True, "existingSecret": "router-tls"}}, "tls.existingSecret", "router-tls"),
+    ({"peerTls": {"existingSecret": "node-tls"}}, "peerTls.existingSecret", "node-tls"),
+    ({"clusterSecret": {"existingSecret": "cluster"}}, "clusterSecret.existingSecret", "cluster"),
+    ({"secrets": {"env": {"TICKET": {"secret": "tickets", "key": "a"}}}}, "secrets.env.TICKET", "tickets"),
+    ({"secrets": {"files": {"app": "app-secrets"}}}, "secrets.files.app", "app-secrets"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("values", "words"), MISSING, ids=[words.split()[0] for _, words in MISSING])
-def test_a_secret_that_is_missing_is_said_before_pods_wait_for_it(values: dict[str, Any], words: str) -> None:
-    with pytest.raises(Refused, match=f"{words}.*kubectl create secret"):
+@pytest.mark.parametrize(("values", "where", "name"), MISSING, ids=[where for _, where, _ in MISSING])
+def test_a_secret_that_is_missing_is_said_before_pods_wait_for_it(
+    values: dict[str, Any], where: str, name: str
+) -> None:
+    with pytest.raises(Refused, match=f"{where} names the secret .{name}.*kubectl create secret"):
         upgrade(values, [])
     later = {**values, "secrets": {**values.get("secrets", {}), "mustExist": False}}
     assert upgrade(later, [])

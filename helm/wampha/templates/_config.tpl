@@ -25,7 +25,7 @@
 {{- $full := include "wampha.fullname" . -}}
 {{- $port := include "wampha.peersPort" . -}}
 name: {{ $full }}
-listen: {{ include "wampha.endpoint" (dict "root" . "port" $port) }}
+listen: {{ include "wampha.endpoint" (dict "root" . "port" $port) | squote }}
 advertise: {env: WAMPHA_ADVERTISE}
 voters:
 {{- range until (int .Values.voters.replicas) }}

@@ -115,10 +115,10 @@ $(POD_NAME)
 {{ join " " $names }}
 {{- end -}}
 
-{{/* Seconds that a pod has from the wish that it stops to SIGKILL: to drain, and 5 more. */}}
+{{/* Seconds that a pod has from the wish that it stops to SIGKILL: to be forgotten by the service, to drain, and 5 more. */}}
 {{- define "wampha.graceSeconds" -}}
 {{- $drain := dig "node" "drain" (dict) .Values.config -}}
-{{- add (ceil (float64 (get $drain "deadline_s" | default 25))) 5 -}}
+{{- add (int .Values.preStopSeconds) (ceil (float64 (get $drain "deadline_s" | default 25))) 5 -}}
 {{- end -}}
 
 {{/* What alerts and dashboard go by: `job` is the release, `instance` the node. */}}

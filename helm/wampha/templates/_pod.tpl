@@ -54,6 +54,10 @@ spec:
       livenessProbe:
         httpGet: {path: /livez, port: monitoring}
         {{- toYaml .Values.probes.liveness | nindent 8 }}
+      {{- if .Values.preStopSeconds }}
+      # Services forget the pod first; then SIGTERM drains it.
+      lifecycle: {preStop: {sleep: {seconds: {{ int .Values.preStopSeconds }}}}}
+      {{- end }}
       {{- with $.of.resources }}
       resources: {{- toYaml . | nindent 8 }}
       {{- end }}

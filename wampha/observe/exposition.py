@@ -1,6 +1,6 @@
 """What Prometheus is told. Values are plain numbers until it asks: nothing here is known where messages are routed.
 
-docs/metrics.md is written from the tables below (`python -m tests.metrics_page`); labels have few values, each named by
+docs/metrics.md is written from the tables below (`make reference`); labels have few values, each named by
 the configuration, by the protocol or by the members of the cluster.
 """
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.metrics_page import PAGE, written
 from tests.support.promlint import complaints, families, value
 from wampha.counters import CATALOGUE, Counters
 from wampha.distributions import Distribution
@@ -128,9 +127,3 @@ def test_the_format_is_the_one_that_is_asked_for() -> None:
 def test_a_strange_wish_gets_the_plain_format(accept: str) -> None:
     body, _ = Exposition(reading()).encode(accept)
     assert b"wampha_build_info" in body
-
-
-def test_the_page_has_every_metric_as_the_code_has_it() -> None:
-    """If not: `python -m tests.metrics_page`."""
-    page = PAGE.read_text()
-    assert page == written(page)

@@ -1,4 +1,4 @@
-"""Write the tables of docs/metrics.md from the code: `python -m tests.metrics_page`."""
+"""Write the tables of docs/metrics.md from the code: `make reference`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 from wampha.distributions import MEASURES
 from wampha.observe.exposition import COUNTERS, GAUGES, HISTOGRAMS, LINK_HISTOGRAM, Family
 
-PAGE: Final = Path(__file__).parents[1] / "docs" / "metrics.md"
-BEGIN: Final = "<!-- tables: written by python -m tests.metrics_page -->"
+PAGE: Final = Path(__file__).parent / "metrics.md"
+BEGIN: Final = "<!-- tables: written by make reference -->"
 
 
 def written(page: str) -> str:

@@ -11,7 +11,6 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   annotations:
-    # Of what needs a restart; everything else reaches running nodes.
     checksum/config: {{ include "wampha.config" . | sha256sum }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}

@@ -50,6 +50,7 @@ from wampha.threads import Threads
 from wampha.tidings import Tidings
 from wampha.tls import CertificateError
 from wampha.transport.certificates import Certificates
+from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
@@ -300,6 +301,7 @@ class Node:
                 protocols=listener.protocols,
                 doorway=doorway(listener.auth, key),
                 certificates=self._encryption(listener),
+                cookies=self._cookies(listener),
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
@@ -319,6 +321,16 @@ class Node:
         self._certificates.append(Certificates(listener.tls))
         return self._certificates[-1]
 
+    def _cookies(self, listener: ListenerSettings) -> BrowserCookies | None:
+        if listener.auth.cookie is None:
+            return None
+        return BrowserCookies(
+            listener.auth.cookie,
+            encrypted=listener.tls is not None or listener.endpoint.startswith("ssl:"),
+            knows=self.router.recognises,
+            draw=partial(_bytes, self._chance),
+        )
+
     @property
     def _raft(self) -> RaftLedger:
         assert isinstance(self.ledger, RaftLedger)
@@ -336,14 +348,22 @@ class Node:
     def _tell_waiting(self) -> None:
         """Say what keeps this node from serving, as long as something does."""
         if not self.ledger.serving() and self.links and self.settings.cluster:
-            voters = [voter.name for voter in self.settings.cluster.voters]
-            missing = set(voters) - {self.settings.node.name, *self.links.connected()}
-            self._log.warn(
-                "{name} does not serve: {reason}",
-                name=self.settings.node.name,
-                reason=f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet",
-            )
+            self._log.warn("{name} does not serve: {reason}", name=self.settings.node.name, reason=self._obstacle())
         self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
+
+    def _obstacle(self) -> str:
+        """What keeps this node from serving, as far as it knows."""
+        if self.links is None or self.settings.cluster is None:
+            return "it is starting"
+        voters = [voter.name for voter in self.settings.cluster.voters]
+        missing = set(voters) - {self.settings.node.name, *self.links.connected()}
+        return f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet"
+
+    def condition(self) -> str:
+        """What this node is doing, in a few words for people."""
+        if self._stage in (Stage.JOINING, Stage.SUSPENDED):
+            return f"{self._stage.value}: {self._obstacle()}"
+        return f"{self._stage.value} {self.router.sessions()} session(s)"
 
     @property
     def ready(self) -> bool:

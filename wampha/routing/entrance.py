@@ -15,10 +15,12 @@ from wampha.errors import SessionRefused
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS
 from wampha.routing.authorizer import Authorization
+from wampha.routing.cookies import KnownCookies
 from wampha.routing.insider import Insiders
 from wampha.routing.permissions import Permissions
 from wampha.routing.ports import Audit, Client, Clock, Outbox, Workers
 from wampha.routing.realm import Realm
+from wampha.routing.session import Session
 
 _IDENTITY_PER_MINUTE: Final = 10  # failures that are forgiven
 _ADDRESS_PER_MINUTE: Final = 60
@@ -34,6 +36,7 @@ class Entrance:
         workers: Workers,
         chance: Chance,
         insiders: Insiders,
+        cookies: KnownCookies,
         outbox: Outbox,
         clock: Clock,
         limits: Limits,
@@ -44,6 +47,7 @@ class Entrance:
         self.workers: Final = workers
         self._chance: Final = chance
         self._insiders: Final = insiders
+        self._cookies: Final = cookies
         self._outbox: Final = outbox
         self._waiting_s: Final = limits.authenticator_timeout_s
         self._clock: Final = clock
@@ -59,6 +63,7 @@ class Entrance:
 
         Raises SessionRefused if no method fits, or too many attempts by that name or from that address have failed.
         """
+        cookie = client.cookie()
         claim = Claim(
             realm=hello.realm,
             authid=hello.authid,
@@ -66,8 +71,11 @@ class Entrance:
             session=self._session_id(),
             peer=client.describe(),
             certificate=client.certificate(),
+            channel_id=client.channel_id,
+            cookie=cookie,
+            identity=self._cookies.identity(cookie, hello.realm),
         )
-        method = doorway.choose(hello.authmethods)
+        method = doorway.choose(hello.authmethods, claim.identity is not None)
         if not isinstance(method, Anonymous):
             self._check_failures(claim)
         return claim, method.steps(claim, self._chance)
@@ -104,8 +112,9 @@ class Entrance:
             counters=self._counters,
         )
 
-    def granted(self, claim: Claim, grant: Grant) -> None:
+    def granted(self, claim: Claim, grant: Grant, session: Session) -> None:
         """The client is in."""
+        self._cookies.came_in(session, claim, grant)
         fields = {"session": claim.session, "authid": grant.authid, "authrole": grant.authrole}
         self._audit("authenticated", {**_who(claim), **fields, "authmethod": grant.authmethod})
 

@@ -34,7 +34,7 @@ LENIENT_REALM: Final = "lenient"  # for clients that use what they do not announ
 
 # What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
 _BAD_LINE: Final = re.compile(
-    r"Unhandled|Traceback|CRITICAL|\[[\w.-]+#(?:error|critical)\]|never retrieved|never awaited"
+    r"Unhandled|Traceback|CRITICAL|\[[\w.-]+#(?:error|critical)\]|\"level\": \"(?:error|critical)\"|never (?:retrieved|awaited)"
 )
 
 ALL_RIGHTS: Final[dict[str, Any]] = {

@@ -34,7 +34,8 @@ LENIENT_REALM: Final = "lenient"  # for clients that use what they do not announ
 
 # What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
 _BAD_LINE: Final = re.compile(
-    r"Unhandled|Traceback|CRITICAL|\[[\w.-]+#(?:error|critical)\]|\"level\": \"(?:error|critical)\"|never (?:retrieved|awaited)"
+    r"Unhandled|Traceback|CRITICAL|\[[\w.-]+#(?:error|critical)\]|never retrieved|never awaited"
+    r'|"level": "(?:error|critical)"'
 )
 
 ALL_RIGHTS: Final[dict[str, Any]] = {

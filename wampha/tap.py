@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, Final
 
@@ -20,6 +22,7 @@ from wampha.config.load import development, load
 from wampha.config.schema import Settings
 from wampha.errors import ConfigError, StartError
 from wampha.notify import Reports, manager
+from wampha.observe.admin import Admin
 from wampha.observe.logs import Logs
 from wampha.observe.status import as_line
 from wampha.transport.room import take_all_descriptors
@@ -99,6 +102,7 @@ class NodeService(Service):
         self._node: Any = None
         self._manager: Final = manager()
         self._reports: Reports | None = None
+        self._admin: Admin | None = None
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the node; what is in the way is said in one line and ends the process with 1."""
@@ -121,6 +125,7 @@ class NodeService(Service):
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))
         try:
+            self._admin = self._make_admin(reactor)
             self._node.start()
         except StartError as error:
             self._log.critical("wampha cannot start: {error}", error=error)
@@ -141,6 +146,23 @@ class NodeService(Service):
         else:
             self._reports.reload(self._node.reload)
 
+    def _make_admin(self, reactor: Any) -> Admin | None:
+        """The socket for changes, if there is a folder for it; raises StartError."""
+        folder = self._settings.node.run_dir
+        if folder is None:
+            return None
+        admin = Admin(
+            folder=Path(folder),
+            routes=self._node.monitor.routes(),
+            drain=lambda: os.kill(os.getpid(), signal.SIGTERM),  # so that it ends in the same way
+            reload=self._reload,
+            level=self._logs,
+            counters=self._node.counters,
+            reactor=reactor,
+        )
+        admin.listen()
+        return admin
+
     def _tell_status(self) -> None:
         self._node.inquiry.ask(lambda status: self._log.info("status {status}", status=as_line(status), asked=True))
 
@@ -156,7 +178,7 @@ class NodeService(Service):
         if self._reports is not None:
             self._reports.stopping(self._settings.node.drain.deadline_s)
         stopped: defer.Deferred[None] = self._node.stop()
-        return stopped.addBoth(self._stopped)
+        return stopped.addCallback(lambda _: self._admin.stop() if self._admin else None).addBoth(self._stopped)
 
     def _stopped(self, result: Any) -> Any:
         if self._reports is not None:

@@ -59,14 +59,14 @@ class CookieFirst:
 
     def __init__(self, cookie: Method, other: Method) -> None:
         self._cookie: Final = cookie
-        self._other: Final = other
+        self.other: Final = other
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
         """As the one, then as the other method does."""
         try:
             return (yield from self._cookie.steps(claim, chance))
         except SessionRefused:
-            return (yield from self._other.steps(claim, chance))
+            return (yield from self.other.steps(claim, chance))
 
 
 def digest_of(cookie: str) -> bytes:

@@ -63,6 +63,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     channel_id: Callable[[str], bytes] = no_channel  # 32 bytes by the kind of binding; raises SessionRefused
     cookie: BrowserCookie | None = None
     identity: Identity | None = None  # who has proved something with that cookie in this realm
+    method: str = ""  # the kind of method by which it is to be proved
 
 
 class Chance(msgspec.Struct, frozen=True):

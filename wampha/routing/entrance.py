@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wampha.auth.anonymous import Anonymous
+from wampha.auth.cookie import CookieFirst
 from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
 from wampha.auth.steps import AUTHENTICATION_FAILED, Ask, Asked, Chance, Claim, Steps
@@ -57,6 +58,7 @@ class Entrance:
         self._identities: Final = Throttle(burst=limits.identity_failures_max, per_minute=_IDENTITY_PER_MINUTE)
         self._addresses: Final = Throttle(burst=limits.address_failures_max, per_minute=_ADDRESS_PER_MINUTE)
         self._forgotten_at = clock.now()
+        self.failures: Final[dict[str, int]] = {}  # kind of method -> clients that could not prove who they are
 
     def begin(self, hello: Any, client: Client, doorway: Doorway) -> tuple[Claim, Steps]:
         """What HELLO claims, and the steps that prove it.
@@ -64,6 +66,8 @@ class Entrance:
         Raises SessionRefused if no method fits, or too many attempts by that name or from that address have failed.
         """
         cookie = client.cookie()
+        identity = self._cookies.identity(cookie, hello.realm)
+        method = doorway.choose(hello.authmethods, identity is not None)
         claim = Claim(
             realm=hello.realm,
             authid=hello.authid,
@@ -71,11 +75,11 @@ class Entrance:
             session=self._session_id(),
             peer=client.describe(),
             certificate=client.certificate(),
+            method=_kind(method),
             channel_id=client.channel_id,
             cookie=cookie,
-            identity=self._cookies.identity(cookie, hello.realm),
+            identity=identity,
         )
-        method = doorway.choose(hello.authmethods, claim.identity is not None)
         if not isinstance(method, Anonymous):
             self._check_failures(claim)
         return claim, method.steps(claim, self._chance)
@@ -122,6 +126,7 @@ class Entrance:
         """The client could not prove who it is."""
         if refused.reason == AUTHENTICATION_FAILED:
             self._counters.add("authentications_failed")
+            self.failures[claim.method] = self.failures.get(claim.method, 0) + 1
             now = self._clock.now()
             if claim.authid is not None:
                 self._identities.failed(_identity(claim), now)
@@ -139,6 +144,11 @@ class Entrance:
 
 def _who(claim: Claim) -> dict[str, Any]:
     return {"realm": claim.realm, "peer": claim.peer}
+
+
+def _kind(method: object) -> str:
+    """What failures are counted under: of two methods the one that decides."""
+    return type(method.other if isinstance(method, CookieFirst) else method).__name__.lower()
 
 
 def _identity(claim: Claim) -> tuple[str, str | None]:

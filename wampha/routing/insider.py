@@ -92,6 +92,11 @@ class Insider(Client):
         """Nor a browser."""
         return None
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """It has no connection."""
+        return ("", "")
+
     def describe(self) -> str:
         """What stands where clients have their address."""
         return "the router itself"

@@ -133,6 +133,11 @@ class Line:
         """The cookie of the present client."""
         return None if self._client is None else self._client.cookie()
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """That of the connection, or that there is none."""
+        return ("", "") if self._client is None else self._client.kind
+
     def describe(self) -> str:
         """The connection, or that there is none."""
         return "detached" if self._client is None else self._client.describe()

@@ -51,6 +51,10 @@ class Client(Protocol):
     def cookie(self) -> BrowserCookie | None:
         """The cookie of a browser, where the listener gives cookies to browsers."""
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Transport and serializer, like `("websocket", "json")`; two empty strings without a connection."""
+
     def describe(self) -> str:
         """Peer address, transport and serializer, for log lines and session details."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from docs import metrics, reference
+from docs import commands, metrics, reference
 
 
 def test_the_configuration_reference_is_current() -> None:
     assert reference.PAGE.read_text() == reference.page(), "run: make reference"
+
+
+def test_the_manual_of_the_command_is_current() -> None:
+    assert commands.PAGE.read_text() == commands.page(), "run: make reference"
 
 
 def test_the_tables_of_metrics_are_current() -> None:

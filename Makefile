@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint docs reference format bench features soak chaos reliability wheel lock venv clean chaos-tools
+.PHONY: help run cluster test lint docs reference format bench features soak chaos reliability wheel lock venv clean chaos-tools browser screenshot
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -22,7 +22,7 @@ cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8
 # Tests that start no processes share the cores; those that do would disturb each other.
 PURE := tests/unit tests/model tests/scripts tests/conformance tests/simulation
 
-test: lint docs js chaos-tools ## lint, types and all tests
+test: lint docs js chaos-tools browser ## lint, types and all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PURE)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
 
@@ -96,6 +96,18 @@ chaos-tools:
 	else \
 		echo "chaos tests will be skipped: they need root, and on Debian: apt-get install iproute2 nftables faketime"; \
 	fi
+
+# What the status page is tested in. Without it those tests are skipped (in CI: they fail).
+browser:
+	@if command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-dejavu-core >/dev/null; \
+	else \
+		echo "tests of the status page will be skipped; on Debian, as root: apt-get install chromium-headless-shell"; \
+	fi
+
+screenshot: $(READY) browser ## take the picture of the status page that the handbook shows
+	$(BIN)/python -m docs.screenshot
 
 # The JavaScript clients of the integration tests.
 .PHONY: js

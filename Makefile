@@ -102,8 +102,9 @@ $(READY): requirements-dev.lock setup.cfg pyproject.toml
 		--config-settings editable_mode=compat --editable .
 	touch $@
 
-# Tools that few need, each in an environment of its own.
-.venv-fuzz/.ready .venv-release/.ready: .venv-%/.ready: requirements-dev.lock requirements-%.lock
+# Tools that few need, each in an environment of its own. The fuzzer runs the tests' code, and so needs what that needs.
+.venv-fuzz/.ready: requirements-dev.lock
+.venv-fuzz/.ready .venv-release/.ready: .venv-%/.ready: requirements-%.lock
 	$(PYTHON) -m venv --clear .venv-$*
 	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$^)
 	touch $@

@@ -34,7 +34,7 @@ def test_a_command_survives_its_bytes(command: Command) -> None:
     [
         b"",
         b"\x01",
-        b"\x02" + encode(Lead(1, "n"))[1:],
+        b"\x03" + encode(Lead(1, "n"))[1:],
         b"\x01\xc1",
         b"\x01\x93\x01\x03\xc0",
         b"\x01\x93\x01\x03\xa2\xa6\xff",

@@ -22,7 +22,7 @@ cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8
 # Tests that start no processes share the cores; those that do would disturb each other.
 PURE := tests/unit tests/model tests/scripts tests/conformance tests/simulation
 
-test: lint docs js chaos-tools promtool ## lint, types and all tests
+test: lint docs js chaos-tools promtool container-tools ## lint, types and all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PURE)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
 
@@ -121,6 +121,21 @@ chaos-tools:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends iproute2 nftables faketime >/dev/null; \
 	else \
 		echo "chaos tests will be skipped: they need root, and on Debian: apt-get install iproute2 nftables faketime"; \
+	fi
+
+# What the tests of the image and the chart run containers with, and make an image from. Without it, or without root, they
+# are skipped (in CI: they fail).
+CONTAINER_TOOLS := podman runc conmon netavark aardvark-dns iptables nftables iproute2 mmdebstrap haproxy
+.PHONY: container-tools
+container-tools:
+	@for tool in podman runc conmon iptables mmdebstrap haproxy; do \
+		command -v $$tool /usr/sbin/$$tool >/dev/null || missing=yes; done; \
+	[ -e /usr/lib/podman/aardvark-dns ] || missing=yes; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(CONTAINER_TOOLS) >/dev/null; \
+	else \
+		echo "tests of containers will be skipped: they need root, and on Debian: apt-get install $(CONTAINER_TOOLS)"; \
 	fi
 
 # Prometheus' own tool tells whether alerts are well-formed and fire. Only that file of its package is taken: the rest is a server.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any, ClassVar, Final
 
@@ -16,8 +18,7 @@ from twisted.python import usage
 
 from wampha import __version__
 from wampha.clock import steady
-from wampha.config.load import development, load
-from wampha.config.schema import Settings
+from wampha.config.load import Loaded, development, examine
 from wampha.errors import ConfigError, StartError
 from wampha.observe.logs import show_from
 from wampha.observe.status import as_line
@@ -36,14 +37,15 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> Service:  # noqa: N802 - the name that twistd calls
     """Read the configuration and make the service; problems go to stderr, one a line, and end the process with 1."""
+    read = partial(examine, options["config"]) if options["config"] else None
     try:
-        settings = load(options["config"]) if options["config"] else development()
+        loaded = read() if read else Loaded(development())
     except ConfigError as error:
         sys.stderr.write(f"wampha: the configuration cannot be used:\n{error}\n")
         raise SystemExit(1) from None
     if not options["config"]:
         _introduce_development()
-    return NodeService(settings)
+    return NodeService(loaded, read)
 
 
 def _introduce_development() -> None:
@@ -91,8 +93,11 @@ class NodeService(Service):
 
     _log = Logger(namespace="wampha")
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings: Final = settings
+    def __init__(self, loaded: Loaded, read: Callable[[], Loaded] | None = None) -> None:
+        """`read` reads the configuration file again; None if there is none."""
+        self._settings: Final = loaded.settings
+        self._warnings: Final = loaded.warnings
+        self._read: Final = read
         self._node: Any = None
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
@@ -104,11 +109,13 @@ class NodeService(Service):
         from wampha.node import Node  # noqa: PLC0415 - imports protocols, which import the reactor
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
-        show_from(self._settings.log.level, globalLogPublisher)
+        show = show_from(self._settings.log.level, globalLogPublisher)
+        for warning in self._warnings:
+            self._log.warn("{warning}", warning=warning)
         steady(reactor)
         take_all_descriptors()
         _tune_collector()
-        self._node = Node(settings=self._settings, reactor=reactor)
+        self._node = Node(settings=self._settings, reactor=reactor, read=self._read, show=show)
         self._node.turns.watch(reactor)
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))

@@ -25,11 +25,24 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport",),
     ("observe",),
     ("config",),
-    ("stages", "departure", "tidings", "node", "tap", "certs", "cli"),
+    ("stages", "departure", "tidings", "reloading", "live", "node", "tap", "certs", "cli"),
 )
 ORDER = {layer: position for position, group in enumerate(LAYERS) for layer in group}
 PURE = ("errors", "limits", "counters", "names", "messages", "state", "auth", "routing")
-SAME_GROUP_ALLOWED = ("errors", "limits", "counters", "stages", "departure", "tidings", "node", "tap", "certs", "cli")
+SAME_GROUP_ALLOWED = (
+    "errors",
+    "limits",
+    "counters",
+    "stages",
+    "departure",
+    "tidings",
+    "reloading",
+    "live",
+    "node",
+    "tap",
+    "certs",
+    "cli",
+)
 
 # What would bring in time, chance, sockets or an event loop.
 IMPURE = frozenset(

@@ -13,7 +13,7 @@ What must hold *between* keys (a listener's role exists, names are unique, ...) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -288,6 +288,21 @@ class Settings(Section):
     listeners: tuple[ListenerSettings, ...] = Field(min_length=1, description="where clients connect")
     limits: Limits = Field(Limits(), description="every bound of the node; the defaults suit most")
     log: LogSettings = Field(LogSettings(), description="what the log shows")
+
+
+def _sections(of: type[Section]) -> Iterator[type[Section]]:
+    for each in of.__subclasses__():
+        yield each
+        yield from _sections(each)
+
+
+# The keys of secrets: they are never shown, nor what is calculated from them alone.
+SECRETS: Final = frozenset(
+    field.alias or name
+    for section in _sections(Section)
+    for name, field in section.model_fields.items()
+    if not field.repr
+)
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 from twisted.logger import (
@@ -14,11 +15,11 @@ from twisted.logger import (
 )
 
 
-def show_from(level: str, publisher: LogPublisher) -> None:
+def show_from(level: str, publisher: LogPublisher) -> Callable[[str], None]:
     """Let only events of `level` (debug, info, warn, error, critical) and above reach the observers of `publisher`.
 
-    Call it once, when the process has chosen its observers. Raises `twisted.logger.InvalidLogLevelError` for an
-    unknown level.
+    Call it once, when the process has chosen its observers; what is returned sets another level. Both raise
+    `twisted.logger.InvalidLogLevelError` for an unknown one.
     """
     least = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
     predicate = cast(ILogFilterPredicate, least)  # it implements the interface, which its type does not say
@@ -26,3 +27,8 @@ def show_from(level: str, publisher: LogPublisher) -> None:
     for observer in tuple(publisher._observers):
         publisher.removeObserver(observer)
         publisher.addObserver(cast(ILogObserver, FilteringLogObserver(observer, [predicate])))
+
+    def show(level: str) -> None:
+        least.setLogLevelForNamespace("", LogLevel.levelWithName(level))
+
+    return show

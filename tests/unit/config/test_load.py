@@ -331,7 +331,8 @@ def test_a_variable_that_is_not_set_is_the_only_problem_of_its_key(files: Files)
 
 def test_a_referenced_file_that_is_missing_is_named(files: Files) -> None:
     assert files.problem(SMALLEST + "node: {name: {file: none}}\n") == (
-        "8:14: node.name: the file none cannot be read: No such file or directory"
+        "8:14: node.name: the file none cannot be read: No such file or directory; "
+        "relative names start at the folder of this file"
     )
 
 

@@ -10,7 +10,7 @@ from msgspec import structs
 from tests.support.core import ALL, MEANT, Cluster, Peer
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Error, Event, Goodbye, Invocation, Result
-from wampha.routing import router
+from wampha.routing import expulsion
 from wampha.routing.meta import publishing
 from wampha.routing.permissions import Permissions
 from wampha.state.changes import SessionJoined
@@ -399,7 +399,7 @@ def test_nothing_is_made_if_nobody_subscribes(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_thousands_are_killed_over_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router, "_EXPELLED_MAX", 2)
+    monkeypatch.setattr(expulsion, "_EXPELLED_MAX", 2)
     place = Place("b")
     killed = [place.join(role="guest") for _ in range(5)]
     place.caller.ask("wamp.session.kill_by_authrole", "guest")

@@ -25,24 +25,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport",),
     ("observe",),
     ("config",),
-    ("stages", "departure", "tidings", "reloading", "live", "node", "tap", "certs", "cli"),
+    ("stages", "departure", "tidings", "reloading", "live", "node", "tap", "certs", "cli", "__main__"),
 )
 ORDER = {layer: position for position, group in enumerate(LAYERS) for layer in group}
 PURE = ("errors", "limits", "counters", "names", "messages", "state", "auth", "routing")
-SAME_GROUP_ALLOWED = (
-    "errors",
-    "limits",
-    "counters",
-    "stages",
-    "departure",
-    "tidings",
-    "reloading",
-    "live",
-    "node",
-    "tap",
-    "certs",
-    "cli",
-)
+SAME_GROUP_ALLOWED = (*LAYERS[0], *LAYERS[-1])
 
 # What would bring in time, chance, sockets or an event loop.
 IMPURE = frozenset(

@@ -55,6 +55,24 @@ class Entries:
         return use
 
 
+class Level:
+    """What the log shows."""
+
+    def __init__(self, level: str, show: Callable[[str], None]) -> None:
+        self._level = level
+        self._show: Final = show
+
+    def prepare(self, settings: Settings) -> Callable[[], None]:
+        """Show another level, if the file has another one: somebody may have set it by hand meanwhile."""
+
+        def use() -> None:
+            if settings.log.level != self._level:
+                self._level = settings.log.level
+                self._show(self._level)
+
+        return use
+
+
 class Links:
     """Encryption between nodes."""
 
@@ -77,15 +95,16 @@ class Links:
 def live_parts(
     *,
     limits: PresentLimits,
+    level: str,
     show: Callable[[str], None],
     entries: Entries,
     encryption: Encryption | None,
     router: Router,
 ) -> Sequence[Part]:
-    """All of them, in the order in which they change; `show` sets the level of the log."""
+    """All of them, in the order in which they change; `show` sets the level of the log, which begins as `level`."""
     return (
         lambda settings: lambda: limits.become(settings.limits),
-        lambda settings: lambda: show(settings.log.level),
+        Level(level, show).prepare,
         *((Links(encryption).prepare,) if encryption else ()),
         entries.prepare,
         lambda settings: _realms(router, settings),

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "run": ("starting", "Run one node, as `twistd wampha` does."),
     "check": ("configuration", "Tell all that is wrong with a configuration file."),
     "schema": ("configuration", "Print the JSON Schema of configuration files."),
+    "convert": ("converting", "Turn another router's configuration into one of wampha's."),
     "pub": ("publishing", "Publish an event."),
     "sub": ("subscribing", "Subscribe to a topic and print its events."),
     "call": ("calling", "Call a procedure and print what it answers."),

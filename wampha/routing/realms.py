@@ -18,6 +18,7 @@ class Realms:
     def __init__(self, make: Callable[[RealmRules], Realm]) -> None:
         self._make: Final = make
         self.by_name: Final[dict[str, Realm]] = {}  # always the same object
+        self._received: Final[dict[str, int]] = {}  # type of message -> how many came in realms that are gone
         self._born: Callable[[Realm], None]
         self._gone: Callable[[str], None]
 
@@ -52,8 +53,17 @@ class Realms:
             self._born(realm)
         return {realm: roles for realm, roles in changed.items() if roles}
 
+    def received(self, *realms: Realm) -> dict[str, int]:
+        """How many messages of each type have come in these realms, and in those that are gone."""
+        received = dict(self._received)
+        for realm in realms:
+            for kind, count in realm.received().items():
+                received[kind] = received.get(kind, 0) + count
+        return received
+
     def emptied(self, realm: Realm) -> None:
         """The realm may have no session any more: if it is closed, it is gone then."""
         if not realm.open and not realm.sessions and self.by_name.get(realm.name) is realm:
             del self.by_name[realm.name]
+            self._received.update(self.received(realm))
             self._gone(realm.name)

@@ -228,6 +228,15 @@ class Router:
         """How many of them have no connection, and the bytes that wait to be sent when they come back."""
         return self._comebacks.status()
 
+    def figures(self) -> dict[str, dict[str, int]]:
+        """How many messages of each type came from sessions, and failed authentications by the kind of method."""
+        received = self._all_realms.received(*self._realms.values())
+        return {"received": received, "failures": dict(self.entrance.failures)}
+
+    def census(self) -> list[Session]:
+        """All sessions of this node, as a list of its own."""
+        return list(self._sessions.values())
+
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
 

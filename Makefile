@@ -30,8 +30,9 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-reference: $(READY) ## write docs/configuration.md from the schema, and the tables of docs/metrics.md
+reference: $(READY) chart ## write docs/configuration.md, docs/cli.md and the tables of docs/metrics.md from the code
 	@$(BIN)/python -m docs.reference
+	@$(BIN)/python -m docs.commands
 	@$(BIN)/python -m docs.metrics
 
 docs: $(READY) ## build the handbook in docs/_build/html

@@ -28,7 +28,7 @@ from wampha.cluster.links import Links, configuration_hash, configuration_terms
 from wampha.cluster.streams import Gap
 from wampha.config.fingerprint import fingerprint
 from wampha.config.load import Loaded
-from wampha.config.schema import ClusterSettings, Settings
+from wampha.config.schema import ClusterSettings, ListenerSettings, Settings
 from wampha.counters import Counters
 from wampha.departure import Departure
 from wampha.ledger.certificate import DeathCertificate
@@ -56,6 +56,7 @@ from wampha.state.commands import Owner
 from wampha.state.machine import Machine
 from wampha.threads import Threads
 from wampha.tidings import Tidings
+from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
@@ -378,6 +379,7 @@ class Node:
                 protocols=listener.protocols,
                 doorway=entry,
                 certificates=certificates,
+                cookies=self._cookies(listener),
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
@@ -391,6 +393,16 @@ class Node:
             for listener in self.settings.listeners
             for entry, certificates in (self._entries.add(listener),)
         ]
+
+    def _cookies(self, listener: ListenerSettings) -> BrowserCookies | None:
+        if listener.auth.cookie is None:
+            return None
+        return BrowserCookies(
+            listener.auth.cookie,
+            encrypted=listener.tls is not None or listener.endpoint.startswith("ssl:"),
+            knows=self.router.recognises,
+            draw=partial(_bytes, self._chance),
+        )
 
     @property
     def _raft(self) -> RaftLedger:
@@ -428,6 +440,12 @@ class Node:
         voters = [voter.name for voter in self.settings.cluster.voters]
         missing = set(voters) - {self.settings.node.name, *self.links.connected()}
         return f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet"
+
+    def condition(self) -> str:
+        """What this node is doing, in a few words for people."""
+        if self._stage in (Stage.JOINING, Stage.SUSPENDED):
+            return f"{self._stage.value}: {self._waits_for() or 'it is starting'}"
+        return f"{self._stage.value} {self.router.sessions()} session(s)"
 
     @property
     def ready(self) -> bool:

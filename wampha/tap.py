@@ -19,11 +19,12 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python import usage
 
 from wampha import __version__
-from wampha.clock import steady
+from wampha.clock import ReactorClock, steady
 from wampha.config.load import Loaded, development, examine
 from wampha.errors import ConfigError, StartError
+from wampha.notify import Reports, manager
 from wampha.observe.admin import Admin
-from wampha.observe.logs import Level, show_from
+from wampha.observe.logs import Logs
 from wampha.observe.status import as_line
 from wampha.transport.room import take_all_descriptors
 
@@ -101,7 +102,11 @@ class NodeService(Service):
         self._settings: Final = loaded.settings
         self._warnings: Final = loaded.warnings
         self._read: Final = read
+        self._logs: Final = Logs(self._settings.log.level, self._settings.log.format, self._settings.node.name)
+        self._logs.take_over()
         self._node: Any = None
+        self._manager: Final = manager()
+        self._reports: Reports | None = None
         self._admin: Admin | None = None
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
@@ -113,26 +118,42 @@ class NodeService(Service):
         from wampha.node import Node  # noqa: PLC0415 - imports protocols, which import the reactor
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
-        level = show_from(self._settings.log.level, globalLogPublisher)
+        self._logs.hold(globalLogPublisher)
         for warning in self._warnings:
             self._log.warn("{warning}", warning=warning)
         steady(reactor)
         take_all_descriptors()
         _tune_collector()
-        self._node = Node(settings=self._settings, reactor=reactor, read=self._read, show=level.set)
+        self._node = Node(settings=self._settings, reactor=reactor, read=self._read, show=self._logs.set)
         self._node.turns.watch(reactor)
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
+        if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # with --logfile it rotates the file
+            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(self._toggle_debug))
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._node.reload))
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))
         try:
-            self._admin = self._make_admin(level, reactor)
+            self._admin = self._make_admin(reactor)
             self._node.start()
         except StartError as error:
             self._log.critical("wampha cannot start: {error}", error=error)
             sys.stderr.write(f"wampha cannot start: {error}\n")
             raise SystemExit(1) from None
+        if self._manager is not None:
+            self._reports = Reports(
+                self._manager,
+                clock=ReactorClock(reactor),
+                ready=lambda: self._node.ready,
+                condition=self._node.condition,
+            )
+            self._reports.start()
 
-    def _make_admin(self, level: Level, reactor: Any) -> Admin | None:
+    def _reload(self) -> defer.Deferred[Any]:
+        reloaded: defer.Deferred[Any] = (
+            self._node.reload() if self._reports is None else self._reports.reload(self._node.reload)
+        )
+        return reloaded
+
+    def _make_admin(self, reactor: Any) -> Admin | None:
         """The socket for changes, if there is a folder for it; raises StartError."""
         folder = self._settings.node.run_dir
         if folder is None:
@@ -141,8 +162,8 @@ class NodeService(Service):
             folder=Path(folder),
             routes=self._node.monitor.routes(),
             drain=lambda: os.kill(os.getpid(), signal.SIGTERM),  # so that it ends in the same way
-            reload=lambda: self._node.reload().addCallback(lambda reloaded: reloaded.as_dict()),
-            level=level,
+            reload=lambda: self._reload().addCallback(lambda reloaded: reloaded.as_dict()),
+            level=self._logs,
             counters=self._node.counters,
             reactor=reactor,
         )
@@ -150,12 +171,23 @@ class NodeService(Service):
         return admin
 
     def _tell_status(self) -> None:
-        self._node.inquiry.ask(lambda status: self._log.info("status {status}", status=as_line(status)))
+        self._node.inquiry.ask(lambda status: self._log.info("status {status}", status=as_line(status), asked=True))
+
+    def _toggle_debug(self) -> None:
+        self._logs.toggle_debug()
+        self._log.warn("the log shows lines from {shown} on", shown=self._logs.level)
 
     def stopService(self) -> defer.Deferred[None]:  # noqa: N802 - Twisted's name
         """Send clients away, leave the cluster and close everything; fires when all is closed."""
         super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
         if self._node is None:
             return defer.succeed(None)
+        if self._reports is not None:
+            self._reports.stopping(self._node.settings.node.drain.deadline_s)
         stopped: defer.Deferred[None] = self._node.stop()
-        return stopped.addCallback(lambda _: self._admin.stop() if self._admin else None)
+        return stopped.addCallback(lambda _: self._admin.stop() if self._admin else None).addBoth(self._stopped)
+
+    def _stopped(self, result: Any) -> Any:
+        if self._reports is not None:
+            self._reports.stop()
+        return result

@@ -386,12 +386,7 @@ def test_a_value_that_cannot_be_meant_is_refused(values: dict[str, Any], words: 
 # ---- generated files
 
 
-def test_the_schema_of_values_is_made_from_that_of_the_configuration() -> None:
-    assert (CHART / "values.schema.json").read_text() == generate.schema_text(), "run: make chart"
-
-
-def test_the_readme_has_every_value() -> None:
-    assert (CHART / "README.md").read_text() == generate.readme_text(), "run: make chart"
+def test_every_value_has_a_text() -> None:
     assert [value.path for value in generate.values() if not value.text and not value.is_section] == []
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet import defer
 from twisted.logger import Logger, LogPublisher
 
 from tests.support.reactors import in_reactor, reactor
@@ -16,7 +17,7 @@ from tests.support.web import ask
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.observe.admin import SOCKET, Admin
-from wampha.observe.logs import show_from
+from wampha.observe.logs import Logs
 from wampha.observe.web import text
 
 
@@ -28,20 +29,22 @@ class Process:
         self.done: list[str] = []
         self.problem: str | None = None
         publisher = LogPublisher(lambda event: self.shown.append(event["log_level"].name))
+        logs = Logs("warn")
+        logs.hold(publisher)
         self.log = Logger(observer=publisher, namespace="test")
         self.admin = Admin(
             folder=folder,
             routes={"/readyz": {"GET": lambda asked, tell: tell(text("ok"))}},
             drain=lambda: self.done.append("drain"),
             reload=self._reload,
-            level=show_from("warn", publisher),
+            level=logs,
             counters=Counters(),
             reactor=reactor,
         )
 
-    def _reload(self) -> str | None:
+    def _reload(self) -> defer.Deferred[dict[str, Any]]:
         self.done.append("reload")
-        return self.problem
+        return defer.succeed({"done": self.problem is None, "problems": [self.problem]})
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
+from wampha.config.authentication import Auth
 from wampha.config.schema import Settings
 from wampha.limits import LIVE as LIVE_LIMITS
 
@@ -21,7 +22,7 @@ _EACH: Final = "*"
 _LIVE: Final[tuple[Path, ...]] = (
     ("node", "drain"),
     ("realms",),
-    ("listeners", _EACH, "auth"),
+    *(("listeners", _EACH, "auth", method) for method in sorted(set(Auth.model_fields) - {"cookie"})),
     ("listeners", _EACH, "tls", _EACH),
     ("log",),
     *(("limits", name) for name in sorted(LIVE_LIMITS)),

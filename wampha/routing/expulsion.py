@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from wampha.auth.cookie import LOGOUT
 from wampha.routing.ports import Clock
 from wampha.routing.session import Session
 from wampha.state.facts import Kill
@@ -19,9 +20,10 @@ Word = Callable[[], None]  # tells one client
 class Expulsion:
     """Ends sessions."""
 
-    def __init__(self, *, clock: Clock, over: Callable[[Session], None]) -> None:
-        """`over` ends a session that has no connection."""
+    def __init__(self, *, clock: Clock, over: Callable[[Session], None], log_out: Callable[[Session], None]) -> None:
+        """`over` ends a session that has no connection; `log_out` forgets the cookie of one that is logged out."""
         self._clock: Final = clock
+        self._log_out: Final = log_out
         self._over: Final = over
 
     def expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
@@ -36,6 +38,8 @@ class Expulsion:
         words = deque[Word]()
         for _ in range(min(_EXPELLED_MAX, len(killed))):
             session, kill = killed.popleft()
+            if kill.reason == LOGOUT:
+                self._log_out(session)
             if session.conversation is not None:
                 words.append(session.conversation.expel(kill.reason, kill.message))
             elif session.open:  # it has no connection at the moment

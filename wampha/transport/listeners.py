@@ -22,6 +22,7 @@ from wampha.errors import StartError
 from wampha.limits import Limits
 from wampha.transport.certificates import Certificates
 from wampha.transport.connection import Router, Service, address_of
+from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
@@ -167,6 +168,7 @@ class Listener:
         serializers: Sequence[Serializer],
         reactor: Any,
         certificates: Certificates | None = None,
+        cookies: BrowserCookies | None = None,
     ) -> None:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
@@ -184,6 +186,7 @@ class Listener:
             limits=limits,
             counters=counters,
             reactor=reactor,
+            cookies=cookies,
         )
         self._service.gone = self._one_gone
         room.share(self._service.deadlines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from wampha.distributions import MEASURES, Distribution
+from wampha.distributions import MEASURES, Distribution, Sizes
 
 CATALOGUE: Final[Mapping[str, str]] = {
     # configuration
@@ -145,8 +145,13 @@ class Counters:
     def __init__(self, seconds: Callable[[], float] = _no_time) -> None:
         """`seconds` is the clock by which durations are measured; nothing else depends on it."""
         self.values: Final = dict.fromkeys(CATALOGUE, 0)  # for the hot path, which adds 1 without a call
-        self.distributions: Final = {name: Distribution(measure.bounds) for name, measure in MEASURES.items()}
+        self.fanout: Final = Sizes(MEASURES["publish_fanout"].bounds)
+        self.distributions: Final[Mapping[str, Distribution]] = {
+            **{name: Distribution(measure.bounds) for name, measure in MEASURES.items()},
+            "publish_fanout": self.fanout,
+        }
         self.seconds: Final = seconds
+        self.turn_began = 0.0  # by a clock like that: for the hot path, which reads none
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count `amount` more of `name`; a name outside the catalogue is a KeyError."""

@@ -124,14 +124,14 @@ class NodeService(Service):
         steady(reactor)
         take_all_descriptors()
         _tune_collector()
-        self._node = Node(settings=self._settings, reactor=reactor, read=self._read, show=self._logs.set)
-        self._node.turns.watch(reactor)
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
-        if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # with --logfile it rotates the file
-            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(self._toggle_debug))
-        signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))
         try:
+            self._node = Node(settings=self._settings, reactor=reactor, read=self._read, show=self._logs.set)
+            self._node.turns.watch(reactor)
+            if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # with --logfile it rotates the file
+                signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(self._toggle_debug))
+            signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))
             self._admin = self._make_admin(reactor)
             self._node.start()
         except StartError as error:

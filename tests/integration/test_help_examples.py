@@ -27,6 +27,9 @@ KEY: Final = Ed25519PrivateKey.from_private_bytes(b"3" * 32)
 NOT_RUN: Final = {
     "wampha hash": "asks on a terminal; tests/unit/test_certs.py answers",
     "wampha run": "is tests/integration/test_start.py",
+    "wampha drain -c config.yaml": "is tests/integration/test_status_command.py",
+    "wampha drain --wait --socket /run/wampha/admin.sock": "likewise",
+    "wampha status --watch --interval 5": "likewise",
     "wampha sub com.example.reading | jq '.args[0]'": "needs jq",
     "wampha register com.example.add --exec 'jq \".args | add\"'": "needs jq",
     "wampha call com.example.add 2 3": "is what that one answers",
@@ -41,16 +44,21 @@ class Guarded(NodeProcess):
     """A node that lets in anyone, and joe by his key."""
 
     def __init__(self, folder: Path) -> None:
-        (port,) = free_ports(1)
+        port, monitoring = free_ports(2)
         settings = client_settings(port)
+        settings["monitoring"] = {"endpoint": f"tcp:{monitoring}:interface=127.0.0.1"}
+        self.monitoring: Final = f"http://127.0.0.1:{monitoring}"
+        self.run_dir: Final = folder / "run"
+        self.run_dir.mkdir()
         public = KEY.public_key().public_bytes_raw().hex()
         joe = {"principals": {"joe": {"authorized_keys": [public], "role": ALL_RIGHTS["name"]}}}
         settings["listeners"][0]["auth"]["cryptosign"] = joe
         super().__init__(folder, "guarded", port, settings)
+        self.settings["node"]["run_dir"] = str(self.run_dir)
 
 
 @pytest.fixture(scope="module")
-def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     guarded = Guarded(tmp_path_factory.mktemp("guarded"))
     try:
         guarded.launch().wait_until_serving()
@@ -60,13 +68,13 @@ def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
 
 
 @pytest.fixture
-def guarded(_guarded: NodeProcess) -> Iterator[NodeProcess]:
+def guarded(_guarded: Guarded) -> Iterator[Guarded]:
     """The node of this module."""
     yield _guarded
     _guarded.check_log()
 
 
-def prepare(folder: Path, example: str) -> None:
+def prepare(folder: Path, example: str, node: Guarded) -> None:
     """Make the files that an example names."""
     folder.mkdir()
     (folder / ".crossbar").mkdir()
@@ -78,7 +86,8 @@ def prepare(folder: Path, example: str) -> None:
     if "-o config.yaml" not in example:
         (port,) = free_ports(1)
         text = (ROOT / "config" / "single.yaml").read_text().replace("tcp:8080:", f"tcp:{port}:")
-        (folder / "config.yaml").write_text(text + "monitoring: null\n")
+        own = "" if example.startswith("wampha run") else f"node: {{run_dir: {node.run_dir}}}\n"
+        (folder / "config.yaml").write_text(text + own + "monitoring: null\n")
     shutil.copy(ROOT / "config" / "node-0.yaml", folder)
     if "--private-key-file client.key" in example:
         (folder / "client.key").write_text(KEY.private_bytes_raw().hex())
@@ -88,10 +97,11 @@ def prepare(folder: Path, example: str) -> None:
 
 
 @contextmanager
-def started(folder: Path, example: str, url: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(folder: Path, example: str, node: Guarded) -> Iterator[subprocess.Popen[bytes]]:
     """A shell that runs an example, in a folder of its own."""
-    prepare(folder, example)
-    line = re.sub(r"ws://127\.0\.0\.1:808\d/ws", url, example)
+    prepare(folder, example, node)
+    line = re.sub(r"ws://127\.0\.0\.1:808\d/ws", node.url, example)
+    line = line.replace("http://127.0.0.1:9180", node.monitoring)
     line += " --count 100" if line.startswith("wampha bench") and "--count" not in line else ""
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with (folder / "said").open("wb") as said:
@@ -101,7 +111,7 @@ def started(folder: Path, example: str, url: str) -> Iterator[subprocess.Popen[b
             stdin=subprocess.DEVNULL,
             stdout=said,
             stderr=subprocess.STDOUT,
-            env=environment(WAMPHA_URL=url, PATH=path, HOME=str(folder)),
+            env=environment(WAMPHA_URL=node.url, WAMPHA_MONITORING=node.monitoring, PATH=path, HOME=str(folder)),
             start_new_session=True,
         )
     try:
@@ -112,10 +122,10 @@ def started(folder: Path, example: str, url: str) -> Iterator[subprocess.Popen[b
             process.wait(LIMIT_S)
 
 
-def check(folder: Path, example: str, url: str) -> None:
+def check(folder: Path, example: str, node: Guarded) -> None:
     """Run an example to its end, or until it is there and interrupted."""
     said = folder / "said"
-    with started(folder, example, url) as process:
+    with started(folder, example, node) as process:
         if STAYS.match(example) and "--count" not in example:
             ready = r"subscribed|registered|accepts"
             eventually(lambda: re.search(ready, said.read_text()), LIMIT_S, f"`{example}` is ready", said.read_text)
@@ -131,17 +141,17 @@ def test_each_example_that_is_not_run_is_one() -> None:
     assert len(ALL) > 30
 
 
-def test_a_call_of_the_help_is_answered(guarded: NodeProcess, tmp_path: Path) -> None:
+def test_a_call_of_the_help_is_answered(guarded: Guarded, tmp_path: Path) -> None:
     (example,) = (line for line in ALL if line.startswith("wampha call --timeout 5 com.example.search"))
     with guarded.session() as callee:
         callee.register("com.example.search")
-        with started(tmp_path / "x", example, guarded.url) as process:
+        with started(tmp_path / "x", example, guarded) as process:
             assert callee.answer_invocation()[5] == {"query": "red shoes"}
             assert process.wait(LIMIT_S) == 0
 
 
 @pytest.fixture(scope="module")
-def outcomes(_guarded: NodeProcess, tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseException | None]:
+def outcomes(_guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseException | None]:
     """What was wrong with each of the other examples; several run at once."""
     with _guarded.session() as session:
         session.publish("com.example.state", ["on"], retain=True)
@@ -150,7 +160,7 @@ def outcomes(_guarded: NodeProcess, tmp_path_factory: pytest.TempPathFactory) ->
         # The router's own procedures are for those to whom they are granted.
         more = " --realm meta" if example == "wampha call wamp.session.count" else ""
         try:
-            check(tmp_path_factory.mktemp("example") / "x", example + more, _guarded.url)
+            check(tmp_path_factory.mktemp("example") / "x", example + more, _guarded)
         except BaseException as error:
             return error
         return None
@@ -160,8 +170,6 @@ def outcomes(_guarded: NodeProcess, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize("example", RUN)
-def test_an_example_of_the_help_runs(
-    guarded: NodeProcess, outcomes: dict[str, BaseException | None], example: str
-) -> None:
+def test_an_example_of_the_help_runs(guarded: Guarded, outcomes: dict[str, BaseException | None], example: str) -> None:
     if (error := outcomes[example]) is not None:
         raise error

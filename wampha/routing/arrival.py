@@ -12,8 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.routing.estate import Answer, CutSession, Estate, LeaveSession, Piece, Reader, RestOfSession, TakeSession
@@ -235,7 +233,7 @@ class Arrivals:
             return
         try:
             arrival.messages += arrival.reader.read(piece.data)
-        except (msgspec.MsgspecError, IndexError):
+        except (ValueError, RecursionError, LookupError):  # msgspec's errors are ValueErrors
             self._fail(arrival)
             return
         if piece.last:

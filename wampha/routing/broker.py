@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
+from wampha.distributions import SMALL
 from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable, WampError
 from wampha.limits import Limits
 from wampha.messages.model import (
@@ -126,7 +127,8 @@ class Broker:
         self._limits: Final = limits
         self._counters: Final = counters
         self._counts: Final = counters.values
-        self._fanout: Final = counters.distributions["publish_fanout"]
+        self._fanout: Final = counters.fanout
+        self._fanouts: Final = counters.fanout.small
         self._ids: Final = ids
         self._outbox: Final = outbox
         self._ledger: Final = ledger
@@ -242,7 +244,7 @@ class Broker:
             retained=forward.retained,
         )
 
-    def _deliver(
+    def _deliver(  # noqa: PLR0912 - each event comes through here: helpers would be calls
         self,
         topic: str,
         publication: int,
@@ -260,7 +262,7 @@ class Broker:
         """
         routes = self._ledger.tables.routes.get(self._realm)
         if routes is None:
-            self._fanout.add(0)
+            self._fanouts[0] += 1
             return ()
         own = self._ledger.owner
         others: dict[Owner, None] = {}
@@ -289,7 +291,10 @@ class Broker:
                 if owner != own:
                     others[owner] = None
         self._counts["events_delivered"] += reached
-        self._fanout.add(reached)
+        if reached < SMALL:
+            self._fanouts[reached] += 1
+        else:
+            self._fanout.add(reached)
         return others
 
     # ---- SUBSCRIBE and UNSUBSCRIBE

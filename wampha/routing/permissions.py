@@ -1,9 +1,10 @@
 """Who may do what: static permissions of the roles of a realm, in Crossbar's words.
 
 Denied unless allowed. For a concrete URI the most specific permission decides: an exact one before the longest prefix
-before the wildcard with the longest literal beginning. A pattern subscription receives whatever its pattern matches,
-so it needs one permission that covers the whole pattern and allows it, and none inside the pattern that denies.
-The decisive permission also says whether the session's identity is disclosed, and how far it is trusted.
+before the wildcards; of two wildcards, the one that is literal where they first differ. A pattern subscription
+receives whatever its pattern matches, so it needs one permission that covers the whole pattern and allows it, and none
+inside the pattern that denies. The decisive permission also says whether the session's identity is disclosed, and how
+far it is trusted.
 """
 
 from __future__ import annotations
@@ -130,12 +131,13 @@ def _beginning(permission: Permission) -> str:
     return _literal(permission.uri) if permission.match == WILDCARD else permission.uri
 
 
-def _specificity(permission: Permission) -> tuple[int, int]:
+def _specificity(permission: Permission) -> tuple[int, ...]:
+    """The order of `PatternIndex` among permissions that all match some URI; the larger comes first there."""
     if permission.match == EXACT:
-        return (2, 0)
+        return (2,)
     if permission.match == PREFIX:
         return (1, len(permission.uri))
-    return (0, len(_literal(permission.uri)))
+    return (0, *(component != "" for component in permission.uri.split(".")))
 
 
 def _literal(wildcard: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wampha.routing.ports import Cancellable, Clock, Workers
 
@@ -27,7 +27,7 @@ class FileWatch:
         self,
         *,
         files: Callable[[], Iterable[Path]],
-        changed: Callable[[], None],
+        changed: Callable[[], Any],
         every_s: float,
         clock: Clock,
         workers: Workers,
@@ -47,13 +47,15 @@ class FileWatch:
         self._known: Marks = known or {}  # what was there when the files were read last
         self._seen: Marks | None = None  # what the look before this one saw, if that was something else
         self._next: Cancellable | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Look from now on; a file of which nothing is known counts as read."""
         self._look()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more; what a look that is under way sees does not count."""
+        self._stopped = True
         if self._next is not None:
             self._next.cancel()
             self._next = None
@@ -65,6 +67,8 @@ class FileWatch:
             self._again(self._every_s)  # much else is being calculated
 
     def _judge(self, marks: Marks) -> None:
+        if self._stopped:
+            return
         # A file that nobody asked for before is no change: it was read when its name was.
         if all(self._known.get(file, mark) == mark for file, mark in marks.items()):
             self._known, self._seen = marks, None

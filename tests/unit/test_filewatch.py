@@ -29,15 +29,19 @@ class Time:
 
 
 class Threads:
-    """Works at once, unless it is busy."""
+    """Works at once, unless it is busy or hangs."""
 
     def __init__(self) -> None:
-        self.busy = False
+        self.busy = self.hangs = False
+        self.waiting: list[Callable[[], None]] = []
 
     def run(self, work: Callable[[], Any], done: Callable[[Any], None]) -> bool:
-        if not self.busy:
-            done(work())
-        return not self.busy
+        if self.busy:
+            return False
+        self.waiting.append(lambda: done(work()))
+        if not self.hangs:
+            self.waiting.pop()()
+        return True
 
 
 class Bench:
@@ -150,6 +154,18 @@ def test_who_has_stopped_looks_no_more() -> None:
     bench = Bench(A)
     bench.watch.stop()
     bench.watch.stop()
+    assert bench.time.clock.getDelayedCalls() == []
+
+
+def test_a_look_that_hangs_is_the_only_one_and_does_not_outlive_a_stop() -> None:
+    bench = Bench(A)
+    bench.threads.hangs = True
+    bench.there[A] = 1
+    assert bench.after(20 * EVERY_S) == 0
+    assert len(bench.threads.waiting) == 1
+    bench.watch.stop()
+    bench.threads.waiting.pop()()
+    assert bench.after(EVERY_S) == 0
     assert bench.time.clock.getDelayedCalls() == []
 
 

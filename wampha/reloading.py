@@ -12,7 +12,7 @@ from typing import Any, Final
 from twisted.internet import defer
 from twisted.logger import Logger
 
-from wampha.config.difference import Difference, differences, merged
+from wampha.config.difference import differences, merged
 from wampha.config.load import Loaded
 from wampha.config.schema import Settings
 from wampha.counters import Counters
@@ -136,18 +136,16 @@ class Reloading:
             restart=tuple(str(each) for each in found if not each.live),
             warnings=read.warnings,
         )
-        self._say(reloaded, found)
+        self._say(reloaded)
         return reloaded
 
-    def _say(self, reloaded: Reloaded, found: Sequence[Difference]) -> None:
+    def _say(self, reloaded: Reloaded) -> None:
         fields: Mapping[str, Any] = {"changed": _listed(reloaded.changed), "restart": _listed(reloaded.restart)}
         self._audit("configuration_changed", fields)
         for warning in reloaded.warnings:
             self._log.warn("{warning}", warning=warning)
-        if not found:
-            self._log.info("the configuration was read again: nothing in it has changed")
-        if reloaded.changed:
-            self._log.info("the configuration was read again; changed: {changed}", **fields)
+        changed = _listed(reloaded.changed) or "nothing"
+        self._log.info("the configuration was read again; changed: {changed}", changed=changed)
         if reloaded.restart:
             self._log.warn("changed in the file, stays as it was until this node starts again: {restart}", **fields)
 

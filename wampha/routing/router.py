@@ -216,7 +216,8 @@ class Router:
 
     def figures(self) -> dict[str, dict[str, int]]:
         """How many messages of each type came from sessions, and failed authentications by the kind of method."""
-        received: dict[str, int] = {}
+        counters = self.counters
+        received = {"PUBLISH": counters["publications"], "CALL": counters["calls"], "YIELD": counters["yields"]}
         for realm in self._realms.values():
             for kind, count in realm.received().items():
                 received[kind] = received.get(kind, 0) + count

@@ -8,6 +8,10 @@ from typing import Final
 from wampha.distributions import COUNTS, MEASURES, SUMS, Distribution, Sizes
 
 CATALOGUE: Final[Mapping[str, str]] = {
+    # configuration
+    "config_reloads": "times the configuration was read again and taken over, as far as it may change",
+    "config_reload_failures": "times it was read again and could not be used: nothing has changed",
+    "config_differences": "times nodes ran different configurations for longer than 10 s",
     # clients
     "sessions_opened": "sessions that got WELCOME",
     "sessions_closed": "sessions that ended, for any reason",
@@ -78,7 +82,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "events_too_large_to_keep": "PUBLISH refused because it should be kept and is larger than kept_event_bytes_max",
     "keeps_repeated": "times events to be kept were proposed again because it was not known whether they were applied",
     "retained_events_omitted": "retained events not sent to a new subscriber: beyond retained_events_sent_max",
-    "subscriptions_revoked": "subscriptions taken from their subscribers by wamp.subscription.remove_subscriber",
+    "subscriptions_revoked": "subscriptions taken from their subscribers: by the meta API, or since their role may not",
     "meta_calls": "CALLs of procedures that the router itself answers",
     "meta_calls_refused": "those of them that were answered with ERROR",
     "gathers": "questions put to the nodes of the cluster",

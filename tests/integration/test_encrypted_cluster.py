@@ -327,12 +327,13 @@ def test_files_that_cannot_be_used_change_nothing(fresh: Callable[[], Cluster]) 
     cluster = fresh().start()
     folder, node = folder_of(cluster), cluster["a"]
     before = certificate_at(cluster, "a")
-    node.expect_log('the certificates stay as they were: .*a.pem is for b, localhost, and node.name is "a"')
+    node.expect_log("the configuration stays as it was")
+    node.expect_log('a.yaml:\\d+:\\d+: cluster.tls.certificate: .*a.pem is for b, localhost, and node.name is "a"')
     for suffix in ("pem", "key"):
         shutil.copy(folder / f"a.{suffix}", folder / f"kept.{suffix}")
         shutil.copy(folder / f"b.{suffix}", folder / f"a.{suffix}")
     os.kill(node.pid, signal.SIGHUP)
-    node.wait_for_log("the certificates stay as they were")
+    node.wait_for_log("the configuration stays as it was")
     for suffix in ("pem", "key"):
         shutil.copy(folder / f"kept.{suffix}", folder / f"a.{suffix}")
     assert certificate_at(cluster, "a") == before

@@ -153,7 +153,11 @@ def test_the_log_level_changes_by_the_admin_socket_and_the_port_changes_nothing(
     for path in ("/drain", "/reload", "/log-level?level=debug"):
         assert watched.get("a", path, method="POST").status == 404
     assert ask(watched.socket("a"), "/readyz").text == "ok\n"
-    assert ask(watched.socket("a"), "/reload", "POST").status == 200
+    reloaded = ask(watched.socket("a"), "/reload", "POST")
+    assert (reloaded.status, reloaded.json) == (
+        200,
+        {"done": True, "changed": [], "restart": [], "problems": [], "warnings": []},
+    )
 
 
 def test_a_hundred_silent_connections_keep_no_probe_out(watched: Watched) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from wampha.counters import Counters
 from wampha.distributions import SMALL
-from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable
+from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable, WampError
 from wampha.limits import Limits
 from wampha.messages.model import (
     NO_OPTIONS,
@@ -36,6 +36,7 @@ from wampha.routing.departures import Departures
 from wampha.routing.details import event_details
 from wampha.routing.docket import Adoption, Docket, Undecided
 from wampha.routing.estate import Followed
+from wampha.routing.holding import Holding
 from wampha.routing.keeper import Keeper
 from wampha.routing.outgoing import Publication
 from wampha.routing.permissions import PLAIN
@@ -144,7 +145,7 @@ class Broker:
             send=self._send_late,
         )
         self._retention: Final = retention
-        self._keeps_some: Final = retention.has_histories
+        self.keeps_some = retention.has_histories
         self._clock: Final = clock
         self._turnover: Final = turnover
         self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
@@ -165,7 +166,7 @@ class Broker:
             details = event_details(options, verdict, publisher.originator)
             audience = Audience.of(options)
             retain = options.get("retain") is True
-        if retain or self._keeps_some or publisher.outgoing is not None:
+        if retain or self.keeps_some or publisher.outgoing is not None:
             self._departures.queue(publisher, publish, details, audience, retain=retain)
             return
         publication = self._ids.publication()
@@ -366,12 +367,40 @@ class Broker:
         session = next((each for each in standing.members if each.id == session_id), None) if standing else None
         if standing is None or session is None:
             return False
-        del session.subscriptions[subscription]
-        self._remove(session, standing)
+        self._take(session, standing, reason)
+        return True
+
+    def holdings(self, of: Session | None = None) -> Iterator[Holding]:
+        """What one session, or (None) each of this node, has subscribed to; of all, also what they have asked for.
+
+        It may change while one looks through it.
+        """
+        if of is not None:
+            for subscription in list(of.subscriptions.values()):
+                yield self._holding(of, subscription)
+            return
+        for subscription in list(self._subscriptions.values()):
+            key = subscription.key
+            for session in list(subscription.members):
+                yield self._holding(session, subscription)
+            for wish in list(subscription.waiting):
+                if not wish.moves:
+                    yield Holding(wish.session, "subscribe", key.match, key.uri, wish.deny)
+
+    def _holding(self, session: Session, subscription: Subscription) -> Holding:
+        key = subscription.key
+        return Holding(session, "subscribe", key.match, key.uri, partial(self._deprive, session, subscription))
+
+    def _deprive(self, session: Session, subscription: Subscription, error: WampError) -> None:
+        if session in subscription.members:
+            self._take(session, subscription, error.uri)
+
+    def _take(self, session: Session, subscription: Subscription, reason: str) -> None:
+        del session.subscriptions[subscription.id]
+        self._remove(session, subscription)
         self._counters.add("subscriptions_revoked")
         if session.features.subscriber_revocable:
-            session.client.send(SubscriptionRevoked(0, revocation("subscription", subscription, reason)))
-        return True
+            session.client.send(SubscriptionRevoked(0, revocation("subscription", subscription.id, reason)))
 
     def leave(self, session: Session, *, moves: bool = False) -> None:
         """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions.

@@ -35,7 +35,7 @@ class Calls:
     """All calls of one node, as caller's home and as callee's home."""
 
     def __init__(self, *, limits: Limits, counters: Counters, clock: Clock, outbox: Outbox) -> None:
-        self._calls_max: Final = limits.session_calls_max
+        self._limits: Final = limits
         self._timeouts: Final = Timeouts(clock=clock, expired=self._timed_out)
         self._counters: Final = counters
         self._counts: Final = counters.values
@@ -71,7 +71,7 @@ class Calls:
         # Who is handed the first time is the latest of all.
         elif pending.attempts and max(asked.get(callee, 0), asked.get(_ANYBODY, 0)) > pending.order:
             return False
-        elif len(asked) > self._calls_max:
+        elif len(asked) > self._limits.session_calls_max:
             asked.clear()
             asked[_ANYBODY] = self._opened - 1
         asked[callee] = pending.order
@@ -121,7 +121,7 @@ class Calls:
     def _expect_parts(self, pending: PendingCall) -> None:
         # The caller does not know of the end yet, and may go on (advanced profile, "Continuations on Completed Calls").
         unfinished = pending.caller.unfinished
-        if len(unfinished) >= self._calls_max:
+        if len(unfinished) >= self._limits.session_calls_max:
             del unfinished[next(iter(unfinished))]
         unfinished[pending.call.request] = None
 

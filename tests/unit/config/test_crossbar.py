@@ -382,7 +382,6 @@ def test_dynamic_authenticators_are_asked_as_before(tmp_path: Path, method: str)
         ("scram", {"principals": {"a": {"kdf": "pbkdf2", "memory": 1, "role": "user"}}}, "scram.principals.a"),
         ("cryptosign", {"principals": {"a": {"authorized_keys": [], "role": "user"}}}, "cryptosign.principals.a"),
         ("cryptosign", {"principals": {}, "trustroots": ["0x1"]}, "cryptosign.trustroots"),
-        ("cookie", {"store": {"type": "memory"}}, "cookie"),
         ("anonymous-proxy", {"type": "static"}, "anonymous-proxy"),
     ],
 )
@@ -390,6 +389,22 @@ def test_credentials_without_a_counterpart_are_listed(tmp_path: Path, method: st
     got, left = auth(tmp_path, {method: section, "anonymous": {"role": "user"}})
     assert got["anonymous"] == {"role": "user"}
     assert [line.split(":")[0] for line in left] == [f"workers[0].transports[0].auth.{path}"]
+
+
+def test_cookies_come_along_with_what_stands_beside_auth(tmp_path: Path) -> None:
+    ticket = {"principals": {"joe": {"ticket": "t", "role": "anonymous"}}}
+    cookie = {"name": "mine", "length": 8, "max_age": 60, "store": {"type": "file", "filename": "c.dat"}}
+    transport = {"type": "websocket", "endpoint": TCP, "auth": {"ticket": ticket, "cookie": {}}, "cookie": cookie}
+    settings, left = converted(tmp_path, node(transport))
+    assert settings["listeners"][0]["auth"]["cookie"] == {"name": "mine", "length": 22, "max_age": 60}
+    at = "workers[0].transports[0].cookie"
+    assert [line.split(":")[0] for line in left] == [f"{at}.length", f"{at}.store"]
+
+
+def test_cookies_that_only_track_browsers_are_listed(tmp_path: Path) -> None:
+    settings, left = converted(tmp_path, node({"type": "websocket", "endpoint": TCP, "cookie": {"name": "x"}}))
+    assert "cookie" not in settings["listeners"][0]["auth"]
+    assert left == ["workers[0].transports[0].cookie: browsers are not tracked"]
 
 
 def test_a_secret_is_in_no_line_of_what_is_listed(tmp_path: Path) -> None:

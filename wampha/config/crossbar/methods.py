@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from wampha.config.crossbar.part import Part
 
+_COOKIE_LENGTH: Final = 22  # nobody can guess more than that
 _KDFS: Final = {"argon2id-13": "argon2id-13", "argon2id13": "argon2id-13", "pbkdf2": "pbkdf2"}
 
 
@@ -33,9 +34,25 @@ def auth(part: Part | None, transport: Part, known: Known) -> dict[str, Any]:
         converted = convert(section, known) if section is not None else None
         if converted is not None:
             made[method] = converted
-    part.leave("cookie", "browsers prove anew who they are with each connection")
+    if part.part("cookie") is not None:
+        made["cookie"] = _cookie(transport.part("cookie"))
     part.close()
     return made
+
+
+def _cookie(part: Part | None) -> dict[str, Any]:
+    """What Crossbar keeps beside `auth`: how cookies look, and where they are kept."""
+    if part is None:
+        return {}
+    made = {"name": part.take("name", str), "length": part.take("length", int), "max_age": part.take("max_age", int)}
+    store = part.part("store")
+    if store is not None and store.take("type", str) != "memory":
+        store.note("cookies are kept in the memory of all nodes, and lost when all of them stop")
+    if made["length"] is not None and made["length"] < _COOKIE_LENGTH:
+        part.leave("length", f"cookies have at least {_COOKIE_LENGTH} characters")
+        made["length"] = _COOKIE_LENGTH
+    part.close()
+    return {key: value for key, value in made.items() if value is not None}
 
 
 def _anonymous(part: Part, known: Known) -> dict[str, Any] | None:

@@ -93,7 +93,10 @@ class Transports:
 
     def _websocket(self, part: Part) -> tuple[list[str], dict[str, Any]]:
         self._about_websocket(part)
-        return ["websocket"], methods.auth(part.part("auth"), part, self._known)
+        auth = methods.auth(part.part("auth"), part, self._known)
+        if "cookie" not in auth:
+            part.leave("cookie", "browsers are not tracked")
+        return ["websocket"], auth
 
     def _rawsocket(self, part: Part) -> tuple[list[str], dict[str, Any]]:
         self._about_rawsocket(part)
@@ -174,7 +177,6 @@ class Transports:
     def _about_websocket(self, part: Part) -> None:
         part.ignore("url", "id", "debug")
         part.leave("serializers", "all serializers are spoken here: json, msgpack, cbor")
-        part.leave("cookie", "browsers are not tracked")
         options = part.part("options")
         if options is None:
             return

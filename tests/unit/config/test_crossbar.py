@@ -382,6 +382,7 @@ def test_dynamic_authenticators_are_asked_as_before(tmp_path: Path, method: str)
         ("scram", {"principals": {"a": {"kdf": "pbkdf2", "memory": 1, "role": "user"}}}, "scram.principals.a"),
         ("cryptosign", {"principals": {"a": {"authorized_keys": [], "role": "user"}}}, "cryptosign.principals.a"),
         ("cryptosign", {"principals": {}, "trustroots": ["0x1"]}, "cryptosign.trustroots"),
+        ("cookie", {"store": {"type": "memory"}}, "cookie"),
         ("anonymous-proxy", {"type": "static"}, "anonymous-proxy"),
     ],
 )
@@ -391,20 +392,39 @@ def test_credentials_without_a_counterpart_are_listed(tmp_path: Path, method: st
     assert [line.split(":")[0] for line in left] == [f"workers[0].transports[0].auth.{path}"]
 
 
-def test_cookies_come_along_with_what_stands_beside_auth(tmp_path: Path) -> None:
-    ticket = {"principals": {"joe": {"ticket": "t", "role": "anonymous"}}}
-    cookie = {"name": "mine", "length": 8, "max_age": 60, "store": {"type": "file", "filename": "c.dat"}}
-    transport = {"type": "websocket", "endpoint": TCP, "auth": {"ticket": ticket, "cookie": {}}, "cookie": cookie}
-    settings, left = converted(tmp_path, node(transport))
-    assert settings["listeners"][0]["auth"]["cookie"] == {"name": "mine", "length": 22, "max_age": 60}
-    at = "workers[0].transports[0].cookie"
-    assert [line.split(":")[0] for line in left] == [f"{at}.length", f"{at}.store"]
+TICKETS: Final = {"ticket": {"principals": {"a": {"ticket": "t", "role": "anonymous"}}}}
 
 
-def test_cookies_that_only_track_browsers_are_listed(tmp_path: Path) -> None:
-    settings, left = converted(tmp_path, node({"type": "websocket", "endpoint": TCP, "cookie": {"name": "x"}}))
-    assert "cookie" not in settings["listeners"][0]["auth"]
-    assert left == ["workers[0].transports[0].cookie: browsers are not tracked"]
+@pytest.mark.parametrize(
+    ("tracking", "cookie", "left"),
+    [
+        ({}, {}, []),
+        ({"name": "cbtid", "length": 24, "max_age": 864000, "store": {"type": "memory"}},
+         {"name": "cbtid", "length": 24, "max_age": 864000}, []),
+        ({"store": {"type": "file", "filename": "cookies.dat"}}, {}, ["cookie.store.filename"]),
+        ({"length": 6}, {}, ["cookie.length"]),
+        (None, None, ["auth.cookie"]),
+    ],
+)  # fmt: skip
+def test_browsers_that_are_tracked_by_the_transport_are_let_in_again(
+    tmp_path: Path, tracking: Any, cookie: Any, left: list[str]
+) -> None:
+    transport = {**WEB["paths"]["ws"], "auth": {**TICKETS, "cookie": {}}}
+    if tracking is not None:
+        transport["cookie"] = tracking
+    settings, lines = converted(tmp_path, node({**WEB, "paths": {"ws": transport}}))
+    assert settings["listeners"][0]["auth"].get("cookie") == cookie
+    assert [line.split(":")[0].partition("paths.ws.")[2] for line in lines] == left
+
+
+def test_rawsocket_shares_the_listener_of_browsers_that_come_back(tmp_path: Path) -> None:
+    ways = {
+        "websocket": {"ws": {"cookie": {}, "auth": {**TICKETS, "cookie": {}}}},
+        "rawsocket": {"auth": TICKETS},
+    }
+    settings, lines = converted(tmp_path, node({"type": "universal", "endpoint": WEB["endpoint"], **ways}))
+    assert "protocols" not in settings["listeners"][0] and settings["listeners"][0]["auth"]["cookie"] == {}
+    assert lines == []
 
 
 def test_a_secret_is_in_no_line_of_what_is_listed(tmp_path: Path) -> None:

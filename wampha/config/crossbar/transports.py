@@ -93,10 +93,7 @@ class Transports:
 
     def _websocket(self, part: Part) -> tuple[list[str], dict[str, Any]]:
         self._about_websocket(part)
-        auth = methods.auth(part.part("auth"), part, self._known)
-        if "cookie" not in auth:
-            part.leave("cookie", "browsers are not tracked")
-        return ["websocket"], auth
+        return ["websocket"], methods.auth(part.part("auth"), part, self._known)
 
     def _rawsocket(self, part: Part) -> tuple[list[str], dict[str, Any]]:
         self._about_rawsocket(part)
@@ -163,13 +160,13 @@ class Transports:
             return [], {}
         first = ways[0][1]
         for _, auth, part in ways[1:]:
-            if auth != first:
+            if _but_cookie(auth) != _but_cookie(first):
                 part.leave(
                     "auth", "a listener has one auth, and this one differs from the first; add a listener for it"
                 )
                 if "auth" not in part:
                     part.note("lets anybody in, which differs from the first one's auth; add a listener for it")
-        protocols = {name for name, auth, _ in ways if auth == first}
+        protocols = {name for name, auth, _ in ways if _but_cookie(auth) == _but_cookie(first)}
         return [name for name in ("websocket", "rawsocket") if name in protocols], first
 
     # ---- their options
@@ -278,3 +275,8 @@ def relocation(source: Path, target: Path | None) -> Relocate:
         return os.path.relpath(source.parent / path, target.parent)
 
     return relocate
+
+
+def _but_cookie(auth: dict[str, Any]) -> dict[str, Any]:
+    """RawSocket has no cookies, and shares a listener with WebSocket all the same."""
+    return {method: section for method, section in auth.items() if method != "cookie"}

@@ -252,6 +252,10 @@ class Node:
             "links": self.links.status() if self.links else {},
             **of_tables(self.ledger.tables),
             "config": self.router.concord.status(),
+            "certificates": {
+                "listeners": self._entries.expires(),
+                "links": self._link_encryption.expires if self._link_encryption else None,
+            },
             "connections": self._room.connections,
             "descriptors_max": self._room.descriptors,
             "slow": self._slow.status(),

@@ -22,7 +22,7 @@ cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8
 # Tests that start no processes share the cores; those that do would disturb each other.
 PURE := tests/unit tests/model tests/scripts tests/conformance tests/simulation
 
-test: lint docs js chaos-tools promtool container-tools ## lint, types and all tests
+test: lint docs js chaos-tools promtool container-tools browser ## lint, types and all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PURE)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
 
@@ -150,6 +150,19 @@ $(BIN)/promtool: $(READY)
 	then mv usr/bin/promtool $(CURDIR)/$@ && touch $(CURDIR)/$@; \
 	else echo "tests of alerts will be skipped: they need promtool, on Debian from the package prometheus"; fi; \
 	rm -rf $$folder
+
+# What the status page is tested in. Without it those tests are skipped (in CI: they fail).
+.PHONY: browser screenshot
+browser:
+	@if command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-dejavu-core >/dev/null; \
+	else \
+		echo "tests of the status page will be skipped; on Debian, as root: apt-get install chromium-headless-shell"; \
+	fi
+
+screenshot: $(READY) browser ## take the picture of the status page that the handbook shows
+	$(BIN)/python -m docs.screenshot
 
 # The JavaScript clients of the integration tests.
 .PHONY: js

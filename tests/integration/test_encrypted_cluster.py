@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cryptography import x509
 
 from tests.support.nodes import SECRET, Cluster, NodeProcess, eventually
 from tests.support.tlsoffers import (
@@ -332,7 +333,10 @@ def test_certificates_and_even_the_authority_change_by_sighup_and_no_link_is_los
         reload(node)
     for node in cluster:
         certificate, links = before[node.name]
-        assert certificate_at(cluster, node.name) != certificate
+        now = certificate_at(cluster, node.name)
+        assert now is not None and now != certificate
+        end = x509.load_der_x509_certificate(now).not_valid_after_utc.timestamp()
+        assert node.status()["certificates"] == {"listeners": None, "links": end}
         assert links_of(node) == links
     cluster["c"].stop()
     cluster["c"].launch().wait_until_serving()  # new links, with the new files
@@ -343,12 +347,13 @@ def test_files_that_cannot_be_used_change_nothing(fresh: Callable[[], Cluster]) 
     cluster = fresh().start()
     folder, node = folder_of(cluster), cluster["a"]
     before = certificate_at(cluster, "a")
-    node.expect_log('the certificates stay as they were: .*a.pem is for b, localhost, and node.name is "a"')
+    node.expect_log("the configuration stays as it was")
+    node.expect_log('a.yaml:\\d+:\\d+: cluster.tls.certificate: .*a.pem is for b, localhost, and node.name is "a"')
     for suffix in ("pem", "key"):
         shutil.copy(folder / f"a.{suffix}", folder / f"kept.{suffix}")
         shutil.copy(folder / f"b.{suffix}", folder / f"a.{suffix}")
     os.kill(node.pid, signal.SIGHUP)
-    node.wait_for_log("the certificates stay as they were")
+    node.wait_for_log("the configuration stays as it was")
     for suffix in ("pem", "key"):
         shutil.copy(folder / f"kept.{suffix}", folder / f"a.{suffix}")
     assert certificate_at(cluster, "a") == before

@@ -277,9 +277,10 @@ def test_files_that_do_not_fit_leave_the_old_ones_in_place(
     node: Callable[..., NodeProcess], folder: Path, tmp_path: Path
 ) -> None:
     running = node()
-    running.expect_log("the certificates stay as they were: .*server.key is no private key")
+    running.expect_log("the configuration stays as it was")
+    running.expect_log(r"yaml:\d+:\d+: listeners\[0\].tls.key: .*server.key is no private key")
     shutil.copy(folder / "joe.key", tmp_path / "server.key")
     os.kill(running.pid, signal.SIGHUP)
-    eventually(lambda: "stay as they were" in running.log(), 5, "the refusal", running.log)
+    eventually(lambda: "stays as it was" in running.log(), 5, "the refusal", running.log)
     with Encrypted(running, context(folder)) as client:
         assert client.join()[0] == WELCOME

@@ -14,7 +14,7 @@ What must hold *between* keys (a listener's role exists, names are unique, ...) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -54,6 +54,13 @@ class NodeSettings(Section):
         min_length=1,
         description="local folder for a file by which a restarted node proves that its former process is dead, so "
         "that nobody waits until that one's lease is over",
+    )
+    watch_files_s: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="seconds between looks whether this file, or one that it names, has changed; then it is read "
+        "again, as for SIGHUP; 0: only for SIGHUP",
     )
     drain: Drain = Field(Drain(), description="how this node stops")
 
@@ -302,6 +309,21 @@ class Settings(Section):
         MonitoringSettings(), description="where health, metrics and the status page are; null: nowhere"
     )
     log: LogSettings = Field(LogSettings(), description="what the log shows")
+
+
+def _sections(of: type[Section]) -> Iterator[type[Section]]:
+    for each in of.__subclasses__():
+        yield each
+        yield from _sections(each)
+
+
+# The keys of secrets: they are never shown, nor what is calculated from them alone.
+SECRETS: Final = frozenset(
+    field.alias or name
+    for section in _sections(Section)
+    for name, field in section.model_fields.items()
+    if not field.repr
+)
 
 
 def json_schema() -> dict[str, Any]:

@@ -184,10 +184,11 @@ class Arrivals:
         except SessionRefused:
             self._fail(arrival)
             return
-        assert realm.resumption is not None, "else nobody would have been asked"
-        resumption = self._resumptions.arrive(
-            realm.resumption, realm.slow_clients, digest_of(hello.resume_token), estate.sent
-        )
+        rules = realm.resumption
+        if rules is None:  # the configuration has changed meanwhile
+            self._fail(arrival)
+            return
+        resumption = self._resumptions.arrive(rules, realm.slow_clients, digest_of(hello.resume_token), estate.sent)
         resumption.session = session = Session(
             session_id=hello.resume_session,
             realm=realm.name,

@@ -55,8 +55,13 @@ class Comebacks:
         permissions: Permitting,
         welcome: Callable[[Realm, Session], Options],
         over: Callable[[Session], None],
+        parted: Callable[[Session], None],
+        arrived: Callable[[Realm, Session], None],
     ) -> None:
-        """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session.
+        """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session,
+        `parted` hears of one that goes on at another node.
+
+        `arrived` looks whether a session of another node may have here what it had there.
 
         `permissions` are those of a role for one session, or SessionRefused.
         """
@@ -69,6 +74,8 @@ class Comebacks:
         self._audit: Final = audit
         self._welcome: Final = welcome
         self._over: Final = over
+        self._parted: Final = parted
+        self._arrived: Final = arrived
         self._resumptions: Final = Resumptions(limits=limits, counters=counters, ids=ids, clock=clock, end=self.end)
         passage = Passage(ledger=ledger, gather=gather, clock=clock)
         self._givings: Final = Givings(
@@ -226,11 +233,13 @@ class Comebacks:
         self._givings.arrived(session.id)
         self._attendance.came(session, join_of(session, conversation.client))
         self._resume(session, arrival.resumption, used, conversation, lost=arrival.lost)
+        self._arrived(arrival.realm, session)
 
     def _revived(self, revival: Revival, resumption: Resumption, used: Key) -> None:
         """A session of a dead node goes on here, and has nothing but its identity."""
         session = resumption.session
         self._sessions[session.id] = session
+        revival.realm.enter(session)
         self._attendance.revived(session)
         self._resume(session, resumption, used, revival.conversation, node_lost=True)
 
@@ -240,5 +249,6 @@ class Comebacks:
         session.open = False
         del self._sessions[session.id]
         self._attendance.parted(session)
+        self._parted(session)
         self._calls.caller_dismissed(session)
         self._realms[session.realm].part(session, sorted(session.resumption.line.unsent_invocations()))

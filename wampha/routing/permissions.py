@@ -53,14 +53,19 @@ _REFUSED: Final = Verdict(allowed=False)
 class Permissions:
     """The permissions of one role; verdicts are remembered, so that the hot path asks one dictionary."""
 
-    __slots__ = ("_index", "_verdicts")
+    __slots__ = ("_index", "_stated", "_verdicts")
 
     def __init__(self, permissions: Iterable[Permission]) -> None:
         """If a pattern is stated twice, the later statement holds."""
         self._index: Final[PatternIndex[Permission]] = PatternIndex()
-        for permission in {(each.match, each.uri): each for each in permissions}.values():
+        self._stated: Final = {(each.match, each.uri): each for each in permissions}
+        for permission in self._stated.values():
             self._index.add(permission.match, permission.uri, permission)
         self._verdicts: Final[dict[str, dict[str, Verdict]]] = {action: {} for action in ACTIONS}
+
+    def same_as(self, other: Permissions | Authorizer) -> bool:
+        """Whether the other says the same."""
+        return isinstance(other, Permissions) and self._stated == other._stated
 
     def require(self, action: str, uri: str) -> Verdict:
         """Raise NotAuthorized unless the role may do `action` of `ACTIONS` with a concrete URI.
@@ -161,6 +166,10 @@ class Authorizer:
 
     procedure: str
     cache_s: float = 60.0  # how long a decision holds that may be cached
+
+    def same_as(self, other: Permissions | Authorizer) -> bool:
+        """Whether the other is the same."""
+        return self == other
 
 
 @dataclass(frozen=True, slots=True)

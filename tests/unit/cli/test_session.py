@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from wampha.cli import staying
 from wampha.cli.exits import CommandFailed, Exit
 from wampha.cli.session import GOODBYE_S, Answered, Lost, Refused, Session, role, wamp
-from wampha.cli.staying import LONGEST_PAUSE_S, Stay
+from wampha.cli.staying import FIRST_PAUSE_S, LONGEST_PAUSE_S, Stay
 from wampha.cli.target import Credentials, Target, Trust, Url
 
 ANYONE: Final = Credentials("anonymous")
@@ -233,8 +233,11 @@ def test_who_stays_joins_again_at_the_next_url_with_growing_pauses(router: Route
         clock.advance(pauses[-1])
     assert router.asked == ["a", "b", "a", "b", "a"]
     assert len(pauses) == 4 and pauses[-1] > pauses[0] and max(pauses) <= LONGEST_PAUSE_S
+    router.sessions[1].lost("broken again")
+    assert clock.getDelayedCalls()[0].getTime() - clock.seconds() <= FIRST_PAUSE_S
+    clock.advance(FIRST_PAUSE_S)
     stay.end()
-    router.sessions[1].lost("left")
+    router.sessions[2].lost("left")
     assert running.called and running.result is None and not clock.getDelayedCalls()
 
 

@@ -184,6 +184,7 @@ def test_a_node_that_drains_is_alive_and_not_ready_until_it_ends(watched: Watche
                 answer = watched.get("c", "/readyz?verbose", timeout=2)
                 seen.add((answer.status, *reasons(answer)))
                 assert watched.get("c", "/livez", timeout=2).status == 200
+                assert "c" in [node["name"] for node in watched.get("c", "/status", timeout=2).json["nodes"]]
             except OSError:
                 break
     assert any(status == 503 and "staying" in names for status, *names in seen), seen

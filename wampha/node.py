@@ -133,6 +133,7 @@ class Node:
             audit=audit,
             wall_ms=wall_ms,
             status=self.status,
+            linked=lambda name: self.links is not None and name in self.links.connected(),
             differing=self._tell_differing,
         )
         self.ledger: Final = self._make_ledger(settings.cluster)

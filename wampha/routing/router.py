@@ -68,11 +68,12 @@ class Router:
         audit: Audit = no_audit,
         wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
+        linked: Callable[[str], bool] = lambda name: True,
         differing: Callable[[Differing], None] = lambda differing: None,
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
-        `differing` is told of nodes that run another configuration (`Concord`).
+        `linked` and `differing`, which is told of nodes that run another configuration: see `Concord`.
 
         `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things (P11).
         `attach` must follow before anything else is called.
@@ -89,6 +90,7 @@ class Router:
         self._agent: Final = agent
         self._wall_ms: Final = wall_ms
         self._status: Final = status
+        self._linked: Final = linked
         self._differing: Final = differing
         self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
@@ -131,7 +133,12 @@ class Router:
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
         self.concord = Concord(
-            ledger=ledger, gather=self.gather, clock=self._clock, counters=self.counters, told=self._differing
+            ledger=ledger,
+            gather=self.gather,
+            clock=self._clock,
+            counters=self.counters,
+            linked=self._linked,
+            told=self._differing,
         )
         permissions: Permitting = lambda *of: self.entrance.permissions(*of)  # noqa: E731, PLW0108 - it is made below
         self._revision = Revision(

@@ -258,6 +258,8 @@ class Router:
     def figures(self) -> dict[str, dict[str, int]]:
         """How many messages of each type came from sessions, and failed authentications by the kind of method."""
         received = self._all_realms.received(*self._realms.values())
+        for kind, counter in (("PUBLISH", "publications"), ("CALL", "calls"), ("YIELD", "yields")):
+            received[kind] = received.get(kind, 0) + self.counters[counter]
         return {"received": received, "failures": dict(self.entrance.failures)}
 
     def census(self) -> list[Session]:

@@ -82,7 +82,7 @@ def test_it_is_well_formed_and_holds_every_family() -> None:
     assert complaints(told) == []
     names = {family.name for family in (*GAUGES, *COUNTERS, LINK_HISTOGRAM)} | set(HISTOGRAMS)
     assert {name if found.type != "counter" else f"{name}_total" for name, found in families(told).items()} == names
-    assert all(value(told, f"wampha_{name}_total") == 3 for name in CATALOGUE)
+    assert all(value(told, f"wampha_{name}_total") == counters[name] >= 3 for name in CATALOGUE)
 
 
 def test_values_and_labels_are_those_of_the_reading() -> None:

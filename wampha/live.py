@@ -35,6 +35,10 @@ class Entries:
         self._doorways.append(doorway(listener.auth, self._key))
         return self._doorways[-1], self._certificates[-1]
 
+    def expires(self) -> float | None:
+        """When the first certificate of a listener ends, in seconds since 1970; None if there is none."""
+        return min((each.expires for each in self._certificates if each), default=None)
+
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Let the same listeners have other methods, principals and certificates."""
         doorways = [doorway(listener.auth, self._key) for listener in settings.listeners]

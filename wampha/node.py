@@ -255,6 +255,10 @@ class Node:
             **of_tables(self.ledger.tables),
             "config": self.router.concord.status(),
             "realms": self.router.realms(),
+            "certificates": {
+                "listeners": self._entries.expires(),
+                "links": self._link_encryption.expires if self._link_encryption else None,
+            },
             "connections": self._room.connections,
             "descriptors_max": self._room.descriptors,
             "slow": self._slow.status(),

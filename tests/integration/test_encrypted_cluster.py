@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cryptography import x509
 
 from tests.support.nodes import SECRET, Cluster, NodeProcess, eventually
 from tests.support.tlsoffers import (
@@ -316,7 +317,10 @@ def test_certificates_and_even_the_authority_change_by_sighup_and_no_link_is_los
         reload(node)
     for node in cluster:
         certificate, links = before[node.name]
-        assert certificate_at(cluster, node.name) != certificate
+        now = certificate_at(cluster, node.name)
+        assert now is not None and now != certificate
+        end = x509.load_der_x509_certificate(now).not_valid_after_utc.timestamp()
+        assert node.status()["certificates"] == {"listeners": None, "links": end}
         assert links_of(node) == links
     cluster["c"].stop()
     cluster["c"].launch().wait_until_serving()  # new links, with the new files

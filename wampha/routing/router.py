@@ -162,6 +162,7 @@ class Router:
             permissions=permissions,
             welcome=lambda realm, session: details_of(realm, session.grant, self._agent),
             over=self._over,
+            parted=lambda session: self._cookies.left(session),  # noqa: PLW0108 - they are made below
             arrived=self._revision.arrived,
         )
         self._insiders = Insiders(
@@ -363,6 +364,10 @@ class Router:
     def recognises(self, cookie: str) -> bool:
         """Whether somebody has proved who they are with this cookie."""
         return self._cookies.knows(cookie)
+
+    def came_back(self, session: Session, client: Client) -> None:
+        """A session was resumed by this client."""
+        self._cookies.came_back(session, client.cookie())
 
     def log_out(self, session: Session) -> None:
         """The user of this session, which is about to end, shall not be let in again by a cookie."""

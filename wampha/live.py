@@ -13,7 +13,7 @@ from wampha.cluster.encryption import Encryption
 from wampha.config.schema import ListenerSettings, Settings
 from wampha.limits import PresentLimits
 from wampha.reloading import Part
-from wampha.routing.permissions import RealmRules
+from wampha.routing.permissions import RealmRules, RealmTemplate
 from wampha.routing.router import Router
 from wampha.transport.certificates import Certificates
 
@@ -34,6 +34,10 @@ class Entries:
         self._certificates.append(Certificates(listener.tls) if listener.tls else None)
         self._doorways.append(doorway(listener.auth, self._key))
         return self._doorways[-1], self._certificates[-1]
+
+    def expires(self) -> float | None:
+        """When the first certificate of a listener ends, in seconds since 1970; None if there is none."""
+        return min((each.expires for each in self._certificates if each), default=None)
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Let the same listeners have other methods, principals and certificates."""
@@ -113,4 +117,5 @@ def live_parts(
 
 def _realms(router: Router, settings: Settings) -> Callable[[], None]:
     rules = [RealmRules.of(realm) for realm in settings.realms]
-    return lambda: router.reconfigure(rules)
+    templates = [RealmTemplate.of(template) for template in settings.realm_templates]
+    return lambda: router.reconfigure(rules, templates)

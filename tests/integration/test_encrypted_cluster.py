@@ -256,6 +256,22 @@ def test_an_observer_that_must_not_join_is_refused_and_says_why(
         del cluster.nodes["d"]
 
 
+def test_a_node_that_is_shown_the_certificate_of_another_one_than_it_dialled_says_so(cluster: Cluster) -> None:
+    observer = cluster.observer("d")
+    section = observer.settings["cluster"]
+    del section["secret"]
+    section["tls"] = tls_of("d")
+    for voter, other in zip(section["voters"], "bac", strict=True):
+        voter["address"] = f"127.0.0.1:{cluster.peer_ports[other]}"
+    observer.log_path.unlink(missing_ok=True)
+    try:
+        observer.launch()
+        observer.wait_for_log(rf"peer a at .* is refused: {Refusal.CERTIFICATE.value} \(it is for b, .* not for 'a'\)")
+    finally:
+        observer.end()
+        del cluster.nodes["d"]
+
+
 # ---- another side of the handshake, and the life of certificates
 
 

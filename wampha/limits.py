@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pydantic import BaseModel, ConfigDict, Field
 
 KIB = 1024
@@ -83,6 +85,12 @@ class Limits(BaseModel):
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
     session_subscriptions_max: int = Field(100_000, ge=1, description="subscriptions of one session")
     session_registrations_max: int = Field(10_000, ge=1, description="registrations of one session")
+    dynamic_realms_max: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="realms of templates that there are at once, on all nodes; each has somebody or something in it",
+    )
     options_bytes_max: int = Field(
         1 * MIB, ge=1 * KIB, description="bytes of the options of one message; other clients wait while they are read"
     )
@@ -174,3 +182,50 @@ class Limits(BaseModel):
     link_handshakes_max: int = Field(
         64, ge=8, description="peer connections that shake hands at once; the oldest gives way to a new one"
     )
+
+
+class PresentLimits(Limits):
+    """The limits of a running node. All its parts share this one, and some read it whenever they need it (`LIVE`)."""
+
+    @classmethod
+    def of(cls, limits: Limits) -> PresentLimits:
+        """One that begins as these."""
+        return cls.model_construct(**dict(limits))
+
+    def become(self, limits: Limits) -> None:
+        """Be these from now on, as a whole."""
+        self.__dict__.update(limits.__dict__)
+
+
+# Those that hold as soon as they are changed: nobody keeps a copy. All others wait for a restart.
+LIVE: Final = frozenset(
+    (
+        "detached_sessions_max",
+        "detached_bytes_max",
+        "undecided_bytes_max",
+        "hello_timeout_s",
+        "dynamic_realms_max",
+        "session_subscriptions_max",
+        "session_registrations_max",
+        "session_calls_max",
+        "call_attempts_max",
+        "session_details_bytes_max",
+        "testament_bytes_max",
+        "session_testaments_max",
+        "session_testaments_bytes_max",
+        "realm_testaments_max",
+        "realm_testaments_bytes_max",
+        "kept_event_bytes_max",
+        "retained_topics_max",
+        "retained_bytes_max",
+        "retained_events_sent_max",
+        "history_events_answered_max",
+        "history_bytes_answered_max",
+        "meta_list_max",
+        "gathers_max",
+        "gather_timeout_s",
+        "gather_answer_bytes_max",
+        "link_handshake_timeout_s",
+        "link_handshakes_max",
+    )
+)

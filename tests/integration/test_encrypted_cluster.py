@@ -16,8 +16,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cryptography import x509
 
 from tests.support.nodes import SECRET, Cluster, NodeProcess, eventually
+from tests.support.tlsoffers import (
+    NEW_SUITES,
+    OLD_SUITES,
+    PROTOCOL_VERSION,
+    SSL3,
+    TLS10,
+    TLS11,
+    TLS12,
+    TLS13,
+    ask,
+    client_hello,
+    suites_of,
+)
 from tests.support.wampclient import EVENT
 from wampha.certs import CA, Authority, write
 from wampha.cluster.handshake import Channel, Handshake, Membership, Refusal
@@ -155,6 +169,15 @@ def test_a_version_before_1_3_is_refused(cluster: Cluster, stranger: Stranger) -
     stranger.is_refused("unsupported protocol")
 
 
+def test_nothing_but_tls_1_3_is_offered(cluster: Cluster) -> None:
+    def dial() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", cluster.peer_ports["a"]), timeout=10)
+
+    for version in (SSL3, TLS10, TLS11, TLS12):
+        assert ask(dial, client_hello(version, (*OLD_SUITES, *NEW_SUITES))).alert == PROTOCOL_VERSION
+    assert set(suites_of(dial, TLS13)) >= {0x1301, 0x1302, 0x1303}
+
+
 @pytest.mark.parametrize("channel", Channel)
 def test_a_node_with_the_certificate_of_another_one_is_refused_and_told_so(
     cluster: Cluster, stranger: Stranger, channel: Channel
@@ -233,6 +256,22 @@ def test_an_observer_that_must_not_join_is_refused_and_says_why(
         del cluster.nodes["d"]
 
 
+def test_a_node_that_is_shown_the_certificate_of_another_one_than_it_dialled_says_so(cluster: Cluster) -> None:
+    observer = cluster.observer("d")
+    section = observer.settings["cluster"]
+    del section["secret"]
+    section["tls"] = tls_of("d")
+    for voter, other in zip(section["voters"], "bac", strict=True):
+        voter["address"] = f"127.0.0.1:{cluster.peer_ports[other]}"
+    observer.log_path.unlink(missing_ok=True)
+    try:
+        observer.launch()
+        observer.wait_for_log(rf"peer a at .* is refused: {Refusal.CERTIFICATE.value} \(it is for b, .* not for 'a'\)")
+    finally:
+        observer.end()
+        del cluster.nodes["d"]
+
+
 # ---- another side of the handshake, and the life of certificates
 
 
@@ -294,7 +333,10 @@ def test_certificates_and_even_the_authority_change_by_sighup_and_no_link_is_los
         reload(node)
     for node in cluster:
         certificate, links = before[node.name]
-        assert certificate_at(cluster, node.name) != certificate
+        now = certificate_at(cluster, node.name)
+        assert now is not None and now != certificate
+        end = x509.load_der_x509_certificate(now).not_valid_after_utc.timestamp()
+        assert node.status()["certificates"] == {"listeners": None, "links": end}
         assert links_of(node) == links
     cluster["c"].stop()
     cluster["c"].launch().wait_until_serving()  # new links, with the new files
@@ -305,12 +347,13 @@ def test_files_that_cannot_be_used_change_nothing(fresh: Callable[[], Cluster]) 
     cluster = fresh().start()
     folder, node = folder_of(cluster), cluster["a"]
     before = certificate_at(cluster, "a")
-    node.expect_log('the certificates stay as they were: .*a.pem is for b, localhost, and node.name is "a"')
+    node.expect_log("the configuration stays as it was")
+    node.expect_log('a.yaml:\\d+:\\d+: cluster.tls.certificate: .*a.pem is for b, localhost, and node.name is "a"')
     for suffix in ("pem", "key"):
         shutil.copy(folder / f"a.{suffix}", folder / f"kept.{suffix}")
         shutil.copy(folder / f"b.{suffix}", folder / f"a.{suffix}")
     os.kill(node.pid, signal.SIGHUP)
-    node.wait_for_log("the certificates stay as they were")
+    node.wait_for_log("the configuration stays as it was")
     for suffix in ("pem", "key"):
         shutil.copy(folder / f"kept.{suffix}", folder / f"a.{suffix}")
     assert certificate_at(cluster, "a") == before

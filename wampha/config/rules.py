@@ -13,12 +13,15 @@ from pydantic import BaseModel, ValidationError
 
 from wampha.config.document import Document, PathInFile
 from wampha.config.places import Place, host_of, is_loopback, place_of
-from wampha.config.schema import Drain, HistorySettings
+from wampha.config.schema import SECRETS, Drain, HistorySettings
+from wampha.config.section import starred
 from wampha.config.sentences import did_you_mean
 from wampha.limits import KIB, MIB, Limits
+from wampha.names.patterns import matcher
 from wampha.names.uri import EXACT
 
 EACH: Final = "*"
+_FEW: Final = 8  # names that are worth listing in a sentence
 DRAIN_END_S: Final = 5.0  # to leave the cluster, close connections and flush links
 HISTORIES_BYTES_MAX: Final = 256 * MIB  # of one realm; every node holds them in memory
 _HISTORY_BYTES: Final[int] = HistorySettings.model_fields["bytes_max"].default
@@ -33,7 +36,10 @@ _PRINCIPALS: Final = (
     ("tls", "principals"),
 )
 
+_GRANT: Final = "permissions, as in: permissions: [{uri: 'com.example.*', allow: {call: true, subscribe: true}}]"
 _REMEMBERED: Final = ("ticket", "wampcra", "scram", "cryptosign")  # those for which a cookie can stand
+
+_REALMS: Final = ("realms", "realm_templates")
 
 Found = tuple[PathInFile, Any]
 
@@ -55,6 +61,9 @@ def report(document: Document) -> None:
     ):
         for path, sentence in rule(document.data):
             document.report(path, sentence)
+    for warning in (_grants, _secret_files):
+        for path, sentence in warning(document):
+            document.warn(path, sentence)
 
 
 def select(data: Any, *steps: str | int, at: PathInFile = ()) -> Iterator[Found]:
@@ -68,6 +77,12 @@ def select(data: Any, *steps: str | int, at: PathInFile = ()) -> Iterator[Found]
         yield from select(data[steps[0]], *steps[1:], at=(*at, steps[0]))
 
 
+def _of_realms(data: Any, *steps: str | int) -> Iterator[Found]:
+    """Likewise in each realm, and each template of realms."""
+    for section in _REALMS:
+        yield from select(data, section, EACH, *steps)
+
+
 def _texts(data: Any, *steps: str | int) -> list[Found]:
     return [(path, value) for path, value in select(data, *steps) if isinstance(value, str)]
 
@@ -78,10 +93,11 @@ def _one(data: Any, *steps: str | int) -> str | None:
 
 def _names(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """Names that tell entries apart are given once."""
-    yield from _given_once(_texts(data, "realms", EACH, "name"))
+    for section in _REALMS:
+        yield from _given_once(_texts(data, section, EACH, "name"))
     yield from _given_once(_texts(data, "cluster", "voters", EACH, "name"))
     yield from _given_once(_texts(data, "cluster", "voters", EACH, "address"))
-    for path, _ in select(data, "realms", EACH, "roles"):
+    for path, _ in _of_realms(data, "roles"):
         yield from _given_once(_texts(data, *path, EACH, "name"))
     for path, _ in select(data, "listeners", EACH, "protocols"):
         yield from _given_once(_texts(data, *path, EACH))
@@ -97,7 +113,7 @@ def _given_once(found: list[Found]) -> Iterator[tuple[PathInFile, str]]:
 
 def _permissions(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """A role has one permission per pattern, so that the order in the file never matters."""
-    for role, _ in select(data, "realms", EACH, "roles", EACH, "permissions"):
+    for role, _ in _of_realms(data, "roles", EACH, "permissions"):
         seen = set()
         for path, uri in _texts(data, *role, EACH, "uri"):
             pattern = (_one(data, *path[:-1], "match"), uri)
@@ -108,17 +124,22 @@ def _permissions(data: Any) -> Iterator[tuple[PathInFile, str]]:
 
 def _roles(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """Every listener lets somebody in, as a role that some realm has."""
-    roles = sorted({role for _, role in _texts(data, "realms", EACH, "roles", EACH, "name")})
+    roles = sorted({str(role) for _, role in _of_realms(data, "roles", EACH, "name")})
     for path, role in _given_to(data, "role"):
         if role not in roles:
-            yield path, f'no realm has a role "{role}"' + did_you_mean(role, roles)
+            yield path, f'no realm has a role "{role}"' + did_you_mean(role, roles, otherwise=_known("roles", roles))
     realms = [name for _, name in _texts(data, "realms", EACH, "name")]
+    templates = [matcher(*starred(name)) for _, name in _texts(data, "realm_templates", EACH, "name")]
     for path, realm in _given_to(data, "realm"):
-        if realm not in realms:
-            yield path, f'there is no realm "{realm}"' + did_you_mean(realm, realms)
+        if realm not in realms and not any(matches(realm) for matches in templates):
+            yield path, f'there is no realm "{realm}"' + did_you_mean(realm, realms, otherwise=_known("realms", realms))
     for path, listener in select(data, "listeners", EACH):
         if isinstance(listener, dict) and not listener.get("auth", None):
             yield path, "nobody could join here; say who may, as in: auth: {anonymous: {role: guest}}"
+
+
+def _known(what: str, names: list[str]) -> str:
+    return f"; the {what} are: {', '.join(names[:_FEW])}" if names else ""
 
 
 def _cookies(data: Any) -> Iterator[tuple[PathInFile, str]]:
@@ -147,6 +168,29 @@ def _given_to(data: Any, key: str) -> Iterator[Found]:
             for path, by_authid in select(data, *auth, method, principals):
                 for authid in by_authid if isinstance(by_authid, dict) else ():
                     yield from _texts(data, *path, authid, key)
+
+
+def _grants(document: Document) -> Iterator[tuple[PathInFile, str]]:
+    """Who comes in as a role may do something."""
+    for path, role in _of_realms(document.data, "roles", EACH):
+        if not isinstance(role, dict) or role.get("authorizer") is not None:
+            continue
+        granted = [allowed for _, allowed in select(role, "permissions", EACH, "allow") if isinstance(allowed, dict)]
+        if not any(value is not False for allowed in granted for value in allowed.values()):
+            name = role.get("name")
+            yield path, f'role "{name}" grants nothing, and what is not granted is refused; give it {_GRANT}'
+
+
+def _secret_files(document: Document) -> Iterator[tuple[PathInFile, str]]:
+    """What only this node should know stands in files that only this node can read."""
+    for path, name in document.open_files.items():
+        if path and path[-1] in SECRETS:
+            yield path, everybody_reads(name)
+
+
+def everybody_reads(name: str) -> str:
+    """The warning about a file with a secret."""
+    return f"everybody on this machine may read {name}; if they should not: chmod o= {name}"
 
 
 def _endpoints(data: Any) -> Iterator[tuple[PathInFile, str]]:
@@ -240,7 +284,7 @@ def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
 
 def _histories(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """A realm has one history per pattern, and room for all of them."""
-    for realm, _ in select(data, "realms", EACH, "history"):
+    for realm, _ in _of_realms(data, "history"):
         seen = set()
         room = HISTORIES_BYTES_MAX
         for path, _ in select(data, *realm, EACH):

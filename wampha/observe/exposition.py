@@ -114,6 +114,17 @@ GAUGES: Final[tuple[Family, ...]] = (
     Family("wampha_link_up", "1 if the links to that node are up", _of_links("up"), ("peer",)),
     Family("wampha_link_queue_bytes", "bytes that wait to be sent to that node", _of_links("queue_bytes"), ("peer",)),
     Family("wampha_link_behind", "1 if so much waits that clients must wait", _of_links("behind"), ("peer",)),
+    Family(
+        "wampha_certificate_expiry_timestamp_seconds",
+        "when the first certificate of listeners, or that of links between nodes, ends, since 1970",
+        lambda reading: [((use,), end) for use, end in reading.status["certificates"].items() if end is not None],
+        ("use",),
+    ),
+    Family(
+        "wampha_config_differing_nodes",
+        "other nodes that run another configuration than this one",
+        lambda reading: len(reading.status["config"]["differing"]),
+    ),
     Family("process_resident_memory_bytes", "memory of the process", _of("resident_bytes")),
     Family("process_open_fds", "open file descriptors of the process", _of("file_descriptors")),
     Family("process_max_fds", "file descriptors that the process may have", _of("descriptors_max")),
@@ -163,7 +174,7 @@ HISTOGRAMS: Final[Mapping[str, str]] = {
 }
 LINK_HISTOGRAM: Final = Family(
     "wampha_link_rtt_seconds",
-    "round trip to that node, as the system measures it, looked at twice a second",
+    "round trip to that node, as its system acknowledges (with up to 40 ms where little is said); seen twice a second",
     lambda reading: (),
     ("peer",),
 )
@@ -215,4 +226,5 @@ def _filled(metric: Any, family: Family, reading: Reading) -> Metric:
 
 def _pour(metric: HistogramMetricFamily, labels: tuple[str, ...], distribution: Distribution) -> None:
     ends = [*(f"{bound:g}" for bound in distribution.bounds), "+Inf"]
-    metric.add_metric(labels, list(zip(ends, accumulate(distribution.counts), strict=True)), distribution.sum)
+    counts, total = distribution.reading()
+    metric.add_metric(labels, list(zip(ends, accumulate(counts), strict=True)), total)

@@ -72,12 +72,13 @@ class Callees:
         self._realm: Final = realm
         self._uris: Final = uris
         self._counters: Final = counters
+        self._counts: Final = counters.values
         self._outbox: Final = outbox
         self._ledger: Final = ledger
         self._offers: Final = offers
         self._standing: Final = offers.standing
         self._calls: Final = calls
-        self._queue_max: Final = queue_max
+        self.queue_max = queue_max
         self._home: Final = home
         offers.attach(freed=self._freed, forgotten=self._forgotten)
 
@@ -123,7 +124,7 @@ class Callees:
         places = offer.places
         if places is not None and places.full:
             # Parts that follow the first would have to wait, too, in memory that nothing bounds.
-            if not waits or "progress" in details or len(places.queue) >= self._queue_max:
+            if not waits or "progress" in details or len(places.queue) >= self.queue_max:
                 self._counters.add("callees_full")
                 return False
             self._counters.add("calls_queued")
@@ -185,6 +186,7 @@ class Callees:
 
     def yielded(self, callee: Session, result: Yield) -> None:
         """The callee's result, on its way to the caller."""
+        self._counts["yields"] += 1
         options = result.options
         if options:
             if options.get("ppt_scheme") and not callee.features.callee_passthru:

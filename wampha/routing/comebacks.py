@@ -49,26 +49,34 @@ class Comebacks:
         attendance: Attendance,
         calls: Calls,
         realms: Mapping[str, Realm],
+        find: Callable[[str], Realm | None],
         sessions: dict[int, Session],
         conversations: dict[Conversation, None],
         audit: Audit,
         permissions: Permitting,
         welcome: Callable[[Realm, Session], Options],
         over: Callable[[Session], None],
+        parted: Callable[[Session], None],
+        arrived: Callable[[Realm, Session], None],
     ) -> None:
-        """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session.
+        """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session,
+        `parted` hears of one that goes on at another node.
 
-        `permissions` are those of a role for one session, or SessionRefused.
+        `find` gives the realm of a name, if there is one; `permissions` are those of a role for one session, or
+        SessionRefused; `arrived` looks whether a session of another node may have here what it had there.
         """
         self._ledger: Final = ledger
         self._attendance: Final = attendance
         self._calls: Final = calls
         self._realms: Final = realms
+        self._find: Final = find
         self._sessions: Final = sessions
         self._conversations: Final = conversations
         self._audit: Final = audit
         self._welcome: Final = welcome
         self._over: Final = over
+        self._parted: Final = parted
+        self._arrived: Final = arrived
         self._resumptions: Final = Resumptions(limits=limits, counters=counters, ids=ids, clock=clock, end=self.end)
         passage = Passage(ledger=ledger, gather=gather, clock=clock)
         self._givings: Final = Givings(
@@ -127,7 +135,7 @@ class Comebacks:
 
         A session of another node comes to this one first. Raises SessionRefused if nothing can come of it.
         """
-        session, realm = self._sessions.get(hello.resume_session), self._realms.get(hello.realm)
+        session, realm = self._sessions.get(hello.resume_session), self._find(hello.realm)
         if session is None and realm is not None and realm.resumption is not None:
             moved_to = self._givings.moved_to(hello.resume_session)
             if moved_to not in self._ledger.tables.up and self._revivals.can(hello, realm.resumption):
@@ -226,11 +234,13 @@ class Comebacks:
         self._givings.arrived(session.id)
         self._attendance.came(session, join_of(session, conversation.client))
         self._resume(session, arrival.resumption, used, conversation, lost=arrival.lost)
+        self._arrived(arrival.realm, session)
 
     def _revived(self, revival: Revival, resumption: Resumption, used: Key) -> None:
         """A session of a dead node goes on here, and has nothing but its identity."""
         session = resumption.session
         self._sessions[session.id] = session
+        revival.realm.enter(session)
         self._attendance.revived(session)
         self._resume(session, resumption, used, revival.conversation, node_lost=True)
 
@@ -240,5 +250,6 @@ class Comebacks:
         session.open = False
         del self._sessions[session.id]
         self._attendance.parted(session)
+        self._parted(session)
         self._calls.caller_dismissed(session)
         self._realms[session.realm].part(session, sorted(session.resumption.line.unsent_invocations()))

@@ -1,15 +1,16 @@
 """Who may do what: static permissions of the roles of a realm, in Crossbar's words.
 
 Denied unless allowed. For a concrete URI the most specific permission decides: an exact one before the longest prefix
-before the wildcard with the longest literal beginning. A pattern subscription receives whatever its pattern matches,
-so it needs one permission that covers the whole pattern and allows it, and none inside the pattern that denies.
-The decisive permission also says whether the session's identity is disclosed, and how far it is trusted.
+before the wildcards; of two wildcards, the one that is literal where they first differ. A pattern subscription
+receives whatever its pattern matches, so it needs one permission that covers the whole pattern and allows it, and none
+inside the pattern that denies. The decisive permission also says whether the session's identity is disclosed, and how
+far it is trusted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from wampha.errors import NotAuthorized
@@ -52,14 +53,19 @@ _REFUSED: Final = Verdict(allowed=False)
 class Permissions:
     """The permissions of one role; verdicts are remembered, so that the hot path asks one dictionary."""
 
-    __slots__ = ("_index", "_verdicts")
+    __slots__ = ("_index", "_stated", "_verdicts")
 
     def __init__(self, permissions: Iterable[Permission]) -> None:
         """If a pattern is stated twice, the later statement holds."""
         self._index: Final[PatternIndex[Permission]] = PatternIndex()
-        for permission in {(each.match, each.uri): each for each in permissions}.values():
+        self._stated: Final = {(each.match, each.uri): each for each in permissions}
+        for permission in self._stated.values():
             self._index.add(permission.match, permission.uri, permission)
         self._verdicts: Final[dict[str, dict[str, Verdict]]] = {action: {} for action in ACTIONS}
+
+    def same_as(self, other: Permissions | Authorizer) -> bool:
+        """Whether the other says the same."""
+        return isinstance(other, Permissions) and self._stated == other._stated
 
     def require(self, action: str, uri: str) -> Verdict:
         """Raise NotAuthorized unless the role may do `action` of `ACTIONS` with a concrete URI.
@@ -125,12 +131,13 @@ def _beginning(permission: Permission) -> str:
     return _literal(permission.uri) if permission.match == WILDCARD else permission.uri
 
 
-def _specificity(permission: Permission) -> tuple[int, int]:
+def _specificity(permission: Permission) -> tuple[int, ...]:
+    """The order of `PatternIndex` among permissions that all match some URI; the larger comes first there."""
     if permission.match == EXACT:
-        return (2, 0)
+        return (2,)
     if permission.match == PREFIX:
         return (1, len(permission.uri))
-    return (0, len(_literal(permission.uri)))
+    return (0, *(component != "" for component in permission.uri.split(".")))
 
 
 def _literal(wildcard: str) -> str:
@@ -160,6 +167,10 @@ class Authorizer:
     procedure: str
     cache_s: float = 60.0  # how long a decision holds that may be cached
 
+    def same_as(self, other: Permissions | Authorizer) -> bool:
+        """Whether the other is the same."""
+        return self == other
+
 
 @dataclass(frozen=True, slots=True)
 class RealmRules:
@@ -175,6 +186,7 @@ class RealmRules:
     histories: tuple[Ring, ...] = ()  # of which topics events are kept for those who ask later
     history_as_list: bool = False  # they are told as Crossbar does it
     resumption: ResumptionRules | None = None  # None: sessions end with their connection
+    linger_s: float | None = None  # of a template: how long an empty realm is remembered; None: it is always there
 
     @classmethod
     def of(cls, realm: Any) -> RealmRules:
@@ -206,3 +218,22 @@ class RealmRules:
             timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,
             resumption=ResumptionRules.of(realm.resumable_sessions),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RealmTemplate:
+    """Rules of all realms whose name matches, for those that are not in the configuration themselves."""
+
+    match: str
+    pattern: str
+    rules: RealmRules  # without a name
+
+    @classmethod
+    def of(cls, template: Any) -> RealmTemplate:
+        """From the configuration's `config.schema.RealmTemplate`."""
+        match, pattern = template.pattern
+        return cls(match, pattern, replace(RealmRules.of(template), linger_s=template.linger_s))
+
+    def named(self, name: str) -> RealmRules:
+        """The rules of one of them. All share what they remember of their roles."""
+        return replace(self.rules, name=name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -19,14 +20,17 @@ from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
 from wampha.routing.docket import Adoption, Docket
 from wampha.routing.estate import Estate
+from wampha.routing.holding import Holding
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
 from wampha.routing.permissions import Authorizer, Permissions, RealmRules
 from wampha.routing.ports import Audit, Clock, Ledger, Outbox
+from wampha.routing.resumption import ResumptionRules
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session, who
+from wampha.routing.slow import SlowPolicy
 from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
@@ -39,16 +43,6 @@ _CODES: Final[Mapping[type, int]] = {
     Register: replies.REGISTER,
     Unregister: replies.UNREGISTER,
 }
-
-
-class _Handler:
-    """What handles one type of message, and how many have come."""
-
-    __slots__ = ("handle", "received")
-
-    def __init__(self, handle: Callable[[Session, Any], None]) -> None:
-        self.handle: Final = handle
-        self.received = 0
 
 
 class Realm:
@@ -71,17 +65,17 @@ class Realm:
         attendance: Attendance,
         wall_ms: Callable[[], int],
         audit: Audit,
+        emptied: Callable[[Realm], None],
     ) -> None:
+        """`emptied` is called when the last session has left."""
         self.name: Final = rules.name
-        self.lenient: Final = rules.lenient
+        self.rules = rules
+        self.open = True  # else it is there no longer, once its sessions have ended
+        self.sessions: Final[dict[Session, None]] = {}  # of this node, those that are on their way here included
         self.keeper: Final = keeper
-        self.history_as_list: Final = rules.history_as_list
         self._audit: Final = audit
-        self.timeout_unit_s: Final = rules.timeout_unit_s
-        self.slow_clients: Final = rules.slow_clients
-        self.resumption: Final = rules.resumption
+        self._emptied: Final = emptied
         self._when_detached: Final[list[Callable[[Session], None]]] = []
-        self._roles: Final[Mapping[str, Permissions | Authorizer]] = rules.roles
         self._counters: Final = counters
         uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
@@ -127,18 +121,18 @@ class Realm:
             timeout_unit_s=rules.timeout_unit_s,
             queue_max=rules.call_queue_max,
         )
-        handlers: Mapping[type, Callable[[Session, Any], None]] = {
+        self._others: Final[dict[type, int]] = {}  # messages of types that are counted here, or were refused
+        self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
             Publish: self.broker.publish,
-            Subscribe: self.broker.subscribe,
-            Unsubscribe: self.broker.unsubscribe,
+            Subscribe: self._counted(Subscribe, self.broker.subscribe),
+            Unsubscribe: self._counted(Unsubscribe, self.broker.unsubscribe),
             Call: self.dealer.call,
             Yield: self.dealer.callees.yielded,
-            Error: self.dealer.callees.failed,
-            Register: self.offers.register,
-            Unregister: self.offers.unregister,
-            Cancel: self.dealer.cancel,
+            Error: self._counted(Error, self.dealer.callees.failed),
+            Register: self._counted(Register, self.offers.register),
+            Unregister: self._counted(Unregister, self.offers.unregister),
+            Cancel: self._counted(Cancel, self.dealer.cancel),
         }
-        self._handlers: Final = {kind: _Handler(handle) for kind, handle in handlers.items()}
         self._behind: Final[Collection[Owner]] = outbox.behind
         # The nodes that a message with a payload would be sent to; the others are small.
         self._destinations: Final[Mapping[type, Callable[[Session, Any], Iterable[Owner]]]] = {
@@ -148,9 +142,66 @@ class Realm:
             Error: self.dealer.callees.caller_nodes,
         }
 
+    @property
+    def lenient(self) -> bool:
+        """Whether features may be used that were not announced."""
+        return self.rules.lenient
+
+    @property
+    def history_as_list(self) -> bool:
+        """Whether histories are told as Crossbar does it."""
+        return self.rules.history_as_list
+
+    @property
+    def timeout_unit_s(self) -> float:
+        """What a `timeout` of 1 means."""
+        return self.rules.timeout_unit_s
+
+    @property
+    def slow_clients(self) -> SlowPolicy:
+        """What happens to clients that do not read."""
+        return self.rules.slow_clients
+
+    @property
+    def resumption(self) -> ResumptionRules | None:
+        """Whether and how long sessions that open from now on outlive their connection."""
+        return self.rules.resumption
+
     def permissions_of(self, role: str) -> Permissions | Authorizer | None:
-        """What a role may do here; None if the realm has no such role."""
-        return self._roles.get(role)
+        """What a role may do here; None if the realm has no such role, or is closed."""
+        return self.rules.roles.get(role) if self.open else None
+
+    def adapt(self, rules: RealmRules) -> frozenset[str]:
+        """Other rules hold from now on; returns the roles of which something else is said than before."""
+        before = self.rules.roles if self.open else {}
+        # A role that stays as it was keeps what it remembers, and its sessions what they have.
+        roles = {name: _kept(before.get(name), role) for name, role in rules.roles.items()}
+        self.rules = replace(rules, roles=roles)
+        self.open = True
+        self.uris.adapt(strict=rules.strict_uris)
+        self.retention.adapt(rules.histories)
+        self.broker.keeps_some = self.retention.has_histories
+        self.dealer.timeout_unit_s = rules.timeout_unit_s
+        self.dealer.callees.queue_max = rules.call_queue_max
+        return frozenset(name for name in {**before, **roles} if before.get(name) is not roles.get(name))
+
+    def close(self) -> None:
+        """Nobody can come in any more."""
+        self.open = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is here or on its way out of the tables."""
+        return not self.sessions and self.broker.idle
+
+    def enter(self, session: Session) -> None:
+        """The session is here from now on, until `leave`."""
+        self.sessions[session] = None
+
+    def holdings(self, of: Session | None = None) -> Iterator[Holding]:
+        """What one session, or (None) each of this node, has by a permission; of all, also what they have asked for."""
+        yield from self.broker.holdings(of)
+        yield from self.offers.holdings(of)
 
     def receive(self, session: Session, message: Any) -> None:
         """Handle one message of an open session; raises ProtocolViolation or Later and nothing else."""
@@ -160,14 +211,23 @@ class Realm:
         try:
             if self._behind:
                 self._check_destinations(session, message)
-            handler.received += 1
-            handler.handle(session, message)
+            handler(session, message)
         except WampError as error:
             self._refuse(session, message, error)
 
+    def _counted(self, kind: type, handle: Callable[[Session, Any], None]) -> Callable[[Session, Any], None]:
+        """For messages of which there are few."""
+        self._others[kind] = 0
+
+        def handler(session: Session, message: Any) -> None:
+            self._others[kind] += 1
+            handle(session, message)
+
+        return handler
+
     def received(self) -> dict[str, int]:
-        """How many messages of each type have come from sessions of this realm at this node."""
-        return {kind.__name__.upper(): handler.received for kind, handler in self._handlers.items()}
+        """Messages by type that sessions of this realm have sent; of PUBLISH and CALL only those that were refused."""
+        return {kind.__name__.upper(): count for kind, count in self._others.items()}
 
     def _check_destinations(self, session: Session, message: Any) -> None:
         destinations = self._destinations.get(type(message))
@@ -194,6 +254,7 @@ class Realm:
 
         `decided` is told of each by its id whether it stands here, perhaps before this returns.
         """
+        self.enter(session)
         for followed in estate.subscriptions:
             adoption = Adoption(session, partial(decided, followed.id))
             self.broker.adopt(session, followed, adoption)
@@ -212,13 +273,23 @@ class Realm:
         self.broker.leave(session, moves=moves)
         self.offers.leave(session)
         self.dealer.leave(session)
+        self.sessions.pop(session, None)
+        if not self.sessions:
+            self._emptied(self)
 
     def _refuse(self, session: Session, message: Any, error: WampError) -> None:
         if isinstance(error, NotAuthorized):
             self._audit("denied", {**who(session), "request": type(message).__name__.upper(), "why": str(error)})
+        kind = type(message)
+        if kind is Publish or kind is Call:
+            self._others[kind] = self._others.get(kind, 0) + 1
         # Basic profile, "Publishing": without `acknowledge` the publisher is told nothing.
         if type(message) is Publish and message.options.get("acknowledge") is not True:
             self._counters.add("publishes_refused_silently")
             return
         self._counters.add("requests_refused")
         session.client.send(replies.refusal(_CODES[type(message)], message.request, error))
+
+
+def _kept(before: Permissions | Authorizer | None, now: Permissions | Authorizer) -> Permissions | Authorizer:
+    return before if before is not None and before.same_as(now) else now

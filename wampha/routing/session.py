@@ -69,7 +69,7 @@ class Session:
         self.grant: Final = grant
         self.authid: Final = grant.authid
         self.authrole: Final = grant.authrole
-        self.permissions: Final = permissions
+        self.permissions = permissions  # others, when the configuration has changed
         self.client: Final = client
         self.features = features
         self.resumption: Final = resumption  # None: it ends with its connection

@@ -2,7 +2,7 @@
 {{- define "wampha.config" -}}
 {{- $full := include "wampha.fullname" . -}}
 {{- $config := deepCopy .Values.config -}}
-{{- $_ := set $config "node" (merge (dict "name" (dict "env" "POD_NAME") "run_dir" "/run/wampha") ($config.node | default dict)) -}}
+{{- $_ := set $config "node" (merge (dict "name" (dict "env" "POD_NAME") "run_dir" "/run/wampha" "watch_files_s" 10) ($config.node | default dict)) -}}
 {{- $_ := set $config "monitoring" (dict "endpoint" (include "wampha.endpoint" (dict "root" . "port" (include "wampha.monitoringPort" .)))) -}}
 {{- $_ := set $config "cluster" (merge (include "wampha.cluster" . | fromYaml) ($config.cluster | default dict)) -}}
 {{- $listeners := list -}}
@@ -51,4 +51,33 @@ minimum_version: {{ .Values.tls.minimumVersion | quote }}
 client_ca: /etc/wampha-tls/clients/ca.crt
 client_certificate: {{ .Values.tls.clientCertificates }}
 {{- end }}
+{{- end -}}
+
+{{/* What of the configuration holds from the start of a node to its end; a running node takes over the rest. */}}
+{{- define "wampha.fixed" -}}
+{{- $live := .Files.Get "files/live.yaml" | fromYamlArray -}}
+{{- include "wampha.fixedBelow" (dict "value" (include "wampha.config" . | fromYaml) "path" "" "live" $live) -}}
+{{- end -}}
+
+{{/* A value without what is live in it, as JSON with the key "v": (dict "value" v "path" "/listeners/*" "live" paths). */}}
+{{- define "wampha.fixedBelow" -}}
+{{- $live := .live -}}
+{{- $path := .path -}}
+{{- $kept := .value -}}
+{{- if kindIs "map" .value -}}
+{{- $kept = dict -}}
+{{- range $key, $one := .value -}}
+{{- $at := printf "%s/%s" $path $key -}}
+{{- if not (or (has $at $live) (has (printf "%s/*" $path) $live)) -}}
+{{- $_ := set $kept $key (include "wampha.fixedBelow" (dict "value" $one "path" $at "live" $live) | fromJson).v -}}
+{{- end -}}
+{{- end -}}
+{{- else if kindIs "slice" .value -}}
+{{- $kept = list -}}
+{{- range $one := .value -}}
+{{- $at := printf "%s/*" $path -}}
+{{- $kept = append $kept (include "wampha.fixedBelow" (dict "value" $one "path" $at "live" $live) | fromJson).v -}}
+{{- end -}}
+{{- end -}}
+{{- dict "v" $kept | toJson -}}
 {{- end -}}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wampha.certs import CA, Authority, write
 from wampha.config.document import DEPTH_MAX, FILE_BYTES_MAX, Given, Position, plain, read
-from wampha.config.load import development, load
+from wampha.config.load import ConfigFile, development, examine, load
 from wampha.errors import ConfigError
 
 SMALLEST = """\
@@ -185,7 +185,8 @@ def test_a_misspelt_key_is_not_missing_as_well(files: Files) -> None:
 
 def test_an_unknown_key_without_neighbour_gets_the_list(files: Files) -> None:
     assert files.problem("frobnicate: 1\n" + SMALLEST) == (
-        "1:1: frobnicate: unknown key; known here: node, cluster, realms, listeners, limits, monitoring, log"
+        "1:1: frobnicate: unknown key; known here: node, cluster, realms, realm_templates, listeners, "
+        "limits, monitoring, log"
     )
 
 
@@ -331,7 +332,8 @@ def test_a_variable_that_is_not_set_is_the_only_problem_of_its_key(files: Files)
 
 def test_a_referenced_file_that_is_missing_is_named(files: Files) -> None:
     assert files.problem(SMALLEST + "node: {name: {file: none}}\n") == (
-        "8:14: node.name: the file none cannot be read: No such file or directory"
+        "8:14: node.name: the file none cannot be read: No such file or directory; "
+        "relative names start at the folder of this file"
     )
 
 
@@ -677,3 +679,127 @@ def test_mistakes_in_histories_are_told(files: Files, line: str, wrong: str, pla
     problem = files.problem(text.replace("{uri: com.log}", wrong))
     assert problem.startswith(f"{place}: realms[0].history[1]"), problem
     assert sentence in problem
+
+
+# ---- templates of realms
+
+TEMPLATE = SMALLEST + "realm_templates:\n  - name: tenants.*\n    roles: [{name: tenant}]\n"
+
+
+def test_a_template_may_have_all_that_a_realm_has(files: Files) -> None:
+    (template,) = load(files.write(TEMPLATE + "    call_timeout_unit: s\n    linger_s: 5.0\n")).realm_templates
+    assert (template.pattern, template.linger_s, template.call_timeout_unit) == (("prefix", "tenants."), 5.0, "s")
+
+
+def test_roles_and_realms_of_a_template_count(files: Files) -> None:
+    anonymous = "{anonymous: {role: guest}}"
+    load(files.write(TEMPLATE.replace(anonymous, "{anonymous: {role: tenant}}")))
+    ticket = "{ticket: {principals: {joe: {ticket: x, role: tenant, realm: REALM}}}}"
+    load(files.write(TEMPLATE.replace(anonymous, ticket.replace("REALM", "tenants.a"))))
+    assert 'there is no realm "others.a"' in files.problem(
+        TEMPLATE.replace(anonymous, ticket.replace("REALM", "others.a"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("tenants.*", "tenants", "9:11: realm_templates[0].name: should have a star, as in tenants.*"),
+        ("tenants.*", "tenants #.*", "9:11: realm_templates[0].name: should have a star"),
+        ("name: tenants.*", "name: 'a b.*'", "9:11: realm_templates[0].name: 'a b.' is not a valid URI"),
+        ("roles: [{name: tenant}]", "roles: [{name: t}, {name: t}]", '"t" is given twice'),
+    ],
+)
+def test_what_is_wrong_with_a_template_is_told(files: Files, old: str, new: str, problem: str) -> None:
+    assert problem in files.problem(TEMPLATE.replace(old, new))
+
+
+def test_two_templates_of_one_name_are_told(files: Files) -> None:
+    assert 'realm_templates[1].name: "tenants.*" is given twice' in files.problem(TEMPLATE + "  - name: tenants.*\n")
+
+
+# ---- what is no mistake, but hardly meant
+
+GRANTING = SMALLEST.replace("- name: guest\n", "- {name: guest, permissions: [{uri: com.x, allow: {call: true}}]}\n")
+
+
+def warnings(files: Files, text: str) -> list[str]:
+    """What `examine` warns of, without the name of the file."""
+    return [line.removeprefix(f"{files.path}:") for line in examine(files.write(text)).warnings]
+
+
+@pytest.mark.parametrize("more", ["", "\n        permissions: [{uri: com.x, allow: {call: false}}, {uri: com.y}]"])
+def test_a_role_that_grants_nothing_is_warned_of_with_a_remedy(files: Files, more: str) -> None:
+    (line,) = warnings(files, SMALLEST.replace("- name: guest\n", f"- name: guest{more}\n"))
+    assert line.startswith('4:9: realms[0].roles[0]: warning: role "guest" grants nothing')
+    assert "permissions: [{uri:" in line
+
+
+def test_a_role_that_grants_something_or_asks_an_authorizer_is_not(files: Files) -> None:
+    assert warnings(files, GRANTING) == []
+    assert warnings(files, SMALLEST.replace("name: guest\n", "name: guest\n        authorizer: com.ask\n", 1)) == []
+
+
+def test_a_secret_in_a_file_that_everybody_may_read_is_warned_of_and_no_other_file(files: Files) -> None:
+    (files.folder / "ticket").write_text("geheim")
+    (files.folder / "ticket").chmod(0o644)
+    text = GRANTING.replace(
+        "{anonymous: {role: guest}}", "{ticket: {principals: {joe: {ticket: {file: ticket}, role: {file: role}}}}}"
+    )
+    (files.folder / "role").write_text("guest")
+    (line,) = warnings(files, text)
+    assert line == (
+        "7:48: listeners[0].auth.ticket.principals.joe.ticket: warning: everybody on this machine may read ticket; "
+        "if they should not: chmod o= ticket"
+    )
+    (files.folder / "ticket").chmod(0o640)
+    assert warnings(files, text) == []
+
+
+def test_a_private_key_that_everybody_may_read_is_warned_of(files: Files) -> None:
+    authority = Authority.new(30)
+    write(files.folder, "a", *authority.sign("a", [], 30))
+    text = GRANTING + "    tls: {certificate: a.pem, key: a.key}\n"
+    assert warnings(files, text) == []
+    (files.folder / "a.key").chmod(0o604)
+    (line,) = warnings(files, text)
+    assert line.startswith(f"8:36: listeners[0].tls.key: warning: everybody on this machine may read {files.folder}")
+
+
+def test_a_mistake_is_told_without_warnings(files: Files) -> None:
+    assert files.problem(SMALLEST + "log: {level: 7}\n").startswith("8:14: log.level: should be")
+
+
+def named(files: Files, file: ConfigFile) -> set[str]:
+    return {str(each.relative_to(files.folder)) for each in file.files}
+
+
+def test_a_file_knows_what_it_names_certificates_too(files: Files) -> None:
+    authority = Authority.new(30)
+    write(files.folder, "a", *authority.sign("a", [], 30))
+    (files.folder / "role").write_text("guest")
+    text = GRANTING.replace("{role: guest}", "{role: {file: role}}") + "    tls: {certificate: a.pem, key: a.key}\n"
+    path = files.folder / "config.yaml"
+    path.write_text(text)
+    file = ConfigFile(path)
+    assert named(files, file) == {"config.yaml"}
+    assert file.read().settings.listeners[0].tls
+    assert named(files, file) == {"config.yaml", "a.pem", "a.key", "role"}
+    path.write_text(GRANTING)
+    file.read()
+    assert named(files, file) == {"config.yaml"}
+
+
+def test_a_file_that_cannot_be_used_names_what_it_named_before_and_what_may_still_come(files: Files) -> None:
+    path = files.folder / "config.yaml"
+    path.write_text(GRANTING)
+    file = ConfigFile(path)
+    file.read()
+    path.write_text(GRANTING.replace("{role: guest}", "{role: {file: role}}"))
+    with pytest.raises(ConfigError, match="role"):
+        file.read()
+    assert named(files, file) == {"config.yaml", "role"}
+    path.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        file.read()
+    assert named(files, file) == {"config.yaml", "role"}

@@ -50,6 +50,7 @@ class Pod(threading.Thread):
         self.address: Final = address
         self.container: Container | None = None
         self.restarts = 0
+        self.ready_s: float | None = None  # from the start of its container until it was ready first
         self.failure: BaseException | None = None
         self._agent: Final = agent
         self._given: Final = given
@@ -135,6 +136,7 @@ class Pod(threading.Thread):
 
     def _live(self) -> None:
         assert self.container is not None
+        began = time.monotonic()
         probes = dict(self._probes(self.container))
         while not self._deleted():
             if self._agent.states.get(self.container.name) == "exited" and not self.container.state()["Running"]:
@@ -147,6 +149,8 @@ class Pod(threading.Thread):
                 probes = dict(self._probes(self.container))
                 started = False
             ready = "readinessProbe" not in probes or probes["readinessProbe"].passes
+            if started and ready and self.ready_s is None:
+                self.ready_s = time.monotonic() - began
             self._report("Running", ready=started and ready)
             if time.monotonic() - self._refreshed > REFRESH_S:
                 self._refreshed = time.monotonic()

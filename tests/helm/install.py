@@ -253,10 +253,12 @@ class Life:
         found: str = eventually(named, WAIT_S, "a leader")
         return found
 
-    def resident_bytes(self) -> list[int]:
-        """Memory of each voter's process."""
-        containers = [self._kubernetes.running(name).container for name in VOTERS]
-        return [container.resident_bytes() for container in containers if container]
+    def measure(self) -> None:
+        """Tell how soon the voters were ready, and what memory their processes have."""
+        pods = [self._kubernetes.running(name) for name in VOTERS]
+        ready = max(pod.ready_s or 0.0 for pod in pods)
+        memory = max(pod.container.resident_bytes() for pod in pods if pod.container) / 1e6
+        self._tell(f"  from a container's start until it is ready: {ready:.1f} s; memory of a node: {memory:.0f} MB")
 
     def check_logs(self) -> None:
         """No pod has written an error that nobody caused."""
@@ -282,6 +284,7 @@ class Life:
 def live(life: Life, first: str, second: str, *, short: bool) -> None:
     """The whole life of a release, or a short one."""
     life.install(values_for(first))
+    life.measure()
     life.test()
     with life.under_load():
         life.upgrade(second)

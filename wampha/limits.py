@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pydantic import BaseModel, ConfigDict, Field
 
 KIB = 1024
@@ -44,6 +46,18 @@ class Limits(BaseModel):
         ge=1 * MIB,
         description="bytes that wait for all sessions to be resumed; beyond it those with most lose events or end",
     )
+    connections_max: int = Field(
+        100_000,
+        ge=1,
+        description="connections of clients; one that is idle takes some 10 kB, and what it may have waiting comes on "
+        "top. Fewer if there are fewer open files",
+    )
+    address_connections_max: int = Field(
+        0,
+        ge=0,
+        description="connections from one address, or IPv6 network of 64 bits; 0: any number, since behind a balancer "
+        "or a translated network very many clients share an address. 1000 suits where none is in between",
+    )
     descriptors_reserved: int = Field(
         128,
         ge=16,
@@ -85,6 +99,25 @@ class Limits(BaseModel):
         description="entries of all black and white lists of one publication; each node looks at them",
     )
     session_calls_max: int = Field(10_000, ge=1, description="calls of one session that wait for their result")
+    session_messages_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="messages of one session per second, in the long run; who sends more is read more slowly. 0: any "
+        "number, since a session may well be what a node is there for",
+    )
+    session_messages_burst: int = Field(
+        1000, ge=1, description="messages that a session may send at once before session_messages_per_s holds"
+    )
+    realm_topics_max: int = Field(
+        500_000,
+        ge=1,
+        description="topics and patterns of one realm that have subscribers; every node holds each, in some 600 bytes",
+    )
+    realm_procedures_max: int = Field(
+        200_000,
+        ge=1,
+        description="procedures and patterns of one realm that have callees; every node holds each, in some 800 bytes",
+    )
     call_attempts_max: int = Field(
         32,
         ge=1,
@@ -167,3 +200,35 @@ class Limits(BaseModel):
     link_handshakes_max: int = Field(
         64, ge=8, description="peer connections that shake hands at once; the oldest gives way to a new one"
     )
+
+
+class RoleLimits(BaseModel):
+    """What holds for the sessions of one role in the place of the node's limits of the same names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session_subscriptions_max: int | None = Field(None, ge=1, description="subscriptions of one session")
+    session_registrations_max: int | None = Field(None, ge=1, description="registrations of one session")
+    session_calls_max: int | None = Field(None, ge=1, description="calls of one session that wait for their result")
+    session_messages_per_s: float | None = Field(
+        None, ge=0, description="messages of one session per second, in the long run; 0: any number"
+    )
+    session_messages_burst: int | None = Field(
+        None, ge=1, description="messages that a session may send at once before session_messages_per_s holds"
+    )
+
+
+class SessionBounds(NamedTuple):
+    """What one session may have and do."""
+
+    subscriptions: int
+    registrations: int
+    calls: int
+    messages_per_s: float
+    messages_burst: int
+
+    @classmethod
+    def of(cls, limits: Limits, role: RoleLimits | None = None) -> SessionBounds:
+        """Those of a role's sessions, or of all whose role says nothing about it."""
+        own = {} if role is None else role.model_dump(exclude_none=True)
+        return cls(*(own.get(name, getattr(limits, name)) for name in RoleLimits.model_fields))

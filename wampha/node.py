@@ -49,11 +49,13 @@ from wampha.state.machine import Machine
 from wampha.threads import Threads
 from wampha.tidings import Tidings
 from wampha.tls import CertificateError
+from wampha.transport.census import Census
 from wampha.transport.certificates import Certificates
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
+from wampha.transport.origins import Origins
 from wampha.transport.room import Room, descriptors
 from wampha.transport.slow import SlowClients
 
@@ -89,6 +91,7 @@ class Node:
         self._chance: Final = chance or random.SystemRandom()
         self._machine: Final = machine
         self._options: Final = options
+        self._audit: Final = Audit(self._clock.now).add
         self._stage = Stage.JOINING
         self._telling: Cancellable | None = None  # the timer that tells why this node does not serve
 
@@ -114,7 +117,7 @@ class Node:
             workers=self._threads,
             chance=Chance(partial(_bytes, self._chance), _utc),
             agent=AGENT,
-            audit=Audit(self._clock.now).add,
+            audit=self._audit,
             wall_ms=wall_ms,
             status=self.status,
         )
@@ -293,6 +296,7 @@ class Node:
         shared = serializers(limits, self.counters)
         slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
         room = Room(descriptors=descriptors(), limits=limits, counters=self.counters)
+        census = Census(limits=limits, counters=self.counters, audit=self._audit)
         key = _bytes(self._chance, 32)
         return [
             Listener(
@@ -305,6 +309,9 @@ class Node:
                 delivery=self.delivery,
                 slow=slow,
                 room=room,
+                census=census,
+                origins=Origins(listener.origins),
+                audit=self._audit,
                 limits=limits,
                 counters=self.counters,
                 serializers=shared,

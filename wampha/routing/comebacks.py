@@ -222,6 +222,7 @@ class Comebacks:
     def _landed(self, arrival: Arrival, used: Key) -> None:
         """A session has come from another node."""
         session, conversation = arrival.resumption.session, arrival.conversation
+        self._realms[session.realm].limit(session)
         self._sessions[session.id] = session
         self._givings.arrived(session.id)
         self._attendance.came(session, join_of(session, conversation.client))
@@ -230,6 +231,7 @@ class Comebacks:
     def _revived(self, revival: Revival, resumption: Resumption, used: Key) -> None:
         """A session of a dead node goes on here, and has nothing but its identity."""
         session = resumption.session
+        self._realms[session.realm].limit(session)
         self._sessions[session.id] = session
         self._attendance.revived(session)
         self._resume(session, resumption, used, revival.conversation, node_lost=True)

@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any, Final
 
 from wampha.counters import Counters
-from wampha.errors import NodeBehind, NotAuthorized, ProtocolViolation, WampError
-from wampha.limits import Limits
+from wampha.errors import Later, NodeBehind, NotAuthorized, ProtocolViolation, WampError
+from wampha.limits import Limits, SessionBounds
 from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscribe, Unregister, Unsubscribe, Yield
 from wampha.names.ids import Ids
 from wampha.names.uri import UriRules
 from wampha.routing import replies
+from wampha.routing.allowance import Allowance
 from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
@@ -73,6 +74,10 @@ class Realm:
         self._when_detached: Final[list[Callable[[Session], None]]] = []
         self._roles: Final[Mapping[str, Permissions | Authorizer]] = rules.roles
         self._counters: Final = counters
+        self._clock: Final = clock
+        self._outbox: Final = outbox
+        self._bounds: Final = {role: SessionBounds.of(limits, own) for role, own in rules.role_limits.items()}
+        self._usual_bounds: Final = SessionBounds.of(limits)
         uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
         )
@@ -100,7 +105,13 @@ class Realm:
             turnover=Turnover(realm=rules.name, ledger=ledger, attendance=attendance),
         )
         self.offers: Final = Offers(
-            realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
+            realm=rules.name,
+            uris=uris,
+            limits=limits,
+            counters=counters,
+            rows=rows,
+            docket=docket,
+            ledger=ledger,
         )
         self.procedures: Final = Procedures(calls=calls, counters=counters, audit=audit)
         self.dealer: Final = Dealer(
@@ -141,17 +152,43 @@ class Realm:
         """What a role may do here; None if the realm has no such role."""
         return self._roles.get(role)
 
+    def limit(self, session: Session) -> None:
+        """From now on the bounds of its role hold for the session."""
+        self._stop(session)
+        bounds = session.bounds = self._bounds.get(session.authrole, self._usual_bounds)
+        session.allowance = None
+        if bounds.messages_per_s:
+            session.allowance = Allowance(
+                per_s=bounds.messages_per_s,
+                burst=bounds.messages_burst,
+                clock=self._clock,
+                outbox=self._outbox,
+                counters=self._counters,
+            )
+
+    @staticmethod
+    def _stop(session: Session) -> None:
+        if session.allowance is not None:
+            session.allowance.stop()
+
     def receive(self, session: Session, message: Any) -> None:
         """Handle one message of an open session; raises ProtocolViolation or Later and nothing else."""
         handler = self._handlers.get(type(message))
         if handler is None:
             raise ProtocolViolation(f"A client may not send {type(message).__name__.upper()} in an open session.")
+        allowance = session.allowance
+        if allowance is not None:
+            allowance.take()
         try:
             if self._behind:
                 self._check_destinations(session, message)
             handler(session, message)
         except WampError as error:
             self._refuse(session, message, error)
+        except Later:
+            if allowance is not None:
+                allowance.give_back()
+            raise
 
     def _check_destinations(self, session: Session, message: Any) -> None:
         destinations = self._destinations.get(type(message))
@@ -191,6 +228,7 @@ class Realm:
 
     def leave(self, session: Session, *, moves: bool = False) -> None:
         """The session has ended, or goes on at another node (`moves`): nothing of it stays here."""
+        self._stop(session)
         for undecided in list(session.undecided):
             undecided.withdraw()
         self.broker.leave(session, moves=moves)

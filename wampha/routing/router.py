@@ -82,7 +82,7 @@ class Router:
         self._agent: Final = agent
         self._wall_ms: Final = wall_ms
         self._status: Final = status
-        self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
+        self._calls: Final = Calls(counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
@@ -252,6 +252,7 @@ class Router:
             features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
             resumption=resumption,
         )
+        realm.limit(session)
         self._sessions[session.id] = session
         session.conversation = conversation
         opened = self._comebacks.opened(session)

@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint format bench features soak chaos reliability wheel lock venv clean chaos-tools
+.PHONY: help run cluster test lint docs reference format bench features soak chaos reliability wheel lock venv clean chaos-tools
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -19,12 +19,22 @@ run: $(READY) ## three nodes and a live demo: clients on different nodes, one no
 cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8083; Ctrl-C ends them
 	@$(BIN)/python -m examples.cluster
 
-test: lint js chaos-tools ## lint, types and all tests
-	$(BIN)/python -m pytest
+# Tests that start no processes share the cores; those that do would disturb each other.
+PURE := tests/unit tests/model tests/scripts tests/conformance tests/simulation
+
+test: lint docs js chaos-tools ## lint, types and all tests
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PURE)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+reference: $(READY) ## write docs/configuration.md from the schema
+	@$(BIN)/python -m docs.reference
+
+docs: $(READY) ## build the handbook in docs/_build/html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
 
 format: $(READY) ## lay the code out anew
 	$(BIN)/ruff check --fix .
@@ -59,7 +69,7 @@ lock: $(READY) ## bring both lock files to the newest allowed versions
 venv: $(READY) ## only build .venv
 
 clean: ## remove everything that was built
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(JS)/node_modules
+	rm -rf .venv build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(JS)/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 

@@ -62,14 +62,15 @@ def slow_clients(policy: str, slow: int, seconds: float) -> Report:
 def main() -> None:
     """Measure and tell."""
     parser = options(__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of restarts of every node (3); 0 for none")
     parser.add_argument("--clients", type=int, default=60)
     parser.add_argument("--slow", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=60.0, help="for each policy of slow clients (60)")
+    parser.add_argument("--seconds", type=float, default=120.0, help="for each policy of slow clients (120)")
+    parser.add_argument("--policies", default=",".join(POLICIES), help="of slow clients (all)")
     arguments = parser.parse_args()
     end_on_signals()
-    reports = [rolling_restart(arguments.rounds, arguments.clients)]
-    reports += [slow_clients(policy, arguments.slow, arguments.seconds) for policy in POLICIES]
+    reports = [rolling_restart(arguments.rounds, arguments.clients)] if arguments.rounds else []
+    reports += [slow_clients(policy, arguments.slow, arguments.seconds) for policy in arguments.policies.split(",")]
     finish(reports, arguments.record)
 
 

@@ -163,6 +163,33 @@ def check_shared(client: tuple[str, ...], transport: str, serializer: str, *port
     }
 
 
+# The scripts that look at kept events, shared procedures, other sessions and testaments in one.
+ADVANCED: Final = {
+    XCONN: (XCONN[0], str(HERE / "clients/xconn_python_advanced.py")),
+    WAMPY: (WAMPY[0], str(HERE / "js/wampy_advanced.js")),
+}
+ADVANCED_WAYS: Final = [
+    each for each in WAYS if each.values[0] in ADVANCED and (each.values[1] == "rawsocket" or each.values[2] == "json")
+]
+
+
+def check_advanced(client: tuple[str, ...], transport: str, serializer: str, *ports: int) -> None:
+    """The libraries that know least of the advanced profile use it all the same."""
+    seen: dict[str, Any] = {
+        "kept": {"retained": [2, True], "live": [3, False], "history": [1, 2, 3]},
+        "shared": {
+            "turns": ["one", "two", True],
+            "conflict": "wamp.error.procedure_exists_with_different_invocation_policy",
+            "forced": "three",
+        },
+        "sessions": {"details": ["anonymous", "anonymous"], "told": ["first", "second", "left"]},
+    }
+    if client is WAMPY:
+        del seen["kept"]["retained"]  # it takes `retain`, but does not send it
+        del seen["shared"]["forced"]  # it sends no option of REGISTER that it does not know
+    assert converse(ADVANCED[client], transport, serializer, *ports) == seen
+
+
 def expected(client: tuple[str, ...], serializer: str) -> dict[str, Any]:
     """What every library must see, less what it cannot show."""
     seen = dict(EXPECTED)
@@ -245,3 +272,17 @@ def test_shared_procedures_across_nodes(
     cluster: Cluster, client: tuple[str, ...], transport: str, serializer: str
 ) -> None:
     check_shared(client, transport, serializer, cluster["b"].port, cluster["a"].port)
+
+
+@pytest.mark.parametrize(("client", "transport", "serializer"), ADVANCED_WAYS)
+def test_advanced_features_on_one_node(
+    router: Router, client: tuple[str, ...], transport: str, serializer: str
+) -> None:
+    check_advanced(client, transport, serializer, router.port, router.port)
+
+
+@pytest.mark.parametrize(("client", "transport", "serializer"), ADVANCED_WAYS)
+def test_advanced_features_across_nodes(
+    cluster: Cluster, client: tuple[str, ...], transport: str, serializer: str
+) -> None:
+    check_advanced(client, transport, serializer, cluster["b"].port, cluster["c"].port)

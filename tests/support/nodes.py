@@ -98,7 +98,7 @@ def client_settings(port: int) -> dict[str, Any]:
     return {
         "realms": [
             {"name": REALM, "roles": [ALL_RIGHTS], "history": [HISTORY]},
-            {"name": META_REALM, "roles": [MEANT]},
+            {"name": META_REALM, "roles": [MEANT], "history": [HISTORY]},
             {"name": QUEUED_REALM, "roles": [ALL_RIGHTS], "call_queue_max": 10},
             {"name": LENIENT_REALM, "roles": [TELLING], "undeclared_features": "accepted", "history": [HISTORY]},
             {"name": RESUMABLE_REALM, "roles": [MEANT], "resumable_sessions": {"grace_s": GRACE_S}},

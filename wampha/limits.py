@@ -116,7 +116,7 @@ class Limits(BaseModel):
     realm_procedures_max: int = Field(
         200_000,
         ge=1,
-        description="procedures and patterns of one realm that have callees; every node holds each, in some 800 bytes",
+        description="procedures and patterns of one realm that have callees; every node holds each, in some 500 bytes",
     )
     call_attempts_max: int = Field(
         32,

@@ -30,8 +30,9 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-reference: $(READY) ## write docs/configuration.md from the schema
+reference: $(READY) ## write docs/configuration.md from the schema, and the tables of docs/metrics.md
 	@$(BIN)/python -m docs.reference
+	@$(BIN)/python -m docs.metrics
 
 docs: $(READY) ## build the handbook in docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html

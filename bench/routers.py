@@ -163,4 +163,4 @@ def _wampha_configuration(name: str, port: int) -> dict[str, Any]:
         "auth": {"anonymous": {"role": "anonymous"}},
     }
     realm = {"name": REALM, "roles": [{"name": "anonymous", "permissions": [permission]}]}
-    return {"node": {"name": name}, "realms": [realm], "listeners": [listener]}
+    return {"node": {"name": name}, "monitoring": None, "realms": [realm], "listeners": [listener]}

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 
-from examples.nodes import CLIENT_PORTS, REALM, Nodes, NotStartedError, PortTakenError
+from examples.nodes import CLIENT_PORTS, REALM, Nodes, NotStartedError, PortTakenError, page
 
 WATCH_S = 0.2  # how often the processes are looked at
 
@@ -36,6 +36,7 @@ def introduce(nodes: Nodes) -> None:
     for name, port in CLIENT_PORTS.items():
         print(f"  {name}   ws://127.0.0.1:{port}/ws   and RawSocket on 127.0.0.1:{port}   pid {nodes.pid(name)}")
     print(f"\n  realm `{REALM}`, everybody may do everything; logs and configurations in {nodes.folder}")
+    print(f"  the cluster in your browser: {page('node1')}  (metrics for Prometheus: {page('node1')}metrics)")
     print("  try: kill -9 one of them.  Ctrl-C ends all.", flush=True)
 
 

@@ -26,7 +26,7 @@ from autobahn.wamp.exception import ApplicationError, TransportLost  # noqa: E40
 from autobahn.wamp.types import PublishOptions  # noqa: E402
 from twisted.internet import defer, reactor, task  # noqa: E402
 
-from examples.nodes import CLIENT_PORTS, REALM, Nodes, NotStartedError, PortTakenError  # noqa: E402
+from examples.nodes import CLIENT_PORTS, REALM, Nodes, NotStartedError, PortTakenError, page  # noqa: E402
 
 TOPIC: Final = "com.example.counter"
 PROCEDURE: Final = "com.example.square"
@@ -306,7 +306,8 @@ def introduce(nodes: Nodes, screen: Screen) -> None:
     for name, port in CLIENT_PORTS.items():
         where = f"ws://127.0.0.1:{port}/ws   pid {nodes.pid(name)}"
         screen.say(f"  {screen.paint(name, NODE_COLOURS[name])}   {where}")
-    screen.say(f"\n  logs in {nodes.folder}; Ctrl-C ends all\n")
+    screen.say(f"\n  the cluster in your browser: {page('node1')}")
+    screen.say(f"  logs in {nodes.folder}; Ctrl-C ends all\n")
 
 
 def play(demo: Demo, seconds: float | None) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 CLIENT_PORTS: Final = {"node1": 8081, "node2": 8082, "node3": 8083}
+MONITORING_PORTS: Final = {"node1": 9181, "node2": 9182, "node3": 9183}
 PEER_PORTS: Final = {"node1": 8071, "node2": 8072, "node3": 8073}
 REALM: Final = "realm1"
 START_S: Final = 20.0
@@ -122,12 +123,18 @@ def settings(name: str, secret: str) -> dict[str, Any]:
                 "auth": {"anonymous": {"role": "anonymous"}},
             }
         ],
+        "monitoring": {"endpoint": f"tcp:{MONITORING_PORTS[name]}:interface=127.0.0.1"},
     }
+
+
+def page(name: str) -> str:
+    """Where the status page is, as that node sees the cluster."""
+    return f"http://127.0.0.1:{MONITORING_PORTS[name]}/"
 
 
 def check_ports() -> None:
     """Raise PortTakenError if somebody else listens where the nodes want to."""
-    for port in (*CLIENT_PORTS.values(), *PEER_PORTS.values()):
+    for port in (*CLIENT_PORTS.values(), *PEER_PORTS.values(), *MONITORING_PORTS.values()):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what the nodes do: TIME_WAIT is no obstacle
             try:

@@ -1,9 +1,11 @@
-"""What is counted. A name must stand in the catalogue; the exposition format comes from here later."""
+"""What is counted and measured. A name must stand in the catalogue; `observe/exposition.py` tells it to Prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
+
+from wampha.distributions import MEASURES, Distribution
 
 CATALOGUE: Final[Mapping[str, str]] = {
     # clients
@@ -101,6 +103,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "apply_failures": "commands that apply, or a node that was up, could not read; skipped on every node alike",
     "versions_refused": "times this node ended its membership, since it was too old to read the log",
     "invariants_violated": "times an invariant of the protocol did not hold and this node began without memory again",
+    "raft_leader_changes": "times this node learnt that another node leads, or the same one in a new term",
     "elections_won": "times this node became the leader",
     "control_frames_refused": "control frames of a peer that could not be read or must not be sent",
     "log_conflicts": "times a leader contradicted what this node had committed; it was not followed",
@@ -123,14 +126,25 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "forwards_misaddressed": "frames dropped because they were addressed to another incarnation",
     "forwards_of_the_dead": "frames dropped because the incarnation that sent them is dead",
     "forwards_unsendable": "frames dropped: too large, or no way to their node was there",
+    # monitoring
+    "monitoring_requests": "HTTP requests to the monitoring port and the admin socket",
+    "monitoring_connections_displaced": "connections to the monitoring port closed in favour of a new one",
+    "monitoring_requests_refused": "HTTP requests there with a body beyond the bound; their connections were closed",
 }
 
 
-class Counters:
-    """Monotonic counts since the start of the process."""
+def _no_time() -> float:
+    return 0.0
 
-    def __init__(self) -> None:
+
+class Counters:
+    """Monotonic counts, and distributions, since the start of the process."""
+
+    def __init__(self, seconds: Callable[[], float] = _no_time) -> None:
+        """`seconds` is the clock by which durations are measured; nothing else depends on it."""
         self.values: Final = dict.fromkeys(CATALOGUE, 0)  # for the hot path, which adds 1 without a call
+        self.distributions: Final = {name: Distribution(measure.bounds) for name, measure in MEASURES.items()}
+        self.seconds: Final = seconds
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count `amount` more of `name`; a name outside the catalogue is a KeyError."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import random
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -37,13 +38,15 @@ from wampha.ledger.raft import RaftLedger
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
 from wampha.observe.audit import Audit
+from wampha.observe.chronicle import Chronicle
+from wampha.observe.monitor import Monitor
 from wampha.observe.status import Inquiry, of_process, of_tables
 from wampha.observe.turns import Turns
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable
 from wampha.routing.router import Router
 from wampha.stages import Event, Stage, after
-from wampha.state.changes import LeaderChanged
+from wampha.state.changes import LeaderChanged, NodeGone, NodeUp
 from wampha.state.commands import Owner
 from wampha.state.machine import Machine
 from wampha.threads import Threads
@@ -84,10 +87,13 @@ class Node:
         `steady`: the node reads no other clock. `machine`, `options` and `wall_ms` are for tests.
         """
         self.settings: Final = settings
-        self.counters: Final = Counters()
+        self.counters: Final = Counters(time.monotonic)  # measures durations; nothing depends on them
         self.turns: Final = Turns(self.counters)
         self._reactor: Final = reactor
         self._clock: Final = ReactorClock(reactor)
+        self._began: Final = self._clock.now()
+        self._began_ms: Final = wall_ms()
+        self._chronicle: Final = Chronicle(wall_ms)
         self._chance: Final = chance or random.SystemRandom()
         self._machine: Final = machine
         self._options: Final = options
@@ -126,9 +132,13 @@ class Node:
         self.inquiry: Final = Inquiry(status=self.status, machine=lambda: self.ledger.machine, clock=self._clock)
         self.gate: Final = Gate(serving=self.ledger.serving, reactor=reactor)
         self._certificates: Final[list[Certificates]] = []
+        self._slow: Final = SlowClients(limits=settings.limits, counters=self.counters, reactor=reactor)
+        self._room: Final = Room(descriptors=descriptors(), limits=settings.limits, counters=self.counters)
+        self._census: Final = Census(limits=settings.limits, counters=self.counters, audit=self._audit)
         self.doors: Final = Doors(
             doors=self._make_listeners(), linked=self._linked, opened=self._tell_listening, reactor=reactor
         )
+        self.monitor: Final = self._make_monitor(wall_ms)
 
     # ---- start and stop
 
@@ -137,6 +147,8 @@ class Node:
 
         Raises StartError, with a sentence, when an address is taken.
         """
+        if self.settings.monitoring is not None:
+            self.monitor.listen(self.settings.monitoring.endpoint, self._reactor)
         self.doors.take_addresses(keep=self.links is None)
         if self.links and self.settings.cluster:
             now(self.links.listen(self.settings.cluster.listen))
@@ -147,6 +159,7 @@ class Node:
     def stop(self) -> defer.Deferred[None]:
         """Send the clients away and leave the cluster; fires when all is closed, in `node.drain.deadline_s` at most."""
         self._move(Event.STOPPED)
+        self._chronicle.add("stage", stage=self._stage.value)
         if self._telling:
             self._telling.cancel()
         departure = Departure(
@@ -163,10 +176,10 @@ class Node:
         stopped: defer.Deferred[None] = departure.go()
         return stopped.addCallback(self._stopped)
 
-    def reload(self) -> None:
+    def reload(self) -> str | None:
         """Read all certificates again: they hold for connections to come; sessions and links stay.
 
-        A file that cannot be used changes nothing.
+        A file that cannot be used changes nothing; then the sentence that says why is returned.
         """
         try:
             uses = [each.prepare() for each in self._certificates]
@@ -174,7 +187,7 @@ class Node:
                 uses.append(self._link_encryption.prepare())
         except CertificateError as error:
             self._log.error("the certificates stay as they were: {error}", error=error)
-            return
+            return f"the certificates stay as they were: {error}"
         for use in uses:
             use()
         self._log.info(
@@ -182,20 +195,35 @@ class Node:
             count=len(self._certificates),
             links=" and the links between nodes" if self._link_encryption else "",
         )
+        return None
 
-    def _stopped(self, _: object) -> None:
+    def _stopped(self, _: object) -> defer.Deferred[Any]:
         self._threads.stop()
         if self._certificate:
             self._certificate.close()  # this process never serves again
+        return self.monitor.stop()
 
     def status(self) -> dict[str, Any]:
         """What an operator asks: the ledger's view, how much is held, and what was counted. Cheap."""
         counters = {name: count for name, count in self.counters.snapshot().items() if count}
+        ledger = self.ledger.status()
         return {
+            "version": __version__,
+            "uptime_s": round(self._clock.now() - self._began, 3),
+            "started_s": self._began_ms / 1000,
             "stage": self._stage.value,
             "ready": self.ready,
-            **self.ledger.status(),
+            "listening": self.doors.open_to_clients,
+            "waits_for": None if ledger["serving"] else self._waits_for() or ledger.get("refused"),
+            **ledger,
+            "lag": ledger["committed"] - ledger["applied"],
+            "barrier_lag": max(0, ledger["applied"] - ledger["safe"]),
+            "nodes": len(self.ledger.tables.up),
+            "links": self.links.status() if self.links else {},
             **of_tables(self.ledger.tables),
+            "connections": self._room.connections,
+            "descriptors_max": self._room.descriptors,
+            "slow": self._slow.status(),
             "sessions": self.router.sessions(),
             "detached": self.router.waiting(),
             **of_process(),
@@ -234,6 +262,26 @@ class Node:
             on_relieved=lambda owner: self.delivery.relieved(owner),
             chance=self._chance,
             encryption=self._link_encryption,
+        )
+
+    def _make_monitor(self, wall_ms: Callable[[], int]) -> Monitor:
+        cluster = self.settings.cluster
+        return Monitor(
+            status=self.status,
+            frame={
+                "node": self.settings.node.name,
+                "version": __version__,
+                "cluster": cluster.name if cluster else None,
+                "voters": [voter.name for voter in cluster.voters] if cluster else [],
+            },
+            router=self.router,
+            ledger=self.ledger,
+            round_trips=self.links.round_trips if self.links else dict,
+            counters=self.counters,
+            turns=self.turns,
+            chronicle=self._chronicle,
+            clock=self._clock,
+            wall_ms=wall_ms,
         )
 
     def _encryption_of_links(self, cluster: ClusterSettings | None) -> Encryption | None:
@@ -294,9 +342,6 @@ class Node:
     def _make_listeners(self) -> list[Listener]:
         limits = self.settings.limits
         shared = serializers(limits, self.counters)
-        slow = SlowClients(limits=limits, counters=self.counters, reactor=self._reactor)
-        room = Room(descriptors=descriptors(), limits=limits, counters=self.counters)
-        census = Census(limits=limits, counters=self.counters, audit=self._audit)
         key = _bytes(self._chance, 32)
         return [
             Listener(
@@ -307,9 +352,9 @@ class Node:
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
-                slow=slow,
-                room=room,
-                census=census,
+                slow=self._slow,
+                room=self._room,
+                census=self._census,
                 origins=Origins(listener.origins),
                 audit=self._audit,
                 limits=limits,
@@ -339,18 +384,29 @@ class Node:
     def leader_changed(self, change: LeaderChanged) -> None:
         """Tell in the log who leads."""
         self._log.info("{name} leads the cluster in term {term}", name=change.name, term=change.term)
+        self._chronicle.add("leader", name=change.name, term=change.term)
+        self.counters.add("raft_leader_changes")
+
+    def member_changed(self, change: NodeUp | NodeGone) -> None:
+        """Remember it for who asks what has happened."""
+        if isinstance(change, NodeUp):
+            self._chronicle.add("up", name=change.owner.name)
+        else:
+            self._chronicle.add("gone", name=change.owner.name, reason=change.reason)
 
     def _tell_waiting(self) -> None:
         """Say what keeps this node from serving, as long as something does."""
-        if not self.ledger.serving() and self.links and self.settings.cluster:
-            voters = [voter.name for voter in self.settings.cluster.voters]
-            missing = set(voters) - {self.settings.node.name, *self.links.connected()}
-            self._log.warn(
-                "{name} does not serve: {reason}",
-                name=self.settings.node.name,
-                reason=f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet",
-            )
+        if not self.ledger.serving() and (reason := self._waits_for()):
+            self._log.warn("{name} does not serve: {reason}", name=self.settings.node.name, reason=reason)
         self._telling = self._clock.call_later(PATIENCE_S, self._tell_waiting)
+
+    def _waits_for(self) -> str | None:
+        """What a node of a cluster lacks that does not serve."""
+        if self.links is None or self.settings.cluster is None:
+            return None
+        voters = [voter.name for voter in self.settings.cluster.voters]
+        missing = set(voters) - {self.settings.node.name, *self.links.connected()}
+        return f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet"
 
     @property
     def ready(self) -> bool:
@@ -365,15 +421,17 @@ class Node:
         self._move(Event.LEASED if serving else Event.LAPSED)
         if self._stage is not Stage.LEAVING:
             self._log.info("{name} {verb}", name=self.settings.node.name, verb="serves" if serving else "is suspended")
+            self._chronicle.add("stage", stage=self._stage.value)
         self.gate.changed(serving)
         if self._stage is Stage.SERVING:
             self.doors.open()
         else:
             self.doors.refuse_newcomers()
 
-    def fenced(self) -> None:
+    def fenced(self, sentence: str) -> None:
         """Nobody listens for clients until this node serves again (rule 4)."""
         self._move(Event.FENCED)
+        self._chronicle.add("fenced", reason=sentence)
         self.doors.close()
 
     def _linked(self) -> bool:

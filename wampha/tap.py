@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, Final
 
@@ -19,7 +21,8 @@ from wampha.clock import steady
 from wampha.config.load import development, load
 from wampha.config.schema import Settings
 from wampha.errors import ConfigError, StartError
-from wampha.observe.logs import show_from
+from wampha.observe.admin import Admin
+from wampha.observe.logs import Level, show_from
 from wampha.observe.status import as_line
 from wampha.transport.room import take_all_descriptors
 
@@ -94,6 +97,7 @@ class NodeService(Service):
     def __init__(self, settings: Settings) -> None:
         self._settings: Final = settings
         self._node: Any = None
+        self._admin: Admin | None = None
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
         """Start the node; what is in the way is said in one line and ends the process with 1."""
@@ -104,7 +108,7 @@ class NodeService(Service):
         from wampha.node import Node  # noqa: PLC0415 - imports protocols, which import the reactor
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
-        show_from(self._settings.log.level, globalLogPublisher)
+        level = show_from(self._settings.log.level, globalLogPublisher)
         steady(reactor)
         take_all_descriptors()
         _tune_collector()
@@ -114,11 +118,29 @@ class NodeService(Service):
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
         signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._node.reload))
         try:
+            self._admin = self._make_admin(level, reactor)
             self._node.start()
         except StartError as error:
             self._log.critical("wampha cannot start: {error}", error=error)
             sys.stderr.write(f"wampha cannot start: {error}\n")
             raise SystemExit(1) from None
+
+    def _make_admin(self, level: Level, reactor: Any) -> Admin | None:
+        """The socket for changes, if there is a folder for it; raises StartError."""
+        folder = self._settings.node.run_dir
+        if folder is None:
+            return None
+        admin = Admin(
+            folder=Path(folder),
+            routes=self._node.monitor.routes(),
+            drain=lambda: os.kill(os.getpid(), signal.SIGTERM),  # so that it ends in the same way
+            reload=self._node.reload,
+            level=level,
+            counters=self._node.counters,
+            reactor=reactor,
+        )
+        admin.listen()
+        return admin
 
     def _tell_status(self) -> None:
         self._node.inquiry.ask(lambda status: self._log.info("status {status}", status=as_line(status)))
@@ -129,4 +151,4 @@ class NodeService(Service):
         if self._node is None:
             return defer.succeed(None)
         stopped: defer.Deferred[None] = self._node.stop()
-        return stopped
+        return stopped.addCallback(lambda _: self._admin.stop() if self._admin else None)

@@ -19,10 +19,13 @@ class Listening(Protocol):
     def leader_changed(self, change: LeaderChanged) -> None:
         """Another node leads."""
 
+    def member_changed(self, change: NodeUp | NodeGone) -> None:
+        """A member has come up, or is gone."""
+
     def serving_changed(self, serving: bool) -> None:
         """This node may serve, or may not any longer."""
 
-    def fenced(self) -> None:
+    def fenced(self, sentence: str) -> None:
         """This incarnation has ended."""
 
 
@@ -49,6 +52,7 @@ class Tidings(LedgerEvents):
                     self._links.owner_up(owner)
             if isinstance(change, NodeUp | NodeGone):
                 self._locate(change.owner.name)
+                self._node.member_changed(change)
             elif isinstance(change, LeaderChanged):
                 self._node.leader_changed(change)
 
@@ -79,7 +83,7 @@ class Tidings(LedgerEvents):
 
     def fenced(self, sentence: str) -> None:
         self._router.fenced(sentence)
-        self._node.fenced()
+        self._node.fenced(sentence)
 
     def ticked(self) -> None:
         self._router.ticked()

@@ -60,7 +60,8 @@ def test_the_wheel_holds_the_package_the_plugin_and_nothing_else(wheel: Path) ->
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "wampha").rglob("*.py")}
-    data = {"wampha/py.typed", "wampha/config/schema.json"}
+    page = {str(path.relative_to(ROOT)) for path in (ROOT / "wampha/observe/page").iterdir()}
+    data = {"wampha/py.typed", "wampha/config/schema.json", *page}
     assert names == modules | data | {"twisted/plugins/wampha_plugin.py"}
 
 

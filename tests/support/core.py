@@ -210,6 +210,7 @@ class RecorderClient:
         self.slow = False
         self.group: Any = self  # None: as a connection that is closing
         self.shown: Any = None  # its certificate
+        self.kind = ("websocket", "json")
 
     def pass_on(self, frames: list[bytes]) -> None:
         raise AssertionError("a recorder gets messages, not frames")

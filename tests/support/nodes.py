@@ -113,12 +113,15 @@ class NodeProcess:
     """One `twistd -n wampha` with its configuration and log in `folder`."""
 
     def __init__(self, folder: Path, name: str, port: int, settings: dict[str, Any]) -> None:
-        """`port` is where clients connect; `settings` is the whole configuration but for the name."""
+        """`port` is where clients connect; `settings` is the whole configuration but for the name.
+
+        Monitoring is off unless `settings` say where: all nodes of a test run would want the same port.
+        """
         self.name: Final = name
         self.port: Final = port
         self.url: Final = f"ws://127.0.0.1:{port}/ws"
         self.log_path: Final = folder / f"{name}.log"
-        self.settings: Final = {"node": {"name": name}, **settings}
+        self.settings: Final = {"node": {"name": name}, "monitoring": None, **settings}
         self.environment: Final[dict[str, str]] = {}  # added to that of its process
         self.prefix: Final[list[str]] = []  # what comes before `twistd` on the command line
         self._folder: Final = folder

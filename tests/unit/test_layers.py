@@ -14,7 +14,7 @@ PACKAGE = ROOT / "wampha"
 
 # Each imports only from those above it; `ledger` and `cluster` stand side by side and do not know each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "limits", "counters"),
+    ("errors", "limits", "distributions", "counters", "stages"),
     ("names",),
     ("messages",),
     ("state",),
@@ -25,11 +25,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport",),
     ("observe",),
     ("config",),
-    ("stages", "departure", "tidings", "node", "tap", "certs", "cli"),
+    ("departure", "tidings", "node", "tap", "certs", "cli", "__main__"),
 )
 ORDER = {layer: position for position, group in enumerate(LAYERS) for layer in group}
-PURE = ("errors", "limits", "counters", "names", "messages", "state", "auth", "routing")
-SAME_GROUP_ALLOWED = ("errors", "limits", "counters", "stages", "departure", "tidings", "node", "tap", "certs", "cli")
+PURE = ("errors", "limits", "distributions", "counters", "stages", "names", "messages", "state", "auth", "routing")
+SAME_GROUP_ALLOWED = (*LAYERS[0], *LAYERS[-1])
 
 # What would bring in time, chance, sockets or an event loop.
 IMPURE = frozenset(

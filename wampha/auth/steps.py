@@ -39,6 +39,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     session: int  # the id that the session will have
     peer: str  # address, transport and serializer, for people
     certificate: Certificate | None = None
+    method: str = ""  # the kind of method by which it is to be proved
 
 
 class Chance(msgspec.Struct, frozen=True):

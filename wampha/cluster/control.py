@@ -77,6 +77,11 @@ class ControlLinks:
             self._on_written()
         return True
 
+    def waiting(self, name: str) -> int:
+        """How many bytes wait to be sent to that peer."""
+        line = self._lines.get(name)
+        return 0 if line is None else line.carrier.waiting
+
     def flush(self) -> None:
         """Write what was queued since the last flush."""
         if self._unflushed:

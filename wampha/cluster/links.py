@@ -32,8 +32,10 @@ from wampha.cluster.handshake import (
 )
 from wampha.cluster.link import TICK_S, Link, State
 from wampha.cluster.refusals import RefusalLog
+from wampha.cluster.roundtrip import RoundTrips, round_trip_s
 from wampha.cluster.streams import Connection, Gap, Streams
 from wampha.counters import Counters
+from wampha.distributions import Distribution
 from wampha.errors import LinkRefused
 from wampha.limits import Limits
 from wampha.messages.relayed import Relayed
@@ -147,6 +149,7 @@ class Links:
         )
         self._proven: Final[dict[tuple[str, Channel], Link]] = {}  # the one connection that counts
         self._up: Final[dict[str, None]] = {}  # peers that `on_up` has named
+        self._round_trips: Final[dict[str, RoundTrips]] = {}  # of peers whose control link is proven
         self._flush_due = False
         self._ticker: Cancellable | None = None
 
@@ -223,6 +226,25 @@ class Links:
     def connected(self) -> list[str]:
         """The names of the peers that are up, sorted."""
         return sorted(self._up)
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """Of each peer that is linked or a voter: whether it is up, how much waits for it, and the last round trip."""
+        waiting = self._streams.waiting()
+        behind = {owner.name for owner in self.behind}
+        names = (self._membership.voters | set(self._up)) - {self._membership.name}
+        return {
+            name: {
+                "up": name in self._up,
+                "behind": name in behind,
+                "queue_bytes": waiting.get(name, 0) + self._control.waiting(name),
+                "round_trip_s": self._round_trips[name].last_s if name in self._round_trips else None,
+            }
+            for name in sorted(names)
+        }
+
+    def round_trips(self) -> Mapping[str, Distribution]:
+        """Of each linked peer, looked at twice a second."""
+        return self._round_trips
 
     @property
     def behind(self) -> Collection[Owner]:
@@ -311,6 +333,7 @@ class Links:
             self._streams.detach(link.peer)
             return
         self._control.closed(name)
+        self._round_trips.pop(name, None)
         self._contacts.pause(name, Channel.DATA)  # until control is back
         if self._up.pop(name, self) is None:
             self._on_down(name)
@@ -365,6 +388,9 @@ class Links:
         self._refusals.tick()
         for link in self._connections.all:
             link.tick()
+        for (name, channel), link in self._proven.items():
+            if channel is Channel.CONTROL and (took := round_trip_s(link.transport)) is not None:
+                self._round_trips.setdefault(name, RoundTrips()).add(took)
 
 
 def _printable(error: LinkRefused) -> str:

@@ -165,6 +165,13 @@ class Streams:
         self._clock.call_later(0, self._tell_given_up, entry, loss, sentence)
         return False
 
+    def waiting(self) -> dict[str, int]:
+        """How many bytes wait to be sent, by the name of the node that they are for."""
+        waiting: dict[str, int] = {}
+        for owner, stream in self._streams.items():
+            waiting[owner.name] = waiting.get(owner.name, 0) + stream.waiting
+        return waiting
+
     def settling(self) -> Callable[[], bool]:
         """What tells from then on whether everybody has what was sent until now, as far as anybody waits for it."""
         marks = [(entry, entry.stream.sent) for entry in self._entries.values()]

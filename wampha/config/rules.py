@@ -120,7 +120,11 @@ def _given_to(data: Any, key: str) -> Iterator[Found]:
 def _endpoints(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """No two listeners bind the same port or path."""
     taken: dict[Place, str] = {}
-    for path, endpoint in [*_texts(data, "cluster", "listen"), *_texts(data, "listeners", EACH, "endpoint")]:
+    for path, endpoint in [
+        *_texts(data, "cluster", "listen"),
+        *_texts(data, "listeners", EACH, "endpoint"),
+        *_texts(data, "monitoring", "endpoint"),
+    ]:
         place = _place(endpoint)
         if place is None or place.port == 0:
             continue

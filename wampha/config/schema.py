@@ -6,6 +6,7 @@
     |-- realms     each with its roles, each with its permissions
     |-- listeners  where clients come in, and as which role
     |-- limits     the bounds of `wampha/limits.py`
+    |-- monitoring where health, metrics and the status page are
     `-- log
 
 What must hold *between* keys (a listener's role exists, names are unique, ...) is in `rules.py`.
@@ -283,6 +284,14 @@ class ListenerSettings(Section):
         return self
 
 
+class MonitoringSettings(Section):
+    """Health, metrics and the status page, over HTTP, for whoever can connect; there is no secret, and no change."""
+
+    endpoint: Endpoint = Field(
+        "tcp:9180:interface=127.0.0.1", description="Twisted endpoint; without an interface, all of them"
+    )
+
+
 class LogSettings(Section):
     """What the log shows."""
 
@@ -300,6 +309,9 @@ class Settings(Section):
     realms: tuple[Realm, ...] = Field(min_length=1, description="the realms that clients can join")
     listeners: tuple[ListenerSettings, ...] = Field(min_length=1, description="where clients connect")
     limits: Limits = Field(Limits(), description="every bound of the node; the defaults suit most")
+    monitoring: MonitoringSettings | None = Field(
+        MonitoringSettings(), description="where health, metrics and the status page are; null: nowhere"
+    )
     log: LogSettings = Field(LogSettings(), description="what the log shows")
 
 

@@ -89,6 +89,7 @@ class Engine:
         self._send: Final = send
         self._apply: Final = apply
         self._counters: Final = counters
+        self._apply_times: Final = counters.distributions["raft_apply_seconds"]
         self._options: Final = options
         self.recovering = recovering
         self.campaigning = False  # during `campaign`
@@ -317,12 +318,15 @@ class Engine:
         self._snapshots.applied(len(entry))
         if entry[:1] != COMMAND:
             return None
+        began = self._counters.seconds()
         try:
             return self._apply(index, entry[1:])
         except Exception:
             self._counters.add("apply_failures")
             self._log.failure("applying entry {index} failed", index=index)
             return None
+        finally:
+            self._apply_times.add(self._counters.seconds() - began)
 
     def trim(self) -> None:
         """Cut a log that has grown too long."""

@@ -92,7 +92,10 @@ class LocalLedger:
         return {
             "name": self._owner.name,
             "role": "single",
+            "has_leader": True,
+            "leading": True,
             "applied": self._index,
+            "committed": self._index,
             "safe": self._index,
             "serving": self._serving,
         }

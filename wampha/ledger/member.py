@@ -49,6 +49,7 @@ class Member:
         self._timing: Final = timing
         self._now: Final = now
         self._counters: Final = counters
+        self._round_trips: Final = counters.distributions["lease_round_trip_seconds"]
         self._send: Final = send
         self._held_until: Final = held_until
         self.engine: Final = Engine(
@@ -244,6 +245,8 @@ class Member:
         now = self._now()
         if reply.left > 0 and reply.sent <= now:
             self.lease_end = max(self.lease_end, reply.sent + min(reply.left, self._timing.lease_s))
+        if reply.sent <= now:
+            self._round_trips.add(now - reply.sent)
         first = self._echo is None or self._echo[0] != reply.term
         self._echo = (reply.term, reply.stamp)
         return first

@@ -15,11 +15,12 @@ from wampha.state.commands import Outcome
 
 
 class _Proposal:
-    __slots__ = ("deadline", "settled", "tell")
+    __slots__ = ("began", "deadline", "settled", "tell")
 
-    def __init__(self, tell: Callable[[Outcome], None], deadline: float) -> None:
+    def __init__(self, tell: Callable[[Outcome], None], deadline: float, began: float) -> None:
         self.tell: Final = tell
         self.deadline: Final = deadline
+        self.began: Final = began  # by the clock that only measures
         self.settled = False
 
 
@@ -31,12 +32,13 @@ class Proposals:
     def __init__(self, *, deadline_s: float, counters: Counters) -> None:
         self._deadline_s: Final = deadline_s
         self._counters: Final = counters
+        self._times: Final = counters.distributions["raft_commit_seconds"]
         self._open: Final[deque[_Proposal]] = deque()  # by deadline; settled ones stay until their turn comes
         self._decided: list[tuple[_Proposal, Outcome]] = []
 
     def add(self, tell: Callable[[Outcome], None], now: float) -> Settled:
         """A new proposal; what is returned takes the engine's result, any number of times, first one counts."""
-        proposal = _Proposal(tell, now + self._deadline_s)
+        proposal = _Proposal(tell, now + self._deadline_s, self._counters.seconds())
         self._open.append(proposal)
 
         def settled(result: Any, code: int) -> None:
@@ -71,4 +73,6 @@ class Proposals:
         proposal.settled = True
         if outcome is Outcome.UNKNOWN:
             self._counters.add("proposals_unknown")
+        else:
+            self._times.add(self._counters.seconds() - proposal.began)
         self._decided.append((proposal, outcome))

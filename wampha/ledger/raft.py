@@ -40,6 +40,7 @@ from wampha.ledger.membership import Membership
 from wampha.ledger.options import Options
 from wampha.ledger.peers import Peers
 from wampha.ledger.proposals import Proposals
+from wampha.ledger.spread import Spread
 from wampha.ledger.suspension import Suspension
 from wampha.routing.ports import Cancellable, Clock, LedgerEvents
 from wampha.state.commands import Command, Outcome, Owner
@@ -117,6 +118,7 @@ class RaftLedger:
             timing=self._timing,
             safe_moved=self._tell_safe_moved,
         )
+        self._spread = Spread(counters)  # of the present membership
         self._suspension: Final = Suspension(self._timing, clock.now())
         self._proposals: Final = Proposals(deadline_s=self._timing.proposal_s, counters=counters)
         self._membership: Final = Membership(
@@ -254,6 +256,7 @@ class RaftLedger:
     def entered(self) -> None:
         self._installed = 0
         self._invariants = Invariants()
+        self._spread = Spread(self._counters)
         self._guarded(self._events.installed)
 
     def exited(self) -> None:
@@ -333,6 +336,7 @@ class RaftLedger:
         if member.supervise(self.owner):
             self._peers.claim(member)
             self._tell_safe_moved()
+        self._spread.look(member.engine.applied, member.safe)
         self._peers.report_progress(member)
         self._tell_serving()
         if member.engine.busy:
@@ -388,8 +392,10 @@ class RaftLedger:
             "recovering": engine.recovering if engine and self._founding else self._founding is not None,
             "leader": engine.leader if engine else None,
             "leading": bool(engine and engine.is_leader),
+            "has_leader": bool(engine and engine.follows(2 * self._timing.election_max_s)),
             "term": engine.term if engine else 0,
             "applied": engine.applied if engine else 0,
+            "committed": engine.committed if engine else 0,
             "log_entries": engine.log_length() if engine else 0,
             "safe": self.safe,
             "serving": self.serving(),

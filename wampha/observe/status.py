@@ -74,8 +74,14 @@ def of_process() -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "resident_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
-        "file_descriptors": len(os.listdir(_PROCESS / "fd")),
+        "file_descriptors": _descriptors(),
     }
+
+
+def _descriptors() -> int:
+    """Linux tells their number as the size of the folder since 6.2; to list thousands of them takes milliseconds."""
+    folder = _PROCESS / "fd"
+    return folder.stat().st_size or len(os.listdir(folder))
 
 
 def as_line(status: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 from wampha.counters import Counters
+from wampha.distributions import Distribution
 
 LONG_S: Final = 0.1
 ALARM_S: Final = 0.25  # from here on the log tells it,
@@ -41,6 +42,7 @@ class Turns:
         self._counters: Final = counters
         self._now: Final = now
         self._short = 0
+        self._total_s = 0.0
         self._noted = [0] * (len(_BOUNDS_S) + 1)  # turns up to each of _BOUNDS_S, and longer ones
         self._began = math.inf  # before the first turn
         self._quiet_until = 0.0
@@ -54,20 +56,29 @@ class Turns:
         return True
 
     def status(self) -> dict[str, Any]:
-        """How many there were, the longest, and how many lasted up to each of some times (not cumulative)."""
+        """How many there were, the longest, the sum, and how many lasted up to each of some times (not cumulative)."""
         names = ["0", *(f"{bound:g}" for bound in _BOUNDS_S)]
         lasting = [self._short + self._noted[0], *self._noted[1:]]
         ranges = [f"{low}-{high}" for low, high in pairwise(names)] + [f"{names[-1]}-"]
         return {
             "count": sum(lasting),
             "longest_s": round(self.longest_s, 6),
+            "total_s": round(self._total_s, 3),
             "lasting_s": dict(zip(ranges, lasting, strict=True)),
         }
+
+    def distribution(self) -> Distribution:
+        """The same for `observe/exposition.py`; without the time before the first turn."""
+        distribution = Distribution(_BOUNDS_S)
+        distribution.counts[:] = [self._short + self._noted[0], *self._noted[1:]]
+        distribution.sum = self._total_s
+        return distribution
 
     def forget(self) -> None:
         """Begin anew, for a measurement."""
         self.longest_s = 0.0
         self._short = 0
+        self._total_s = 0.0
         self._noted = [0] * len(self._noted)
 
     # ---- what the poller tells
@@ -76,8 +87,11 @@ class Turns:
         """The reactor looks what there is to do."""
         took = self._now() - self._began
         if took < _NOTED_S:
+            if took > 0:  # else this is the first look, and no turn came before it
+                self._total_s += took
             self._short += 1
         else:
+            self._total_s += took
             self._note(took)
 
     def began(self) -> None:

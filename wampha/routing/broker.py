@@ -125,6 +125,7 @@ class Broker:
         self._limits: Final = limits
         self._counters: Final = counters
         self._counts: Final = counters.values
+        self._fanout: Final = counters.distributions["publish_fanout"]
         self._ids: Final = ids
         self._outbox: Final = outbox
         self._ledger: Final = ledger
@@ -258,9 +259,11 @@ class Broker:
         """
         routes = self._ledger.tables.routes.get(self._realm)
         if routes is None:
+            self._fanout.add(0)
             return ()
         own = self._ledger.owner
         others: dict[Owner, None] = {}
+        reached = 0
         for route in routes.match(topic):
             subscription = self._by_id.get(route.id)
             if subscription is not None:
@@ -279,11 +282,13 @@ class Broker:
                 # Advanced profile, "Pattern-based Subscription": the subscriber of a pattern is told the topic.
                 shown = details if route.match == EXACT else {**details, "topic": topic}
                 if receivers:
-                    self._counts["events_delivered"] += len(receivers)
+                    reached += len(receivers)
                     self._outbox.deliver(receivers, Event(route.id, publication, shown, payload))
             for owner in route.owners:
                 if owner != own:
                     others[owner] = None
+        self._counts["events_delivered"] += reached
+        self._fanout.add(reached)
         return others
 
     # ---- SUBSCRIBE and UNSUBSCRIBE

@@ -36,6 +36,8 @@ class Calls:
         self._timeouts: Final = Timeouts(clock=clock, expired=self._timed_out)
         self._counters: Final = counters
         self._counts: Final = counters.values
+        self._seconds: Final = counters.seconds
+        self._durations: Final = counters.distributions["call_duration_seconds"]
         self._outbox: Final = outbox
         self._elsewhere: Final[dict[Owner, dict[int, PendingCall]]] = {}  # callee's home -> number -> call
         self._loads: Final[dict[int, int]] = {}  # index of a limited callee elsewhere -> calls of this node that it has
@@ -49,6 +51,7 @@ class Calls:
         """Remember a call; its request id is not in use."""
         self._opened += 1
         pending = caller.calls[call.request] = PendingCall(caller, call, details, self._opened)
+        pending.began = self._seconds()
         if details:
             pending.more = "progress" in details
         self._counts["calls"] += 1
@@ -110,6 +113,7 @@ class Calls:
         if pending.more:
             self._expect_parts(pending)
         self._counts["calls_ended"] += 1
+        self._durations.add(self._seconds() - pending.began)
 
     def _expect_parts(self, pending: PendingCall) -> None:
         # The caller does not know of the end yet, and may go on (advanced profile, "Continuations on Completed Calls").

@@ -53,12 +53,14 @@ class Entrance:
         self._identities: Final = Throttle(burst=limits.identity_failures_max, per_minute=_IDENTITY_PER_MINUTE)
         self._addresses: Final = Throttle(burst=limits.address_failures_max, per_minute=_ADDRESS_PER_MINUTE)
         self._forgotten_at = clock.now()
+        self.failures: Final[dict[str, int]] = {}  # kind of method -> clients that could not prove who they are
 
     def begin(self, hello: Any, client: Client, doorway: Doorway) -> tuple[Claim, Steps]:
         """What HELLO claims, and the steps that prove it.
 
         Raises SessionRefused if no method fits, or too many attempts by that name or from that address have failed.
         """
+        method = doorway.choose(hello.authmethods)
         claim = Claim(
             realm=hello.realm,
             authid=hello.authid,
@@ -66,8 +68,8 @@ class Entrance:
             session=self._session_id(),
             peer=client.describe(),
             certificate=client.certificate(),
+            method=type(method).__name__.lower(),
         )
-        method = doorway.choose(hello.authmethods)
         if not isinstance(method, Anonymous):
             self._check_failures(claim)
         return claim, method.steps(claim, self._chance)
@@ -113,6 +115,7 @@ class Entrance:
         """The client could not prove who it is."""
         if refused.reason == AUTHENTICATION_FAILED:
             self._counters.add("authentications_failed")
+            self.failures[claim.method] = self.failures.get(claim.method, 0) + 1
             now = self._clock.now()
             if claim.authid is not None:
                 self._identities.failed(_identity(claim), now)

@@ -84,6 +84,11 @@ class Insider(Client):
         """Nobody has shown one."""
         return None
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """It has no connection."""
+        return ("", "")
+
     def describe(self) -> str:
         """What stands where clients have their address."""
         return "the router itself"

@@ -125,6 +125,11 @@ class Line:
         """What the present client has shown in its TLS handshake."""
         return None if self._client is None else self._client.certificate()
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """That of the connection, or that there is none."""
+        return ("", "") if self._client is None else self._client.kind
+
     def describe(self) -> str:
         """The connection, or that there is none."""
         return "detached" if self._client is None else self._client.describe()

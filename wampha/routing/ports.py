@@ -45,6 +45,10 @@ class Client(Protocol):
     def certificate(self) -> Certificate | None:
         """What the client has shown in its TLS handshake, checked; None without one."""
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Transport and serializer, like `("websocket", "json")`; two empty strings without a connection."""
+
     def describe(self) -> str:
         """Peer address, transport and serializer, for log lines and session details."""
 

@@ -42,6 +42,16 @@ _CODES: Final[Mapping[type, int]] = {
 }
 
 
+class _Handler:
+    """What handles one type of message, and how many have come."""
+
+    __slots__ = ("handle", "received")
+
+    def __init__(self, handle: Callable[[Session, Any], None]) -> None:
+        self.handle: Final = handle
+        self.received = 0
+
+
 class Realm:
     """Where the messages of a realm's sessions go."""
 
@@ -128,7 +138,7 @@ class Realm:
             timeout_unit_s=rules.timeout_unit_s,
             queue_max=rules.call_queue_max,
         )
-        self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
+        handlers: Mapping[type, Callable[[Session, Any], None]] = {
             Publish: self.broker.publish,
             Subscribe: self.broker.subscribe,
             Unsubscribe: self.broker.unsubscribe,
@@ -139,6 +149,7 @@ class Realm:
             Unregister: self.offers.unregister,
             Cancel: self.dealer.cancel,
         }
+        self._handlers: Final = {kind: _Handler(handle) for kind, handle in handlers.items()}
         self._behind: Final[Collection[Owner]] = outbox.behind
         # The nodes that a message with a payload would be sent to; the others are small.
         self._destinations: Final[Mapping[type, Callable[[Session, Any], Iterable[Owner]]]] = {
@@ -182,13 +193,18 @@ class Realm:
         try:
             if self._behind:
                 self._check_destinations(session, message)
-            handler(session, message)
+            handler.received += 1
+            handler.handle(session, message)
         except WampError as error:
             self._refuse(session, message, error)
         except Later:
             if allowance is not None:
                 allowance.give_back()
             raise
+
+    def received(self) -> dict[str, int]:
+        """How many messages of each type have come from sessions of this realm at this node."""
+        return {kind.__name__.upper(): handler.received for kind, handler in self._handlers.items()}
 
     def _check_destinations(self, session: Session, message: Any) -> None:
         destinations = self._destinations.get(type(message))

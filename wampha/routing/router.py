@@ -205,6 +205,18 @@ class Router:
         """How many of them have no connection, and the bytes that wait to be sent when they come back."""
         return self._comebacks.status()
 
+    def figures(self) -> dict[str, dict[str, int]]:
+        """How many messages of each type came from sessions, and failed authentications by the kind of method."""
+        received: dict[str, int] = {}
+        for realm in self._realms.values():
+            for kind, count in realm.received().items():
+                received[kind] = received.get(kind, 0) + count
+        return {"received": received, "failures": dict(self.entrance.failures)}
+
+    def census(self) -> list[Session]:
+        """All sessions of this node, as a list of its own."""
+        return list(self._sessions.values())
+
     def drain(self, *, spread_s: float, answer_s: float, done: Callable[[], None]) -> None:
         """The node stops: open no session any more, and end those that are open, one after the other (`Farewell`).
 

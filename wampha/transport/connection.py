@@ -176,6 +176,7 @@ class ClientConnection:
         self._age = 0
         self._serializer = serializer
         self.outbox.group = service.groups.group(serializer, framing, bytes_max)
+        self.outbox.kind = (self.TRANSPORT, serializer.SERIALIZER_ID)
         self._conversation = service.router.connected(self.outbox, service.doorway)
 
     # ---- input

@@ -73,6 +73,7 @@ class ClientOutbox:
         "_transport",
         "group",
         "join",
+        "kind",
         "queue",
     )
 
@@ -86,6 +87,7 @@ class ClientOutbox:
     ) -> None:
         """`slow` bounds what waits, for this client and for all."""
         self.group: FrameGroup | None = None  # None: no messages, either not yet or no more
+        self.kind = ("", "")  # transport and serializer, once both are known
         self.queue: list[bytes] | Backlog = []  # while the client does not read: its backlog, which takes only events
         self.join: Callable[[Sequence[bytes]], bytes] = _JOIN
         self._connection: Final = connection

@@ -40,18 +40,24 @@ class Room:
     _log = Logger(namespace="wampha.transport")
 
     def __init__(self, *, descriptors: int, limits: Limits, counters: Counters) -> None:
+        self.descriptors: Final = descriptors
         self.connections_max: Final = descriptors - min(limits.descriptors_reserved, descriptors // 2)
         self._counters: Final = counters
-        self._connections: Final[list[Sized]] = []
+        self._connections: Final[list[Sized]] = []  # of each port
         self._told = False
 
     def share(self, connections: Sized) -> None:
         """Count these connections, those of one port, from now on."""
         self._connections.append(connections)
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return sum(map(len, self._connections))
+
     def has_place(self) -> bool:
         """Whether one more client may connect; if not, that is counted, and said once until there is room again."""
-        connections = sum(map(len, self._connections))
+        connections = self.connections
         if connections < self.connections_max:
             if self._told and connections < self.connections_max * _ROOMY:
                 self._told = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -16,6 +17,7 @@ from wampha.transport.gate import Reactor
 _TELL_S: Final = 1.0  # at most one event a second tells of a client's losses
 _LOG_TICKS: Final = 10  # of _TELL_S: at most one line in that time of those of all
 _CUTS_MAX: Final = 100  # connections that are ended per reactor turn, so that no turn lasts long
+_SHOWN: Final = 5  # clients of which the status tells how much waits for each
 _TOLD_MAX: Final = 10  # clients whose losses are announced per reactor turn: about 0.1 ms, so that nobody feels it
 
 
@@ -62,6 +64,11 @@ class SlowClients:
 
     def __len__(self) -> int:
         return len(self._clients)
+
+    def status(self) -> dict[str, Any]:
+        """How many there are, the memory that waits for all of them, and for those with most."""
+        largest = heapq.nlargest(_SHOWN, (client.held_bytes for client in self._clients))
+        return {"clients": len(self._clients), "bytes": self.total_bytes, "largest_bytes": largest}
 
     def enter(self, client: SlowClient) -> None:
         """The client's transport is full."""

@@ -152,6 +152,7 @@ class World:
                 },
                 "realms": [{"name": REALM, "roles": [_ALL_RIGHTS]}],
                 "listeners": [{"endpoint": "tcp:8080", "auth": {"anonymous": {"role": "anonymous"}}}],
+                "monitoring": None,
                 "limits": self.limits,
             }
         )

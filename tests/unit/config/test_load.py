@@ -185,7 +185,7 @@ def test_a_misspelt_key_is_not_missing_as_well(files: Files) -> None:
 
 def test_an_unknown_key_without_neighbour_gets_the_list(files: Files) -> None:
     assert files.problem("frobnicate: 1\n" + SMALLEST) == (
-        "1:1: frobnicate: unknown key; known here: node, cluster, realms, listeners, limits, log"
+        "1:1: frobnicate: unknown key; known here: node, cluster, realms, listeners, limits, monitoring, log"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from wampha.cli import schema_text
+from wampha.cli.configuration import schema_text
 from wampha.config import schema
 from wampha.config.load import load
 from wampha.config.places import Place, check_address, is_loopback, place_of

@@ -8,7 +8,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test lint docs reference format bench features soak chaos reliability wheel lock venv clean chaos-tools
+.PHONY: help run cluster test lint docs reference format bench features soak chaos reliability wheel lock chart venv clean chaos-tools
 
 help: ## tell what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -22,7 +22,7 @@ cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8
 # Tests that start no processes share the cores; those that do would disturb each other.
 PURE := tests/unit tests/model tests/scripts tests/conformance tests/simulation
 
-test: lint docs js chaos-tools ## lint, types and all tests
+test: lint docs js chaos-tools promtool ## lint, types and all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PURE)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
 
@@ -30,12 +30,16 @@ lint: $(READY) ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-reference: $(READY) ## write docs/configuration.md from the schema, and the tables of docs/metrics.md
+reference: $(READY) chart ## write docs/configuration.md, docs/cli.md and the tables of docs/metrics.md from the code
 	@$(BIN)/python -m docs.reference
+	@$(BIN)/python -m docs.commands
 	@$(BIN)/python -m docs.metrics
 
 docs: $(READY) ## build the handbook in docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build/html
+
+chart: $(READY) ## write what the chart has from elsewhere: values.schema.json, the table of values, the dashboard
+	@$(BIN)/python -m helm.generate
 
 format: $(READY) ## lay the code out anew
 	$(BIN)/ruff check --fix .
@@ -96,6 +100,19 @@ chaos-tools:
 	else \
 		echo "chaos tests will be skipped: they need root, and on Debian: apt-get install iproute2 nftables faketime"; \
 	fi
+
+# Prometheus' own tool tells whether alerts are well-formed and fire. Only that file of its package is taken: the rest is a server.
+# Without it those tests are skipped (in CI: they fail).
+.PHONY: promtool
+promtool: $(BIN)/promtool
+
+$(BIN)/promtool: $(READY)
+	@folder=$$(mktemp -d); chmod 755 $$folder; \
+	if cd $$folder && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null \
+	&& dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool; \
+	then mv usr/bin/promtool $(CURDIR)/$@ && touch $(CURDIR)/$@; \
+	else echo "tests of alerts will be skipped: they need promtool, on Debian from the package prometheus"; fi; \
+	rm -rf $$folder
 
 # The JavaScript clients of the integration tests.
 .PHONY: js

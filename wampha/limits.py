@@ -82,6 +82,13 @@ class Limits(BaseModel):
         description="failed authentications from one address before it waits; one is forgiven per second; 0: never, as "
         "behind a proxy, where all clients have its address",
     )
+    cookies_max: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="browsers that the cluster knows by a cookie; the oldest is forgotten first, and its user is asked "
+        "for a proof again",
+    )
     authenticator_timeout_s: float = Field(
         5.0, gt=0, le=60, description="seconds for an authenticator to answer; then the client is not let in"
     )

@@ -54,6 +54,7 @@ from wampha.tidings import Tidings
 from wampha.tls import CertificateError
 from wampha.transport.census import Census
 from wampha.transport.certificates import Certificates
+from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
@@ -349,6 +350,7 @@ class Node:
                 protocols=listener.protocols,
                 doorway=doorway(listener.auth, key),
                 certificates=self._encryption(listener),
+                cookies=self._cookies(listener),
                 router=self.router,
                 gate=self.gate,
                 delivery=self.delivery,
@@ -370,6 +372,16 @@ class Node:
             return None
         self._certificates.append(Certificates(listener.tls))
         return self._certificates[-1]
+
+    def _cookies(self, listener: ListenerSettings) -> BrowserCookies | None:
+        if listener.auth.cookie is None:
+            return None
+        return BrowserCookies(
+            listener.auth.cookie,
+            encrypted=listener.tls is not None or listener.endpoint.startswith("ssl:"),
+            knows=self.router.recognises,
+            draw=partial(_bytes, self._chance),
+        )
 
     @property
     def _raft(self) -> RaftLedger:
@@ -407,6 +419,12 @@ class Node:
         voters = [voter.name for voter in self.settings.cluster.voters]
         missing = set(voters) - {self.settings.node.name, *self.links.connected()}
         return f"no link to {', '.join(sorted(missing))}" if missing else "the voters have no leader yet"
+
+    def condition(self) -> str:
+        """What this node is doing, in a few words for people."""
+        if self._stage in (Stage.JOINING, Stage.SUSPENDED):
+            return f"{self._stage.value}: {self._waits_for() or 'it is starting'}"
+        return f"{self._stage.value} {self.router.sessions()} session(s)"
 
     @property
     def ready(self) -> bool:

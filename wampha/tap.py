@@ -17,12 +17,13 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python import usage
 
 from wampha import __version__
-from wampha.clock import steady
+from wampha.clock import ReactorClock, steady
 from wampha.config.load import development, load
 from wampha.config.schema import Settings
 from wampha.errors import ConfigError, StartError
+from wampha.notify import Reports, manager
 from wampha.observe.admin import Admin
-from wampha.observe.logs import Level, show_from
+from wampha.observe.logs import Logs
 from wampha.observe.status import as_line
 from wampha.transport.room import take_all_descriptors
 
@@ -96,7 +97,11 @@ class NodeService(Service):
 
     def __init__(self, settings: Settings) -> None:
         self._settings: Final = settings
+        self._logs: Final = Logs(settings.log.level, settings.log.format, settings.node.name)
+        self._logs.take_over()
         self._node: Any = None
+        self._manager: Final = manager()
+        self._reports: Reports | None = None
         self._admin: Admin | None = None
 
     def startService(self) -> None:  # noqa: N802 - Twisted's name
@@ -108,24 +113,40 @@ class NodeService(Service):
         from wampha.node import Node  # noqa: PLC0415 - imports protocols, which import the reactor
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
-        level = show_from(self._settings.log.level, globalLogPublisher)
+        self._logs.hold(globalLogPublisher)
         steady(reactor)
         take_all_descriptors()
         _tune_collector()
         self._node = Node(settings=self._settings, reactor=reactor)
         self._node.turns.watch(reactor)
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
+        if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # with --logfile it rotates the file
+            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(self._toggle_debug))
         signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._node.reload))
+        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))
         try:
-            self._admin = self._make_admin(level, reactor)
+            self._admin = self._make_admin(reactor)
             self._node.start()
         except StartError as error:
             self._log.critical("wampha cannot start: {error}", error=error)
             sys.stderr.write(f"wampha cannot start: {error}\n")
             raise SystemExit(1) from None
+        if self._manager is not None:
+            self._reports = Reports(
+                self._manager,
+                clock=ReactorClock(reactor),
+                ready=lambda: self._node.ready,
+                condition=self._node.condition,
+            )
+            self._reports.start()
 
-    def _make_admin(self, level: Level, reactor: Any) -> Admin | None:
+    def _reload(self) -> None:
+        if self._reports is None:
+            self._node.reload()
+        else:
+            self._reports.reload(self._node.reload)
+
+    def _make_admin(self, reactor: Any) -> Admin | None:
         """The socket for changes, if there is a folder for it; raises StartError."""
         folder = self._settings.node.run_dir
         if folder is None:
@@ -134,8 +155,8 @@ class NodeService(Service):
             folder=Path(folder),
             routes=self._node.monitor.routes(),
             drain=lambda: os.kill(os.getpid(), signal.SIGTERM),  # so that it ends in the same way
-            reload=self._node.reload,
-            level=level,
+            reload=self._reload,
+            level=self._logs,
             counters=self._node.counters,
             reactor=reactor,
         )
@@ -143,12 +164,23 @@ class NodeService(Service):
         return admin
 
     def _tell_status(self) -> None:
-        self._node.inquiry.ask(lambda status: self._log.info("status {status}", status=as_line(status)))
+        self._node.inquiry.ask(lambda status: self._log.info("status {status}", status=as_line(status), asked=True))
+
+    def _toggle_debug(self) -> None:
+        self._logs.toggle_debug()
+        self._log.warn("the log shows lines from {shown} on", shown=self._logs.level)
 
     def stopService(self) -> defer.Deferred[None]:  # noqa: N802 - Twisted's name
         """Send clients away, leave the cluster and close everything; fires when all is closed."""
         super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
         if self._node is None:
             return defer.succeed(None)
+        if self._reports is not None:
+            self._reports.stopping(self._settings.node.drain.deadline_s)
         stopped: defer.Deferred[None] = self._node.stop()
-        return stopped.addCallback(lambda _: self._admin.stop() if self._admin else None)
+        return stopped.addCallback(lambda _: self._admin.stop() if self._admin else None).addBoth(self._stopped)
+
+    def _stopped(self, result: Any) -> Any:
+        if self._reports is not None:
+            self._reports.stop()
+        return result

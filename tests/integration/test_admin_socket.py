@@ -16,7 +16,7 @@ from tests.support.web import ask
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.observe.admin import SOCKET, Admin
-from wampha.observe.logs import show_from
+from wampha.observe.logs import Logs
 from wampha.observe.web import text
 
 
@@ -28,13 +28,15 @@ class Process:
         self.done: list[str] = []
         self.problem: str | None = None
         publisher = LogPublisher(lambda event: self.shown.append(event["log_level"].name))
+        logs = Logs("warn")
+        logs.hold(publisher)
         self.log = Logger(observer=publisher, namespace="test")
         self.admin = Admin(
             folder=folder,
             routes={"/readyz": {"GET": lambda asked, tell: tell(text("ok"))}},
             drain=lambda: self.done.append("drain"),
             reload=self._reload,
-            level=show_from("warn", publisher),
+            level=logs,
             counters=Counters(),
             reactor=reactor,
         )

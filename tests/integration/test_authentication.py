@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tests.support.nodes import ALL_RIGHTS, START_S, Cluster, NodeProcess, eventually, free_ports
 from tests.support.wampclient import (
     ABORT,
+    GOODBYE,
     HELLO,
     INVOCATION,
     ROLES,
@@ -27,6 +29,7 @@ from tests.support.wampclient import (
     Connection,
     ConnectionEndedError,
     Session,
+    WebSocketConnection,
     connect,
 )
 from wampha.auth.ticket import hashed
@@ -269,6 +272,8 @@ def dynamic_cluster_settings(port: int) -> list[dict[str, Any]]:
         "anonymous": {"role": "anonymous"},
         "ticket": {"type": "dynamic", "authenticator": "com.example.authenticate"},
         "wampcra": {"type": "dynamic", "authenticator": "com.example.authenticate"},
+        "cryptosign": AUTH["cryptosign"],
+        "cookie": {},
     }
     return [{"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": auth}]
 
@@ -352,3 +357,53 @@ def test_brute_force_is_not_listened_to_and_others_are(fresh_node: Callable[...,
     assert counters["authentications_failed"] + counters["authentications_throttled"] == 1000
     assert counters["authentications_failed"] <= 10 + 60  # the burst, and what a slow machine is forgiven meanwhile
     assert "guess" not in node.log()
+
+
+# ---- browsers
+
+
+class Browser(WebSocketConnection):
+    """A WebSocket client that keeps the cookie it is given."""
+
+    def __init__(self, port: int, cookie: str | None = None) -> None:
+        self.cookie = cookie
+        super().__init__(port, "websocket", "json")
+
+    def headers(self) -> str:
+        return "" if self.cookie is None else f"Cookie: theme=dark; {self.cookie}\r\n"
+
+    def answered(self, head: str) -> None:
+        given = re.search(
+            r"\r\nSet-Cookie: (cbtid=[\w-]{24}); Path=/; Max-Age=86400; HttpOnly; SameSite=Strict\r\n", head
+        )
+        if given:
+            self.cookie = given[1]
+
+
+def by_cookie(node: NodeProcess, cookie: str | None) -> list[Any]:
+    with Browser(node.port, cookie) as browser:
+        browser.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["cookie"]}])
+        return browser.receive()
+
+
+def test_a_browser_is_known_again_on_every_node_until_it_logs_out(dynamic_cluster: Cluster) -> None:
+    a, b, c = dynamic_cluster
+    with Browser(a.port) as browser, Browser(b.port) as stranger:
+        assert stranger.cookie != browser.cookie
+        assert prove(browser, "cryptosign", "joe", PUBKEY, cryptosign(KEY))[0] == WELCOME
+        for node in (b, c):
+            eventually(lambda node=node: by_cookie(node, browser.cookie)[0] == WELCOME, 5, "the cookie", node.log)
+            assert by_cookie(node, stranger.cookie)[::2] == [ABORT, "wamp.error.no_matching_auth_method"]
+        with Browser(c.port, browser.cookie) as again:
+            assert again.cookie == browser.cookie
+            again.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["cookie"]}])
+            code, _, details = again.receive()
+            assert (code, details["authid"], details["authmethod"]) == (WELCOME, "joe", "cookie")
+            assert details["authprovider"] == "static"
+            browser.send([GOODBYE, {}, "wamp.close.logout"])
+            assert browser.receive()[0] == GOODBYE
+            assert again.receive()[::2] == [GOODBYE, "wamp.close.logout"]
+        for node in (a, b, c):
+            eventually(lambda node=node: by_cookie(node, browser.cookie)[0] == ABORT, 5, "the logout", node.log)
+        for node in (a, b, c):
+            assert browser.cookie.partition("=")[2] not in node.log()

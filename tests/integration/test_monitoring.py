@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from tests.helm.prometheus import ALERTS, PROMTOOL, check_alarms, need_promtool
 from tests.integration.test_start import somebody_on
 from tests.support.nodes import Cluster, NodeProcess, eventually, free_ports
 from tests.support.promlint import complaints, families, value
@@ -82,7 +84,7 @@ def test_a_node_that_serves_is_alive_started_and_ready(watched: Watched) -> None
         assert (answer.status, answer.json["ok"], reasons(answer)) == (200, True, {})
 
 
-def test_a_suspended_node_is_alive_and_not_ready_and_says_why(watched: Watched) -> None:
+def test_a_suspended_node_is_alive_and_not_ready_and_says_why_and_alarms_fire(watched: Watched, tmp_path: Path) -> None:
     others = ("b", "c")
     for name in others:
         watched.cluster[name].pause()
@@ -99,6 +101,19 @@ def test_a_suspended_node_is_alive_and_not_ready_and_says_why(watched: Watched) 
         assert overview["nodes"][0]["reasons"] and overview["voters"] == ["a", "b", "c"]
         with pytest.raises(OSError):  # whose reactor does not turn: no answer at all
             watched.get("b", "/livez", timeout=0.5)
+        if PROMTOOL:
+            check_alarms(
+                {"a": watched.metrics("a"), "b": None, "c": None},
+                {
+                    "WamphaNoLeader": [{}],
+                    "WamphaNodeSuspended": [{"instance": "a"}],
+                    "WamphaNodeDown": [{"instance": name} for name in others],
+                    "WamphaLinkDown": [{"instance": "a", "peer": name} for name in others],
+                    "WamphaAbsent": [],
+                    "WamphaVoterRecovering": [],
+                },
+                tmp_path,
+            )
     finally:
         for name in others:
             watched.cluster[name].resume()
@@ -145,6 +160,12 @@ def test_metrics_tell_what_clients_have_done(watched: Watched) -> None:
     follower = next(name for name in "abc" if name != leader)
     assert value(watched.metrics(follower), "wampha_lease_round_trip_seconds_count") > 0
     assert value(watched.metrics(leader), "wampha_raft_applied_everywhere_seconds_count") > 0
+
+
+def test_nodes_that_serve_fire_no_alarm(watched: Watched, tmp_path: Path) -> None:
+    need_promtool()
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    check_alarms({name: watched.metrics(name) for name in "abc"}, {rule["alert"]: [] for rule in rules}, tmp_path)
 
 
 def test_calls_are_timed_at_the_caller_s_home(watched: Watched) -> None:

@@ -13,7 +13,7 @@ from autobahn.wamp.role import RoleCalleeFeatures, RoleCallerFeatures, RolePubli
 
 from wampha.auth.anonymous import Anonymous
 from wampha.auth.doorway import Doorway
-from wampha.auth.steps import Chance
+from wampha.auth.steps import Chance, no_channel
 from wampha.counters import Counters
 from wampha.limits import Limits, RoleLimits
 from wampha.messages.model import (
@@ -35,7 +35,7 @@ from wampha.routing.permissions import ACTIONS, Authorizer, Permission, Permissi
 from wampha.routing.resumption import ResumptionRules
 from wampha.routing.router import Router
 from wampha.routing.slow import SlowPolicy
-from wampha.state.codec import encode
+from wampha.state.codec import VERSION, encode
 from wampha.state.commands import Command, Down, Lead, Outcome, Owner, Report, Ring, Up
 from wampha.state.machine import Machine
 from wampha.state.tables import Tables
@@ -210,6 +210,7 @@ class RecorderClient:
         self.slow = False
         self.group: Any = self  # None: as a connection that is closing
         self.shown: Any = None  # its certificate
+        self.brought: Any = None  # its cookie
         self.kind = ("websocket", "json")
 
     def pass_on(self, frames: list[bytes]) -> None:
@@ -227,6 +228,12 @@ class RecorderClient:
 
     def certificate(self) -> Any:
         return self.shown
+
+    def channel_id(self, binding: str) -> bytes:
+        return no_channel(binding)
+
+    def cookie(self) -> Any:
+        return self.brought
 
     def describe(self) -> str:
         return "tcp4:192.0.2.1:50000 websocket json"
@@ -436,7 +443,7 @@ class Node:
         self.ledger = FakeLedger(self.log, self.owner, self.router, self.counters, attends=attends)
         self.router.attach(self.ledger)
         if up:
-            self.log.append(Up(self.owner, (), "127.0.0.1:1", "0"))
+            self.log.append(Up(self.owner, (), "127.0.0.1:1", "0", VERSION))
             self.ledger.apply()
 
     def join(self, **options: Any) -> Peer:

@@ -35,6 +35,7 @@ LENIENT_REALM: Final = "lenient"  # for clients that use what they do not announ
 # What no log may contain: Python's and Twisted's marks of an unhandled error, and lines of level error or critical.
 _BAD_LINE: Final = re.compile(
     r"Unhandled|Traceback|CRITICAL|\[[\w.-]+#(?:error|critical)\]|never retrieved|never awaited"
+    r'|"level": "(?:error|critical)"'
 )
 
 ALL_RIGHTS: Final[dict[str, Any]] = {
@@ -121,7 +122,7 @@ class NodeProcess:
         self.port: Final = port
         self.url: Final = f"ws://127.0.0.1:{port}/ws"
         self.log_path: Final = folder / f"{name}.log"
-        self.settings: Final = {"node": {"name": name}, "monitoring": None, **settings}
+        self.settings: Final = {"node": {"name": name}, "log": {"format": "text"}, "monitoring": None, **settings}
         self.environment: Final[dict[str, str]] = {}  # added to that of its process
         self.prefix: Final[list[str]] = []  # what comes before `twistd` on the command line
         self._folder: Final = folder

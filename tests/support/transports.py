@@ -14,6 +14,7 @@ from tests.support.fakerouter import DOORWAY, FakeRouter, JsonStandIn, MsgpackSt
 from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.transport.connection import Service
+from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.gate import Gate
 from wampha.transport.rawsocket import RawSocketFactory
@@ -73,7 +74,11 @@ class Bench:
     """The parts that a connection needs, on a clock that stands still."""
 
     def __init__(
-        self, router: FakeRouter | None = None, serializers: Sequence[Any] | None = None, **limits: Any
+        self,
+        router: FakeRouter | None = None,
+        serializers: Sequence[Any] | None = None,
+        cookies: BrowserCookies | None = None,
+        **limits: Any,
     ) -> None:
         self.router = router or FakeRouter()
         self.clock = Clock()
@@ -93,6 +98,7 @@ class Bench:
             limits=self.limits,
             counters=self.counters,
             reactor=self.clock,
+            cookies=cookies,
         )
         made = serializers or [JsonStandIn(), MsgpackStandIn()]
         self.websocket = WebSocketFactory(self.service, made)

@@ -197,7 +197,7 @@ class WebSocketConnection(Connection):
         self.socket.sendall(
             f"GET {self.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
-            f"Sec-WebSocket-Protocol: wamp.2.{self.serializer}\r\n\r\n".encode()
+            f"Sec-WebSocket-Protocol: wamp.2.{self.serializer}\r\n{self.headers()}\r\n".encode()
         )
         deadline = time.monotonic() + WAIT_S
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
@@ -205,6 +205,14 @@ class WebSocketConnection(Connection):
         head = self._take(end + 4) or b""
         if b" 101 " not in head.split(b"\r\n", 1)[0]:
             raise ConnectionEndedError(None, head.decode("latin-1"))
+        self.answered(head.decode("latin-1"))
+
+    def headers(self) -> str:
+        """More headers for the request, each with its line end."""
+        return ""
+
+    def answered(self, head: str) -> None:
+        """The router's answer to the request."""
 
     def frame(self, payload: bytes) -> bytes:
         return self.frame_of(TEXT if self.serializer.startswith("json") else BINARY, payload)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from wampha.auth import anonymous, cryptosign, dynamic, scram, ticket, tls, wampcra
+from wampha.auth import anonymous, cookie, cryptosign, dynamic, scram, ticket, tls, wampcra
 from wampha.auth.anonymous import Anonymous, Presented
+from wampha.auth.cookie import Cookie
 from wampha.auth.cryptosign import Cryptosign, KeyHolder, KeyHolders
 from wampha.auth.doorway import Doorway, Method
 from wampha.auth.dynamic import Dynamic, Said
@@ -17,6 +18,8 @@ from wampha.auth.tls import CertificateHolder, PresentedCertificate, Tls
 from wampha.auth.wampcra import Salt, SecretHolder, WampCra
 
 P = TypeVar("P", bound=Principal)
+# Who comes by a cookie has come by one of these before: the others need none.
+_REMEMBERED: Final = (Ticket, WampCra, Scram, Cryptosign)
 
 
 def doorway(auth: Any, key: bytes) -> Doorway:
@@ -34,6 +37,10 @@ def doorway(auth: Any, key: bytes) -> Doorway:
         methods[cryptosign.METHOD] = _cryptosign(auth.cryptosign, key)
     if auth.tls:
         methods[tls.METHOD] = _tls(auth.tls)
+    if auth.cookie:
+        methods[cookie.METHOD] = Cookie(
+            {name: method.source for name, method in methods.items() if isinstance(method, _REMEMBERED)}
+        )
     return Doorway(methods)
 
 

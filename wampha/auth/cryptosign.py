@@ -10,6 +10,7 @@ import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from wampha.auth.cookie import standing
 from wampha.auth.grant import Grant
 from wampha.auth.principals import Found, Principals, Source
 from wampha.auth.steps import Answer, Challenge, Chance, Claim, Step, Steps, failed
@@ -45,23 +46,27 @@ class Cryptosign:
     """Lets in who signs the challenge by a key that belongs to its authid."""
 
     def __init__(self, source: Source[KeyHolder]) -> None:
-        self._source: Final = source
+        self.source: Final = source
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
-        """Have 32 random bytes signed."""
+        """Have 32 random bytes signed, XORed with the TLS channel's own if the client asks for that."""
         key = _bytes(claim.extra.get("pubkey"), _MESSAGE)
         if key is None:
             raise failed("no pubkey")
-        found = yield from self._source.find(claim, METHOD)
-        # What binds to the channel is not available: the client sees its absence, and decides.
+        binding = claim.extra.get("channel_binding")
+        # Who wants it and cannot have it is refused: to go on without would be what a man in the middle wants.
+        channel = bytes(_MESSAGE) if binding is None else claim.channel_id(binding)
+        found = yield from self.source.find(claim, METHOD)
         challenge = chance.bytes(_MESSAGE)
-        answer: Answer = yield Challenge(METHOD, {"challenge": challenge.hex(), "channel_binding": None})
+        answer: Answer = yield Challenge(METHOD, {"challenge": challenge.hex(), "channel_binding": binding})
         signed = _bytes(answer.signature, _SIGNATURE + _MESSAGE)
-        if signed is None or not _verify(key, signed[:_SIGNATURE], signed[_SIGNATURE:], challenge):
+        expected = bytes(a ^ b for a, b in zip(challenge, channel, strict=True))
+        if signed is None or not _verify(key, signed[:_SIGNATURE], signed[_SIGNATURE:], expected):
             raise failed("wrong signature")
         if not found.known or not found.authid or key not in found.principal.keys:
             raise failed("unknown authid or key")
-        return Grant(found.authid, found.principal.role, METHOD, self._source.provider)
+        principal = found.principal
+        return Grant(found.authid, principal.role, METHOD, self.source.provider, standing=standing(principal))
 
 
 def stranger(authid: str, others: Principals[KeyHolder]) -> KeyHolder:
@@ -69,11 +74,11 @@ def stranger(authid: str, others: Principals[KeyHolder]) -> KeyHolder:
     return KeyHolder("", ())
 
 
-def _verify(key: bytes, signature: bytes, signed: bytes, challenge: bytes) -> bool:
-    if not hmac.compare_digest(signed, challenge):
+def _verify(key: bytes, signature: bytes, signed: bytes, expected: bytes) -> bool:
+    if not hmac.compare_digest(signed, expected):
         return False
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, challenge)
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, expected)
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from wampha.auth import cookie
+from wampha.auth.cookie import CookieFirst
 from wampha.auth.steps import Chance, Claim, Steps, offered
 from wampha.errors import SessionRefused
 
@@ -22,12 +24,17 @@ class Doorway:
     def __init__(self, methods: Mapping[str, Method]) -> None:
         self._methods: Final = dict(methods)
 
-    def choose(self, authmethods: Sequence[str] | None) -> Method:
-        """The first method of HELLO that is accepted here; raises SessionRefused if there is none."""
-        for name in offered(authmethods):
-            method = self._methods.get(name)
-            if method is not None:
-                return method
+    def choose(self, authmethods: Sequence[str] | None, recognised: bool = False) -> Method:
+        """The first method of HELLO that is accepted here; raises SessionRefused if there is none.
+
+        `recognised`: the client's cookie is known. Else the method `cookie` is passed over.
+        """
+        names = [
+            name for name in offered(authmethods) if name in self._methods and (recognised or name != cookie.METHOD)
+        ]
+        if names:
+            method = self._methods[names[0]]
+            return CookieFirst(method, self._methods[names[1]]) if names[0] == cookie.METHOD and names[1:] else method
         accepted = ", ".join(self._methods) or "none"
         raise SessionRefused(
             "wamp.error.no_matching_auth_method",

@@ -16,3 +16,4 @@ class Grant(msgspec.Struct, frozen=True):
     authmethod: str
     authprovider: str
     authextra: Mapping[str, Any] = {}
+    standing: bytes = b""  # of the principal (`cookie.standing`), if it may come again by a cookie

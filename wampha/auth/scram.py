@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from wampha.auth.cookie import standing
 from wampha.auth.grant import Grant
 from wampha.auth.principals import Principals, Source
 from wampha.auth.steps import AUTHENTICATION_FAILED, Answer, Challenge, Chance, Claim, Steps, failed
@@ -44,7 +45,7 @@ class Scram:
 
     def __init__(self, source: Source[Verifier], method: str) -> None:
         """`method`: one of `METHODS`."""
-        self._source: Final = source
+        self.source: Final = source
         self._method: Final = method
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
@@ -54,7 +55,7 @@ class Scram:
             raise failed("no authid or no nonce")
         if claim.extra.get("channel_binding"):
             raise SessionRefused(AUTHENTICATION_FAILED, "Channel binding is not available here; ask without it.")
-        found = yield from self._source.find(claim, self._method)
+        found = yield from self.source.find(claim, self._method)
         nonce = first + base64.b64encode(chance.bytes(24)).decode()
         answer: Answer = yield Challenge(self._method, _challenge(found.principal, nonce))
         message = _authenticated(claim.authid, found.principal, first, nonce, answer)
@@ -62,7 +63,14 @@ class Scram:
             raise failed("unknown authid" if not found.known else "wrong proof")
         proof = base64.b64encode(hmac.digest(found.principal.server_key, message, hashlib.sha256)).decode()
         extra = {"verifier": proof, "scram_server_signature": proof}
-        return Grant(found.authid or claim.authid, found.principal.role, self._method, self._source.provider, extra)
+        return Grant(
+            found.authid or claim.authid,
+            found.principal.role,
+            self._method,
+            self.source.provider,
+            extra,
+            standing(found.principal),
+        )
 
 
 def stranger(authid: str, others: Principals[Verifier]) -> Verifier:

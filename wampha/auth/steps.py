@@ -18,8 +18,12 @@ import msgspec
 
 from wampha.auth.grant import Grant
 from wampha.errors import SessionRefused
+from wampha.state.commands import Identity
 
 AUTHENTICATION_FAILED: Final = "wamp.error.authentication_failed"
+TLS_UNIQUE: Final = "tls-unique"
+TLS_EXPORTER: Final = "tls-exporter"
+CHANNEL_BINDINGS: Final = (TLS_UNIQUE, TLS_EXPORTER)
 
 
 class Certificate(msgspec.Struct, frozen=True):
@@ -28,6 +32,23 @@ class Certificate(msgspec.Struct, frozen=True):
     sha1: str  # fingerprints, lower-case hexadecimal digits
     sha256: str
     common_name: str  # of its subject; empty if it has none
+
+
+class BrowserCookie(msgspec.Struct, frozen=True, gc=False):
+    """The cookie that a browser has sent with its WebSocket request, or was given in the response."""
+
+    value: str
+    lifetime_s: float  # for which browsers are told to keep it
+
+
+def unbound(why: str) -> SessionRefused:
+    """The refusal for who wants its proof bound to the TLS channel where that cannot be done."""
+    return SessionRefused(AUTHENTICATION_FAILED, f"The channel binding is not available here: {why}.")
+
+
+def no_channel(binding: str) -> bytes:
+    """The channel of a client that has none; raises SessionRefused."""
+    raise unbound("there is no TLS")
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +60,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     session: int  # the id that the session will have
     peer: str  # address, transport and serializer, for people
     certificate: Certificate | None = None
+    channel_id: Callable[[str], bytes] = no_channel  # 32 bytes by the kind of binding; raises SessionRefused
+    cookie: BrowserCookie | None = None
+    identity: Identity | None = None  # who has proved something with that cookie in this realm
     method: str = ""  # the kind of method by which it is to be proved
 
 

@@ -9,6 +9,7 @@ import msgspec
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from wampha.auth.cookie import standing
 from wampha.auth.grant import Grant
 from wampha.auth.principals import Principals, Source
 from wampha.auth.steps import Answer, Challenge, Chance, Claim, Steps, Work, failed
@@ -31,14 +32,14 @@ class Ticket:
     """Lets in who says the ticket of its authid."""
 
     def __init__(self, source: Source[TicketHolder]) -> None:
-        self._source: Final = source
+        self.source: Final = source
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
         """Ask for the ticket and compare it, unless who was asked for the principal has seen it already."""
         if not claim.authid:
             raise failed("no authid")
         answer: Answer = yield Challenge(METHOD, {})
-        found = yield from self._source.find(claim, METHOD, ticket=answer.signature)
+        found = yield from self.source.find(claim, METHOD, ticket=answer.signature)
         said = answer.signature.encode(errors="replace")
         holder = found.principal
         if holder.hashed is not None:
@@ -48,7 +49,8 @@ class Ticket:
             right = holder.ticket is None or hmac.compare_digest(said, holder.ticket.encode())
         if not found.known or not right:
             raise failed("unknown authid" if not found.known else "wrong ticket")
-        return Grant(found.authid or claim.authid, holder.role, METHOD, self._source.provider)
+        authid = found.authid or claim.authid
+        return Grant(authid, holder.role, METHOD, self.source.provider, standing=standing(holder))
 
 
 def stranger(authid: str, others: Principals[TicketHolder]) -> TicketHolder:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from wampha.auth.cookie import standing
 from wampha.auth.grant import Grant
 from wampha.auth.principals import Principals, Source
 from wampha.auth.steps import Answer, Challenge, Chance, Claim, Steps, failed
@@ -38,20 +39,20 @@ class WampCra:
     """Lets in who signs the challenge by the secret of its authid."""
 
     def __init__(self, source: Source[SecretHolder]) -> None:
-        self._source: Final = source
+        self.source: Final = source
 
     def steps(self, claim: Claim, chance: Chance) -> Steps:
         """Have a challenge signed that nobody has seen before."""
         if not claim.authid:
             raise failed("no authid")
-        found = yield from self._source.find(claim, METHOD)
+        found = yield from self.source.find(claim, METHOD)
         authid, holder = found.authid or claim.authid, found.principal
         challenge = json.dumps(
             {
                 "authid": authid,
                 "authrole": holder.role,
                 "authmethod": METHOD,
-                "authprovider": self._source.provider,
+                "authprovider": self.source.provider,
                 "nonce": chance.bytes(32).hex(),
                 "timestamp": chance.utc(),
                 "session": claim.session,
@@ -64,7 +65,7 @@ class WampCra:
         right = hmac.compare_digest(answer.signature.encode(errors="replace"), _signature(holder.secret, challenge))
         if not found.known or not right:
             raise failed("unknown authid" if not found.known else "wrong signature")
-        return Grant(authid, holder.role, METHOD, self._source.provider)
+        return Grant(authid, holder.role, METHOD, self.source.provider, standing=standing(holder))
 
 
 def stranger(authid: str, others: Principals[SecretHolder]) -> SecretHolder:

@@ -26,8 +26,8 @@ WAMPHA_URL, WAMPHA_REALM, WAMPHA_AUTHID, WAMPHA_TICKET_FILE and so on.
 \b
 Exit status:
     0    done
-    1    an error was answered, or something failed
-    2    the command line is wrong (convert: some of it has no counterpart)
+    1    an error was answered, or something failed (status: something is wrong)
+    2    the command line is wrong (convert: something has no counterpart)
     3    no connection, or it was lost
     4    the router refuses: who one is, or what one wants to do
     5    no answer in time
@@ -40,6 +40,10 @@ COMMANDS: Final = {
     "check": ("configuration", "Tell all that is wrong with a configuration file."),
     "schema": ("configuration", "Print the JSON Schema of configuration files."),
     "convert": ("converting", "Turn another router's configuration into one of wampha's."),
+    "status": ("watching", "Show the cluster at a glance, and what is wrong."),
+    "drain": ("steering", "Have a node send its clients away, and end."),
+    "reload": ("steering", "Have a node read its configuration again."),
+    "log-level": ("steering", "Change what a running node logs."),
     "pub": ("publishing", "Publish an event."),
     "sub": ("subscribing", "Subscribe to a topic and print its events."),
     "call": ("calling", "Call a procedure and print what it answers."),

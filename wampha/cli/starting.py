@@ -24,7 +24,10 @@ def run(path: Path | None) -> None:
         wampha run -c config.yaml
     """
     sys.argv = ["twistd", "-n", "--pidfile=", "wampha", *(["-c", str(path)] if path else [])]
-    twistd.run()  # type: ignore[no-untyped-call]  # of Twisted
+    try:
+        twistd.run()  # type: ignore[no-untyped-call]  # of Twisted
+    except KeyboardInterrupt:  # twistd has stopped in good order, and then ends itself by the signal that it got
+        raise SystemExit(0) from None
 
 
 COMMANDS: Final = {"run": run}

@@ -95,9 +95,8 @@ class Target:
         return dataclasses.replace(self, urls=self.urls[index:] + self.urls[:index])
 
 
-def _secret(option: str, name: str, meaning: str) -> list[Callable[[Any], Any]]:
+def _secret(option: str, name: str, variable: str, meaning: str) -> list[Callable[[Any], Any]]:
     """A secret as an option, or better as a file or in the environment."""
-    variable = f"WAMPHA_{name.upper()}"
     return [
         click.option(option, name, envvar=variable, show_envvar=True, help=f"{meaning}; others see it in `ps`"),
         click.option(
@@ -145,9 +144,15 @@ _OPTIONS: Final[list[Callable[[Any], Any]]] = [
         help="how to prove who one is; else by what is given: a ticket, a secret (wampcra), a key, or nothing",
     ),
     click.option("--authid", envvar="WAMPHA_AUTHID", show_envvar=True, help="who one is"),
-    *_secret("--ticket", "ticket", "for method ticket"),
-    *_secret("--secret", "secret", "for methods wampcra and wamp-scram"),
-    *_secret("--private-key", "private_key", "for method cryptosign: 64 hexadecimal digits, or PEM in a file"),
+    *_secret("--ticket", "ticket", "WAMPHA_TICKET", "for method ticket"),
+    # WAMPHA_SECRET is what configurations of clusters refer to, and no client's business.
+    *_secret("--secret", "secret", "WAMPHA_AUTH_SECRET", "for methods wampcra and wamp-scram"),
+    *_secret(
+        "--private-key",
+        "private_key",
+        "WAMPHA_PRIVATE_KEY",
+        "for method cryptosign: 64 hexadecimal digits, or PEM in a file",
+    ),
     _path("--ca", "ca", "WAMPHA_CA", "PEM file of the authorities that are trusted; else the system's"),
     _path("--cert", "cert", "WAMPHA_CERT", "PEM file of the certificate to show, for method tls"),
     _path("--cert-key", "cert_key", "WAMPHA_CERT_KEY", "PEM file of its private key, if that is another file"),
@@ -169,7 +174,7 @@ _OPTIONS: Final[list[Callable[[Any], Any]]] = [
         help="seconds for each URL, until one has joined",
     ),
 ]
-_NAMES: Final = (
+NAMES: Final = (
     *("urls", "realm", "serializer", "authmethod", "authid", "ca", "cert", "cert_key", "insecure", "connect_timeout_s"),
     *(name for secret in ("ticket", "secret", "private_key") for name in (secret, f"{secret}_file")),
 )
@@ -180,7 +185,7 @@ def at_router(command: Command) -> Command:
 
     @functools.wraps(command)
     def with_target(**given: Any) -> Any:
-        return command(target=target_of({name: given.pop(name) for name in _NAMES}), **given)
+        return command(target=target_of({name: given.pop(name) for name in NAMES}), **given)
 
     decorated: Any = with_target
     for option in reversed(_OPTIONS):

@@ -81,9 +81,13 @@ class Printer:
         self.readable: Final = sys.stdout.isatty()
 
     def tell(self, facts: Mapping[str, Any], readable: str) -> None:
-        """Print a line at once; CommandFailed (without a word) when nobody reads any more, as behind `| head`."""
+        """Print a line; CommandFailed (without a word) when nobody reads any more, as behind `| head`."""
+        self.line(readable if self.readable else shown(facts))
+
+    def line(self, text: str) -> None:
+        """Print a text at once; CommandFailed likewise."""
         try:
-            print(readable if self.readable else shown(facts), flush=True)
+            print(text, flush=True)
         except BrokenPipeError:
             # Python would complain when it flushes at the end.
             sys.stdout = open("/dev/null", "w")  # noqa: SIM115 - it stays open

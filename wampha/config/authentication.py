@@ -40,6 +40,12 @@ def _check_base64(text: str) -> str:
     return text
 
 
+def _check_cookie_name(name: str) -> str:
+    if re.fullmatch(r"(__Host-|__Secure-)?[A-Za-z][A-Za-z0-9_-]{0,63}", name) is None:
+        raise ValueError("should be letters, digits, _ and -, and begin with a letter, __Host- or __Secure-")
+    return name
+
+
 Key = Annotated[str, AfterValidator(_check_key)]
 
 
@@ -203,6 +209,30 @@ class TlsAuth(Method):
     principals: dict[Authid, TlsPrincipal] = Field({}, description="by authid, for type static")
 
 
+class CookieStore(Section):
+    """Where cookies are kept."""
+
+    type: Literal["memory"] = Field(
+        "memory", description="in the memory of all nodes: cookies are lost when all of them stop"
+    )
+
+
+class CookieAuth(Section):
+    """Method cookie, for WebSocket: browsers are known again once ticket, wampcra, scram or cryptosign let them in."""
+
+    name: Annotated[str, AfterValidator(_check_cookie_name)] = Field("cbtid", description="the cookie's name")
+    length: int = Field(24, ge=22, le=64, description="characters of the cookie, 6 random bits each")
+    max_age: int = Field(86400, ge=1, le=315_360_000, description="seconds for which a browser is known")
+    store: CookieStore = Field(CookieStore(), description="where cookies are kept")
+    same_site: Literal["strict", "lax", "none"] = Field(
+        "strict",
+        description="whether browsers send it with requests of pages of other sites; none: always, which needs tls",
+    )
+    secure: bool = Field(
+        False, description="browsers send it only over TLS, which a proxy ends; with a tls section it is so anyway"
+    )
+
+
 class Auth(Section):
     """The ways to be let in through a listener; a client gets the first of those it offers."""
 
@@ -212,3 +242,4 @@ class Auth(Section):
     scram: ScramAuth | None = Field(None, description="who is let in by a password that is never sent")
     cryptosign: CryptosignAuth | None = Field(None, description="who is let in by a key pair")
     tls: TlsAuth | None = Field(None, description="who is let in by a client certificate")
+    cookie: CookieAuth | None = Field(None, description="whether browsers are known again by a cookie")

@@ -33,12 +33,26 @@ _PRINCIPALS: Final = (
     ("tls", "principals"),
 )
 
+_REMEMBERED: Final = ("ticket", "wampcra", "scram", "cryptosign")  # those for which a cookie can stand
+
 Found = tuple[PathInFile, Any]
 
 
 def report(document: Document) -> None:
     """Note every rule that the document breaks."""
-    for rule in (_names, _permissions, _roles, _endpoints, _voters, _own_address, _secret, _drain, _limits, _histories):
+    for rule in (
+        _names,
+        _permissions,
+        _roles,
+        _cookies,
+        _endpoints,
+        _voters,
+        _own_address,
+        _secret,
+        _drain,
+        _limits,
+        _histories,
+    ):
         for path, sentence in rule(document.data):
             document.report(path, sentence)
 
@@ -105,6 +119,24 @@ def _roles(data: Any) -> Iterator[tuple[PathInFile, str]]:
     for path, listener in select(data, "listeners", EACH):
         if isinstance(listener, dict) and not listener.get("auth", None):
             yield path, "nobody could join here; say who may, as in: auth: {anonymous: {role: guest}}"
+
+
+def _cookies(data: Any) -> Iterator[tuple[PathInFile, str]]:
+    """A cookie stands for a proof by another method, and travels with WebSocket requests."""
+    for path, cookie in select(data, "listeners", EACH, "auth", "cookie"):
+        _, auth = next(select(data, *path[:-1]))
+        if not any(auth.get(method) for method in _REMEMBERED):
+            yield path, f"stands for a proof by another method; add one of {', '.join(_REMEMBERED)}"
+        _, listener = next(select(data, *path[:-2]))
+        protocols = listener.get("protocols")
+        if isinstance(protocols, tuple) and "websocket" not in protocols:
+            yield path, "comes with WebSocket requests only, which this listener does not take"
+        if not isinstance(cookie, dict) or listener.get("tls") or cookie.get("secure"):
+            continue
+        if cookie.get("same_site") == "none":
+            yield (*path, "same_site"), "may be none only with a tls section, or secure: true behind a proxy with TLS"
+        if str(cookie.get("name", "")).startswith("__"):
+            yield (*path, "name"), "may begin with __ only with a tls section, or secure: true behind a proxy with TLS"
 
 
 def _given_to(data: Any, key: str) -> Iterator[Found]:

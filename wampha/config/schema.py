@@ -298,7 +298,9 @@ class LogSettings(Section):
     level: Literal["debug", "info", "warn", "error", "critical"] = Field(
         "info", description="the least important lines that are shown"
     )
-    format: Literal["text"] = Field("text", description="how a line looks")
+    format: Literal["auto", "text", "json"] = Field(
+        "auto", description="how a line looks; auto: text on a terminal, else one JSON object a line"
+    )
 
 
 class Settings(Section):

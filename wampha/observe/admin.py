@@ -21,7 +21,7 @@ from twisted.logger import InvalidLogLevelError, Logger
 
 from wampha.counters import Counters
 from wampha.errors import StartError
-from wampha.observe.logs import Level
+from wampha.observe.logs import Logs
 from wampha.observe.web import Asked, Routes, Server, Tell, text
 
 SOCKET: Final = "admin.sock"
@@ -41,7 +41,7 @@ class Admin:
         routes: Routes,
         drain: Callable[[], None],
         reload: Callable[[], str | None],
-        level: Level,
+        level: Logs,
         counters: Counters,
         reactor: Any,
     ) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from autobahn.wamp import message as autobahn
 
+from wampha.auth.cookie import LOGOUT
 from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
 from wampha.auth.steps import Answer, Claim
@@ -204,19 +205,21 @@ class Conversation:
 
     def _granted(self, hello: Any, claim: Claim, grant: Grant) -> None:
         self._admission = None
-        if self._open(hello, claim, grant):
-            self._router.entrance.granted(claim, grant)
+        session = self._open(hello, claim, grant)
+        if session is not None:
+            self._router.entrance.granted(claim, grant, session)
 
-    def _open(self, hello: Any, claim: Claim, grant: Grant) -> bool:
+    def _open(self, hello: Any, claim: Claim, grant: Grant) -> Session | None:
         try:
-            self._realm, self._session, details = self._router.join(hello, claim, grant, self)
+            self._realm, session, details = self._router.join(hello, claim, grant, self)
         except SessionRefused as refused:
             self.refused(refused)
-            return False
+            return None
+        self._session = session
         self._state = State.OPEN
         self._forget_deadline()
-        self.client.send(Welcome(self._session.id, details))
-        return True
+        self.client.send(Welcome(session.id, details))
+        return session
 
     def _resume(self, hello: Any) -> None:
         self._state = State.RESUMING
@@ -257,7 +260,9 @@ class Conversation:
         self._router.counters.add("hello_refused")
         self._abort(refused.reason, str(refused))
 
-    def _goodbye(self, _: Any) -> None:
+    def _goodbye(self, goodbye: Any) -> None:
+        if goodbye.reason == LOGOUT and self._session is not None:
+            self._router.log_out(self._session)
         self._part(Goodbye(NO_OPTIONS, GOODBYE_AND_OUT))
 
     def _part(self, goodbye: Goodbye) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from wampha.auth.anonymous import Anonymous
+from wampha.auth.cookie import CookieFirst
 from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
 from wampha.auth.steps import AUTHENTICATION_FAILED, Ask, Asked, Chance, Claim, Steps
@@ -15,10 +16,12 @@ from wampha.errors import SessionRefused
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS
 from wampha.routing.authorizer import Authorization
+from wampha.routing.cookies import KnownCookies
 from wampha.routing.insider import Insiders
 from wampha.routing.permissions import Permissions
 from wampha.routing.ports import Audit, Client, Clock, Outbox, Workers
 from wampha.routing.realm import Realm
+from wampha.routing.session import Session
 
 _IDENTITY_PER_MINUTE: Final = 10  # failures that are forgiven
 _ADDRESS_PER_MINUTE: Final = 60
@@ -34,6 +37,7 @@ class Entrance:
         workers: Workers,
         chance: Chance,
         insiders: Insiders,
+        cookies: KnownCookies,
         outbox: Outbox,
         clock: Clock,
         limits: Limits,
@@ -44,6 +48,7 @@ class Entrance:
         self.workers: Final = workers
         self._chance: Final = chance
         self._insiders: Final = insiders
+        self._cookies: Final = cookies
         self._outbox: Final = outbox
         self._waiting_s: Final = limits.authenticator_timeout_s
         self._clock: Final = clock
@@ -60,7 +65,9 @@ class Entrance:
 
         Raises SessionRefused if no method fits, or too many attempts by that name or from that address have failed.
         """
-        method = doorway.choose(hello.authmethods)
+        cookie = client.cookie()
+        identity = self._cookies.identity(cookie, hello.realm)
+        method = doorway.choose(hello.authmethods, identity is not None)
         claim = Claim(
             realm=hello.realm,
             authid=hello.authid,
@@ -68,7 +75,10 @@ class Entrance:
             session=self._session_id(),
             peer=client.describe(),
             certificate=client.certificate(),
-            method=type(method).__name__.lower(),
+            method=_kind(method),
+            channel_id=client.channel_id,
+            cookie=cookie,
+            identity=identity,
         )
         if not isinstance(method, Anonymous):
             self._check_failures(claim)
@@ -106,8 +116,9 @@ class Entrance:
             counters=self._counters,
         )
 
-    def granted(self, claim: Claim, grant: Grant) -> None:
+    def granted(self, claim: Claim, grant: Grant, session: Session) -> None:
         """The client is in."""
+        self._cookies.came_in(session, claim, grant)
         fields = {"session": claim.session, "authid": grant.authid, "authrole": grant.authrole}
         self._audit("authenticated", {**_who(claim), **fields, "authmethod": grant.authmethod})
 
@@ -133,6 +144,11 @@ class Entrance:
 
 def _who(claim: Claim) -> dict[str, Any]:
     return {"realm": claim.realm, "peer": claim.peer}
+
+
+def _kind(method: object) -> str:
+    """What failures are counted under: of two methods the one that decides."""
+    return type(method.other if isinstance(method, CookieFirst) else method).__name__.lower()
 
 
 def _identity(claim: Claim) -> tuple[str, str | None]:

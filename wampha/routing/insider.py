@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from wampha.auth.grant import Grant
-from wampha.auth.steps import Ask, Asked
+from wampha.auth.steps import Ask, Asked, no_channel
 from wampha.errors import Unavailable, WampError
 from wampha.messages.model import Call, Error
 from wampha.messages.payload import Payload, Untranscodable
@@ -82,6 +82,14 @@ class Insider(Client):
 
     def certificate(self) -> None:
         """Nobody has shown one."""
+        return None
+
+    def channel_id(self, binding: str) -> bytes:
+        """Nor is there a channel."""
+        return no_channel(binding)
+
+    def cookie(self) -> None:
+        """Nor a browser."""
         return None
 
     @property

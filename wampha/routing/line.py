@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
-from wampha.auth.steps import Certificate
+from wampha.auth.steps import BrowserCookie, Certificate, no_channel
 from wampha.messages.model import Event, Interrupt, Invocation
 from wampha.routing.parking import Parking
 from wampha.routing.ports import Cancellable, Client, Clock
@@ -124,6 +124,14 @@ class Line:
     def certificate(self) -> Certificate | None:
         """What the present client has shown in its TLS handshake."""
         return None if self._client is None else self._client.certificate()
+
+    def channel_id(self, binding: str) -> bytes:
+        """What identifies the TLS channel of the present client."""
+        return no_channel(binding) if self._client is None else self._client.channel_id(binding)
+
+    def cookie(self) -> BrowserCookie | None:
+        """The cookie of the present client."""
+        return None if self._client is None else self._client.cookie()
 
     @property
     def kind(self) -> tuple[str, str]:

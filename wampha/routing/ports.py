@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wampha.auth.steps import Certificate
+from wampha.auth.steps import BrowserCookie, Certificate
 from wampha.messages.relayed import Relayed
 from wampha.state.commands import Command, Outcome, Owner
 
@@ -44,6 +44,12 @@ class Client(Protocol):
 
     def certificate(self) -> Certificate | None:
         """What the client has shown in its TLS handshake, checked; None without one."""
+
+    def channel_id(self, binding: str) -> bytes:
+        """The 32 bytes of the client's TLS channel by that kind of channel binding; raises SessionRefused."""
+
+    def cookie(self) -> BrowserCookie | None:
+        """The cookie of a browser, where the listener gives cookies to browsers."""
 
     @property
     def kind(self) -> tuple[str, str]:

@@ -6,6 +6,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
+from wampha.auth.cookie import LOGOUT
 from wampha.auth.doorway import Doorway
 from wampha.auth.grant import Grant
 from wampha.auth.steps import Chance, Claim
@@ -20,6 +23,7 @@ from wampha.routing.attendance import Attendance, join_of
 from wampha.routing.calls import Calls
 from wampha.routing.comebacks import Comebacks
 from wampha.routing.conversation import Conversation
+from wampha.routing.cookies import KnownCookies
 from wampha.routing.docket import Docket
 from wampha.routing.entrance import Entrance
 from wampha.routing.farewell import Farewell
@@ -36,7 +40,7 @@ from wampha.routing.resumption import Resumption
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.routing.welcome import details_of
-from wampha.state.changes import NodeGone
+from wampha.state.changes import CookieForgotten, NodeGone
 from wampha.state.commands import Owner
 from wampha.state.facts import Kill
 
@@ -93,6 +97,7 @@ class Router:
         self._attendance: Attendance
         self._keeper: Keeper
         self._insiders: Insiders
+        self._cookies: KnownCookies
         self.entrance: Entrance  # where clients are let in
         self.gather: Gather
         self._comebacks: Comebacks
@@ -156,10 +161,14 @@ class Router:
         self._insiders = Insiders(
             realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
         )
+        self._cookies = KnownCookies(
+            ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, audit=self._audit
+        )
         self.entrance = Entrance(
             workers=self._workers,
             chance=self._chance,
             insiders=self._insiders,
+            cookies=self._cookies,
             outbox=self._outbox,
             clock=self._clock,
             limits=self._limits,
@@ -258,7 +267,7 @@ class Router:
         session = Session(
             session_id=claim.session,
             realm=realm.name,
-            grant=grant,
+            grant=msgspec.structs.replace(grant, standing=b"") if grant.standing else grant,
             permissions=permissions,
             client=resumption.line if resumption else conversation.client,
             features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
@@ -303,11 +312,28 @@ class Router:
         del self._sessions[session.id]
         self.counters.add("sessions_closed")
         session.conversation = None
+        self._cookies.left(session)
         self._comebacks.ended(session)
         self._realms[session.realm].leave(session)
         self._attendance.ended(session)
 
     # ---- the end of sessions
+
+    def recognises(self, cookie: str) -> bool:
+        """Whether somebody has proved who they are with this cookie."""
+        return self._cookies.knows(cookie)
+
+    def log_out(self, session: Session) -> None:
+        """The user of this session, which is about to end, shall not be let in again by a cookie."""
+        self._cookies.log_out(session)
+
+    def _logged_out(self, digest: bytes) -> None:
+        """The sessions end that the same cookie has let in, in other windows of the same browser."""
+        for session in self._cookies.let_in_by(digest):
+            if session.conversation is not None:
+                session.conversation.dismiss(LOGOUT, "The user has logged out in another session.")
+            elif session.open:
+                self._over(session)
 
     def check_realm(self, name: str) -> None:
         """Raise SessionRefused if no session can be opened in that realm at present, whoever it is."""
@@ -401,6 +427,8 @@ class Router:
             if type(change) is NodeGone:
                 self._neighbours.lost(change.owner)
                 self._comebacks.node_gone(change.owner)
+            elif type(change) is CookieForgotten:
+                self._logged_out(change.digest)
         self._rows.applied(changes)
         self._attendance.applied(changes)
         self._meta.applied(changes)
@@ -460,6 +488,8 @@ class Router:
         words = deque[Callable[[], None]]()
         for _ in range(min(_EXPELLED_MAX, len(killed))):
             session, kill = killed.popleft()
+            if kill.reason == LOGOUT:
+                self.log_out(session)
             if session.conversation is not None:
                 words.append(session.conversation.expel(kill.reason, kill.message))
             elif session.open:  # it has no connection at the moment
@@ -480,3 +510,4 @@ class Router:
         self._attendance.ticked()
         self._keeper.ticked()
         self._docket.ticked()
+        self._cookies.ticked()

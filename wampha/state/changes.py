@@ -121,6 +121,12 @@ class SessionsMet(Change, frozen=True, gc=False):
     kill: Kill | None = None
 
 
+class CookieForgotten(Change, frozen=True, gc=False):
+    """Its user has logged out: the sessions that it let in end."""
+
+    digest: bytes
+
+
 class SubscriberChanged(Change, frozen=True, gc=False):
     """A session has gained or lost a subscription whose route stands; told only while somebody listens."""
 

@@ -11,21 +11,37 @@ from wampha.state.commands import (
     AddRoute,
     Command,
     Down,
+    EndPeriod,
+    ForgetCookie,
     Keep,
     Lead,
     Leave,
+    RememberCookie,
     RemoveRegistration,
     RemoveRoute,
     Report,
     Up,
 )
 
-VERSION: Final = 1  # the newest that this release reads
-SINCE: Final[dict[type[Command], int]] = {}  # commands that came with a later version than 1 -> that version
+VERSION: Final = 2  # the newest that this release reads
+# Commands that came with a later version than 1 -> that version.
+SINCE: Final[dict[type[Command], int]] = {RememberCookie: 2, ForgetCookie: 2, EndPeriod: 2}
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder(
-    Lead | Up | Down | Leave | AddRoute | RemoveRoute | AddRegistration | RemoveRegistration | Report | Keep
+    Lead
+    | Up
+    | Down
+    | Leave
+    | AddRoute
+    | RemoveRoute
+    | AddRegistration
+    | RemoveRegistration
+    | Report
+    | Keep
+    | RememberCookie
+    | ForgetCookie
+    | EndPeriod
 )
 
 

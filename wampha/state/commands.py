@@ -167,6 +167,42 @@ class Keep(Command, frozen=True, gc=False, tag=10):
     wishes: tuple[Entrusted | Clear, ...]
 
 
+class Identity(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Who has proved to be whom."""
+
+    realm: str
+    name: str  # the authid that was claimed; it may have been let in under another one
+    authmethod: str
+    proof: bytes  # by cookie and principal together: as long as that one stays as it was
+
+
+class RememberCookie(Command, frozen=True, gc=False, tag=11):
+    """Who brings the cookie of this digest is that principal; the cookie was known to nobody before."""
+
+    owner: Owner
+    digest: bytes
+    identity: Identity
+    periods: int  # for which it is known
+    cookies_max: int  # that the cluster knows; as the owner has it, so that all nodes use the same
+
+
+class ForgetCookie(Command, frozen=True, gc=False, tag=12):
+    """The cookie of this digest, which was or will be this identity's, lets nobody in any more."""
+
+    owner: Owner
+    digest: bytes
+    identity: Identity
+    periods: int
+    cookies_max: int
+
+
+class EndPeriod(Command, frozen=True, gc=False, tag=13):
+    """So much time has passed since the last one was applied; `period` of them were before (`cookies.py`)."""
+
+    owner: Owner
+    period: int
+
+
 class Outcome(enum.Enum):
     """What `apply` made of a command. The ledger adds UNKNOWN when it cannot say (rule 32)."""
 

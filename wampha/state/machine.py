@@ -20,6 +20,7 @@ from wampha.state.ground import Ground, Handler
 from wampha.state.keeping import Keeping
 from wampha.state.members import Members
 from wampha.state.registrations import Registrations
+from wampha.state.remembering import Remembering
 from wampha.state.routes import Routes
 from wampha.state.sessions import OF_SESSIONS, Sessions, difference
 from wampha.state.snapshot import Decoder, Encoder
@@ -61,6 +62,7 @@ class Machine:
             Registrations(self._ground),
             Sessions(self._ground),
             Keeping(self._ground),
+            Remembering(self._ground),
         )
         self._handlers: Final[Mapping[type[Command], Handler]] = {
             command: handler

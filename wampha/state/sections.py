@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from wampha.state.commands import Owner
+from wampha.state.cookie_sections import CookieSection, CookiesPiece
 from wampha.state.kept_sections import (
     HandledPiece,
     HandledSection,
@@ -150,6 +151,7 @@ Piece = (
     | RetainedPiece
     | HistoriesPiece
     | HandledPiece
+    | CookiesPiece
 )
 SECTIONS: Final[tuple[Section, ...]] = (
     _RouteSection(),
@@ -161,4 +163,8 @@ SECTIONS: Final[tuple[Section, ...]] = (
     RetainedSection(),
     HistorySection(),
     HandledSection(),
+    CookieSection(),
+)
+ALWAYS: Final = (
+    9  # of them every release knows; the others have rows only where commands of a later version took effect
 )

@@ -15,7 +15,7 @@ import msgspec
 
 from wampha.state.codec import UnreadableError, UnsupportedError
 from wampha.state.commands import Owner
-from wampha.state.sections import SECTIONS, Piece
+from wampha.state.sections import ALWAYS, SECTIONS, Piece
 from wampha.state.tables import Node, Route, Tables
 
 VERSION: Final = 3
@@ -39,7 +39,8 @@ class _Facts(msgspec.Struct, frozen=True, array_like=True, tag=0):
     newest: int
     dead: list[int]
     members: list[_Member]
-    rows: list[int]  # how many follow, by section
+    rows: list[int]  # how many follow, by section that every release knows
+    more: list[int] = []  # and of the others
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -57,6 +58,7 @@ class Encoder:
         self.position: Final = {owner: place for place, owner in enumerate(tables.up)}
         self._former: Final[dict[Route, list[tuple[int, int]]]] = {}  # changed since the start -> owners at the start
         rows = [section.rows(tables) for section in SECTIONS]
+        counts = [sum(len(some) for _, some in by_realm) for by_realm in rows]
         facts = _Facts(
             tables.term,
             tables.leader,
@@ -64,7 +66,8 @@ class Encoder:
             tables.newest,
             list(tables.dead),
             [_Member(owner, index, tables.number[owner], tables.nodes[owner]) for owner, index in tables.up.items()],
-            [sum(len(some) for _, some in by_realm) for by_realm in rows],
+            counts[:ALWAYS],
+            counts[ALWAYS:],
         )
         self._pieces: Iterator[bytes] = self._make(facts, rows)
         self._over = False
@@ -137,9 +140,10 @@ class Decoder:
 
     def _take_facts(self, facts: _Facts) -> None:
         assert self._owners is None, "there is one first piece"
-        assert len(facts.rows) == len(SECTIONS), "each section says how many rows it has"
         if facts.newest > self._reads:
             raise UnsupportedError(f"Commands of version {facts.newest} made it; this release reads {self._reads}.")
+        assert len(facts.rows) == ALWAYS, "each section says how many rows it has"
+        assert len(facts.more) <= len(SECTIONS) - ALWAYS, "what is not known comes with commands that are not known"
         tables = self._tables
         tables.term = facts.term
         tables.leader = facts.leader
@@ -151,7 +155,7 @@ class Decoder:
             tables.number[member.owner] = member.number
             tables.nodes[member.owner] = member.node
         self._owners = [member.owner for member in facts.members]
-        self._missing = facts.rows
+        self._missing = facts.rows + facts.more + [0] * (len(SECTIONS) - ALWAYS - len(facts.more))
 
     def _take_rows(self, piece: Piece) -> None:
         assert self._owners is not None, "the first piece comes first"

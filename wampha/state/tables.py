@@ -13,6 +13,7 @@ import msgspec
 
 from wampha.names.patterns import PatternIndex
 from wampha.state.commands import Owner
+from wampha.state.cookies import Cookies
 from wampha.state.kept import KeptEvents
 from wampha.state.roll import Roll
 
@@ -75,6 +76,7 @@ class Tables:
 
     __slots__ = (
         "_places",
+        "cookies",
         "dead",
         "kept",
         "leader",
@@ -102,6 +104,7 @@ class Tables:
         self.routes: dict[str, PatternIndex[Route]] = {}  # by realm; a realm without routes has no entry
         self.registrations: dict[str, PatternIndex[Registration]] = {}  # by realm, likewise
         self.kept = KeptEvents()
+        self.cookies = Cookies()
         self._places: dict[int, tuple[str, str, str]] = {}  # id of a route or registration -> (realm, match, URI)
 
     def readable(self) -> int:

@@ -10,7 +10,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.logger import Logger
 
 from wampha.auth.doorway import Doorway
-from wampha.auth.steps import Certificate
+from wampha.auth.steps import BrowserCookie, Certificate
 from wampha.counters import Counters
 from wampha.errors import InvalidArgument, Later, PayloadSizeExceeded, ProtocolViolation, WamphaError
 from wampha.limits import Limits
@@ -19,6 +19,8 @@ from wampha.messages.payload import NOTHING, Payload
 from wampha.routing.ports import Audit, no_audit
 from wampha.routing.slow import SlowPolicy
 from wampha.transport.certificates import FailedHandshakes, client_certificate
+from wampha.transport.channels import channel_id
+from wampha.transport.cookies import BrowserCookies
 from wampha.transport.deadlines import Deadlines
 from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroups, Serializer, TooLarge
@@ -77,10 +79,14 @@ class Service:
         limits: Limits,
         counters: Counters,
         reactor: Reactor,
+        cookies: BrowserCookies | None = None,
         origins: Origins | None = None,
         audit: Audit = no_audit,
     ) -> None:
-        """`origins`: which web pages may connect; without it those of the same host."""
+        """`cookies`: what browsers are given, if they are given any.
+
+        `origins`: which web pages may connect; without it those of the same host.
+        """
         self.origins = origins or Origins()  # may be swapped at any time
         self.audit: Final = audit
         self.router: Final = router
@@ -92,6 +98,7 @@ class Service:
         self.limits: Final = limits
         self.counters: Final = counters
         self.reactor: Final = reactor
+        self.cookies: Final = cookies
         self.groups: Final = FrameGroups()
         self.deadlines: Final = Deadlines(reactor=reactor, limits=limits, gate=gate)
         self.failed_handshakes: Final = FailedHandshakes(counters=counters, seconds=cast(Any, reactor).seconds)
@@ -401,6 +408,14 @@ class ClientConnection:
     def certificate(self) -> Certificate | None:
         """What the client has shown in its TLS handshake."""
         return client_certificate(self.transport)
+
+    def channel_id(self, binding: str) -> bytes:
+        """What only the two ends of the TLS channel know; raises SessionRefused."""
+        return channel_id(self.transport, binding)
+
+    def cookie(self) -> BrowserCookie | None:
+        """None: only WebSocket requests have cookies."""
+        return None
 
     def describe(self) -> str:
         """Like `tcp4:192.0.2.1:50000 websocket json`."""

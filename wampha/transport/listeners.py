@@ -24,6 +24,7 @@ from wampha.routing.ports import Audit
 from wampha.transport.census import Census
 from wampha.transport.certificates import Certificates
 from wampha.transport.connection import Ended, Router, Service, address_of
+from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
@@ -199,6 +200,7 @@ class Listener:
         origins: Origins,
         audit: Audit,
         certificates: Certificates | None = None,
+        cookies: BrowserCookies | None = None,
     ) -> None:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
@@ -219,6 +221,7 @@ class Listener:
             reactor=reactor,
             origins=origins,
             audit=audit,
+            cookies=cookies,
         )
         self._census: Final = census
         self._service.gone = self._left

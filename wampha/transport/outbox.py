@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from wampha.auth.steps import Certificate
+from wampha.auth.steps import BrowserCookie, Certificate
 from wampha.errors import WamphaError
 from wampha.routing.slow import ON_EVENTS_DROPPED, ON_SLOW, SlowPolicy
 from wampha.transport.backlog import BACKLOGS, Backlog
@@ -40,6 +40,10 @@ class Connection(Protocol):
     def describe(self) -> str: ...
 
     def certificate(self) -> Certificate | None: ...
+
+    def channel_id(self, binding: str) -> bytes: ...
+
+    def cookie(self) -> BrowserCookie | None: ...
 
     def unsendable(self, message: Any, problem: WamphaError) -> None:
         """The message cannot be sent to this client: do what is due for its kind."""
@@ -132,6 +136,14 @@ class ClientOutbox:
     def certificate(self) -> Certificate | None:
         """What the client has shown in its TLS handshake."""
         return self._connection.certificate()
+
+    def channel_id(self, binding: str) -> bytes:
+        """What only the two ends of the TLS channel know; raises SessionRefused."""
+        return self._connection.channel_id(binding)
+
+    def cookie(self) -> BrowserCookie | None:
+        """The cookie of a browser, where the listener gives cookies to browsers."""
+        return self._connection.cookie()
 
     def describe(self) -> str:
         """Like `tcp4:192.0.2.1:50000 websocket json`."""

@@ -7,7 +7,7 @@ bytes. Everything that leaves goes through the connection's outbox, Autobahn's o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from autobahn.twisted.websocket import WampWebSocketServerFactory, WampWebSocket
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from websockets.speedups import apply_mask
 
+from wampha.auth.steps import BrowserCookie
 from wampha.errors import ProtocolViolation
 from wampha.transport import batches
 from wampha.transport.batches import Batching, subprotocols
@@ -52,6 +53,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
     _partial: list[bytes] | None = None  # an ordinary frame that is not complete yet
     _missing = 0  # bytes that must arrive before looking at it again makes sense
     _first = 0  # first octet of an ordinary frame of this connection
+    _cookie: BrowserCookie | None = None
     current_frame: Any = None
     inside_message = False
     data: bytes
@@ -107,7 +109,7 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
             subprotocol = self.factory.by_subprotocol.get(name)
             if subprotocol is not None:
                 self._serializer = subprotocol.serializer
-                return name, {}
+                return name, self._track(request.headers)
         spoken = ", ".join(self.factory.by_subprotocol)
         raise _denial(
             HTTPStatus.BAD_REQUEST, f"Ask for a WAMP subprotocol in Sec-WebSocket-Protocol; spoken here: {spoken}."
@@ -124,6 +126,17 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         raise _denial(
             HTTPStatus.FORBIDDEN, f"Pages of {origin} may not connect here; `origins` of the listener says which may."
         )
+
+    def _track(self, headers: Mapping[str, str]) -> dict[str, str]:
+        cookies = self.service.cookies
+        if cookies is None:
+            return {}
+        self._cookie, given = cookies.of(headers)
+        return given
+
+    def cookie(self) -> BrowserCookie | None:
+        """The cookie of the browser, where the listener gives cookies to browsers."""
+        return self._cookie
 
     def _onOpen(self) -> None:  # noqa: N802 - Autobahn's name
         serializer, batching = self.factory.by_subprotocol[self.websocket_protocol_in_use]

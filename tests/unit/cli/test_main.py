@@ -128,7 +128,7 @@ def test_commands_and_options_are_completed() -> None:
         result = CliRunner().invoke(main, [], env=variables, prog_name="wampha")
         return [line.partition(",")[2] for line in result.output.splitlines()]
 
-    assert completed("wampha s", 1) == ["schema", "sub"]
+    assert completed("wampha s", 1) == ["schema", "status", "sub"]
     assert completed("wampha sub --ma", 2) == ["--match"]
 
 

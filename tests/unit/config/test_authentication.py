@@ -42,6 +42,7 @@ listeners:
       cryptosign:
         principals:
           client01@example.com: {{role: user, authorized_keys: [{KEY}]}}
+      cookie: {{name: cbtid, length: 24, max_age: 864000, store: {{type: memory}}}}
 """
 
 

@@ -276,8 +276,8 @@ def test_tls_comes_along_with_paths_as_seen_from_the_new_file(tmp_path: Path) ->
     }
     at = "workers[0].transports[0].endpoint.tls"
     assert [line.split(":")[0] for line in result.stderr.splitlines()[:-1]] == [
-        f"{at}.dhparam",
         f"{at}.ca_certificates",
+        f"{at}.dhparam",
     ]
 
 

@@ -13,7 +13,7 @@ _MISSING: Final = object()
 
 
 class Notes:
-    """What was found to have no counterpart: path -> sentence, in the order of discovery."""
+    """What was found to have no counterpart: path -> sentence."""
 
     def __init__(self) -> None:
         self._found: Final[dict[PathInFile, str]] = {}
@@ -23,8 +23,9 @@ class Notes:
         self._found.setdefault(path, sentence)
 
     def lines(self) -> list[str]:
-        """One line per note: path and sentence."""
-        return [f"{spell(path)}: {sentence}" for path, sentence in self._found.items()]
+        """One line per note, path and sentence, in the order of the paths."""
+        ordered = sorted(self._found.items(), key=lambda note: [(isinstance(step, str), step) for step in note[0]])
+        return [f"{spell(path)}: {sentence}" for path, sentence in ordered]
 
 
 class Part:

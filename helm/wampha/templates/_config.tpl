@@ -1,0 +1,54 @@
+{{/* wampha's configuration, the same for all nodes: what the values say, and what only the chart knows. */}}
+{{- define "wampha.config" -}}
+{{- $full := include "wampha.fullname" . -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $_ := set $config "node" (merge (dict "name" (dict "env" "POD_NAME") "run_dir" "/run/wampha") ($config.node | default dict)) -}}
+{{- $_ := set $config "monitoring" (dict "endpoint" (include "wampha.endpoint" (dict "root" . "port" (include "wampha.monitoringPort" .)))) -}}
+{{- $_ := set $config "cluster" (merge (include "wampha.cluster" . | fromYaml) ($config.cluster | default dict)) -}}
+{{- $listeners := list -}}
+{{- range $name, $listener := .Values.listeners -}}
+{{- $at := dict "root" $ "listener" $listener -}}
+{{- if include "wampha.isThere" $at -}}
+{{- $made := omit $listener "enabled" "port" "tls" "nodePort" -}}
+{{- $_ := set $made "endpoint" (include "wampha.endpoint" (dict "root" $ "port" $listener.port)) -}}
+{{- if include "wampha.isEncrypted" $at -}}
+{{- $_ := set $made "tls" (include "wampha.listenerTls" $ | fromYaml) -}}
+{{- end -}}
+{{- $listeners = append $listeners $made -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $config "listeners" $listeners -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "wampha.cluster" -}}
+{{- $full := include "wampha.fullname" . -}}
+{{- $port := include "wampha.peersPort" . -}}
+name: {{ $full }}
+listen: {{ include "wampha.endpoint" (dict "root" . "port" $port) | squote }}
+advertise: {env: WAMPHA_ADVERTISE}
+voters:
+{{- range until (int .Values.voters.replicas) }}
+  - name: {{ $full }}-{{ . }}
+    address: {{ $full }}-{{ . }}.{{ include "wampha.peersDomain" $ }}:{{ $port }}
+{{- end }}
+{{- if .Values.peerTls.enabled }}
+tls:
+  certificate: {env: WAMPHA_PEER_CERTIFICATE}
+  key: {env: WAMPHA_PEER_KEY}
+  ca: /etc/wampha-tls/peers/ca.crt
+{{- end }}
+{{- if or (not .Values.peerTls.enabled) .Values.clusterSecret.existingSecret }}
+secret: {env: WAMPHA_CLUSTER_SECRET}
+{{- end }}
+{{- end -}}
+
+{{- define "wampha.listenerTls" -}}
+certificate: /etc/wampha-tls/clients/tls.crt
+key: /etc/wampha-tls/clients/tls.key
+minimum_version: {{ .Values.tls.minimumVersion | quote }}
+{{- if ne .Values.tls.clientCertificates "none" }}
+client_ca: /etc/wampha-tls/clients/ca.crt
+client_certificate: {{ .Values.tls.clientCertificates }}
+{{- end }}
+{{- end -}}

@@ -11,7 +11,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 .PHONY: help run cluster test lint docs reference format bench features soak chaos reliability wheel lock chart venv clean chaos-tools
 
 help: ## tell what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
 
 run: $(READY) ## three nodes and a live demo: clients on different nodes, one node is killed; Ctrl-C ends it
 	@$(BIN)/python -m examples.demo
@@ -22,7 +22,7 @@ cluster: $(READY) ## three nodes for your own clients on 127.0.0.1:8081, 8082, 8
 # Tests that start no processes share the cores; those that do would disturb each other.
 PURE := tests/unit tests/model tests/scripts tests/conformance tests/simulation
 
-test: lint docs js chaos-tools promtool ## lint, types and all tests
+test: lint docs js chaos-tools promtool container-tools browser ## lint, types and all tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(PURE)
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(PURE))
 
@@ -63,6 +63,18 @@ chaos: $(READY) chaos-tools ## break real nodes at full length (two hours, as ro
 reliability: $(READY) ## write docs/reliability.md from the recorded figures
 	$(BIN)/python -m tests.chaos.report
 
+.PHONY: fuzz sbom release-check
+FUZZ ?= json
+RUNS ?= 1000000
+fuzz: .venv-fuzz/.ready ## look for inputs that do harm, guided by coverage (make fuzz FUZZ=cbor RUNS=10000000)
+	.venv-fuzz/bin/python -m tests.fuzz --runs $(RUNS) $(FUZZ)
+
+sbom: $(READY) ## write the bill of materials, dist/*.cdx.json
+	$(BIN)/python -m release --sbom-only
+
+release-check: $(READY) .venv-release/.ready ## the same, and ask the vulnerability service about all that is locked
+	$(BIN)/python -m release --pip-audit .venv-release/bin/pip-audit
+
 wheel: $(READY) ## build dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation
 
@@ -70,11 +82,14 @@ lock: $(READY) ## bring both lock files to the newest allowed versions
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --output-file requirements.lock setup.cfg
 	CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade --extra dev --constraint requirements.lock \
 		--output-file requirements-dev.lock setup.cfg
+	for tool in fuzz release; do CUSTOM_COMPILE_COMMAND="make lock" $(COMPILE) --upgrade \
+		--constraint requirements-dev.lock --output-file requirements-$$tool.lock requirements-$$tool.in || exit 1; done
 
 venv: $(READY) ## only build .venv
 
 clean: ## remove everything that was built
-	rm -rf .venv build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis $(JS)/node_modules
+	rm -rf .venv .venv-fuzz .venv-release .fuzz build dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache \
+		.hypothesis $(JS)/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
@@ -91,6 +106,13 @@ $(READY): requirements-dev.lock setup.cfg pyproject.toml
 		--config-settings editable_mode=compat --editable .
 	touch $@
 
+# Tools that few need, each in an environment of its own. The fuzzer runs the tests' code, and so needs what that needs.
+.venv-fuzz/.ready: requirements-dev.lock
+.venv-fuzz/.ready .venv-release/.ready: .venv-%/.ready: requirements-%.lock
+	$(PYTHON) -m venv --clear .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes $(addprefix -r ,$^)
+	touch $@
+
 # What the chaos tests break networks and clocks with. Without it, or without root, they are skipped (in CI: they fail).
 chaos-tools:
 	@for tool in ip nft faketime; do command -v $$tool >/dev/null || missing=yes; done; \
@@ -99,6 +121,21 @@ chaos-tools:
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends iproute2 nftables faketime >/dev/null; \
 	else \
 		echo "chaos tests will be skipped: they need root, and on Debian: apt-get install iproute2 nftables faketime"; \
+	fi
+
+# What the tests of the image and the chart run containers with, and make an image from. Without it, or without root, they
+# are skipped (in CI: they fail).
+CONTAINER_TOOLS := podman runc conmon netavark aardvark-dns iptables nftables iproute2 mmdebstrap haproxy
+.PHONY: container-tools
+container-tools:
+	@for tool in podman runc conmon iptables mmdebstrap haproxy; do \
+		command -v $$tool /usr/sbin/$$tool >/dev/null || missing=yes; done; \
+	[ -e /usr/lib/podman/aardvark-dns ] || missing=yes; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $(CONTAINER_TOOLS) >/dev/null; \
+	else \
+		echo "tests of containers will be skipped: they need root, and on Debian: apt-get install $(CONTAINER_TOOLS)"; \
 	fi
 
 # Prometheus' own tool tells whether alerts are well-formed and fire. Only that file of its package is taken: the rest is a server.
@@ -113,6 +150,19 @@ $(BIN)/promtool: $(READY)
 	then mv usr/bin/promtool $(CURDIR)/$@ && touch $(CURDIR)/$@; \
 	else echo "tests of alerts will be skipped: they need promtool, on Debian from the package prometheus"; fi; \
 	rm -rf $$folder
+
+# What the status page is tested in. Without it those tests are skipped (in CI: they fail).
+.PHONY: browser screenshot
+browser:
+	@if command -v chromium-headless-shell >/dev/null || command -v chromium >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium-headless-shell fonts-dejavu-core >/dev/null; \
+	else \
+		echo "tests of the status page will be skipped; on Debian, as root: apt-get install chromium-headless-shell"; \
+	fi
+
+screenshot: $(READY) browser ## take the picture of the status page that the handbook shows
+	$(BIN)/python -m docs.screenshot
 
 # The JavaScript clients of the integration tests.
 .PHONY: js

@@ -19,7 +19,8 @@ from bench.process import Launch, free_ports
 REPOSITORY = Path(__file__).resolve().parent.parent
 CROSSBAR_VERSION = "26.10.1"
 REALM = "realm1"
-_ALLOW_ALL = {"call": True, "register": True, "publish": True, "subscribe": True}
+ALLOW_ALL = {"call": True, "register": True, "publish": True, "subscribe": True}
+ONE_FOR_ALL = ({"uri": "", "match": "prefix", "allow": ALLOW_ALL},)  # permissions
 
 
 class Router(Protocol):
@@ -98,7 +99,7 @@ class Crossbar:
 
 def _crossbar_configuration(port: int) -> dict[str, Any]:
     serializers = ["json", "msgpack", "cbor"]
-    permission = {"uri": "", "match": "prefix", "allow": _ALLOW_ALL, "cache": True}
+    permission = {**ONE_FOR_ALL[0], "cache": True}
     transport = {
         "type": "universal",
         "endpoint": {"type": "tcp", "port": port, "interface": "127.0.0.1", "backlog": 4096},
@@ -115,8 +116,12 @@ class Wampha:
 
     name = "wampha"
 
-    def __init__(self, python: Path, checkout: Path = REPOSITORY) -> None:
+    def __init__(
+        self, python: Path, checkout: Path = REPOSITORY, permissions: Sequence[dict[str, Any]] = ONE_FOR_ALL
+    ) -> None:
+        """`permissions` are those of its clients on a single node."""
         self._python = python
+        self._permissions = permissions
         paths = filter(None, [str(checkout), os.environ.get("PYTHONPATH")])
         self._environment = {"PYTHONPATH": os.pathsep.join(paths)}
 
@@ -129,7 +134,7 @@ class Wampha:
     def launch(self, directory: Path) -> Launch:
         """One node without a cluster."""
         (port,) = free_ports(1)
-        return self._launch(directory, port, _wampha_configuration("bench1", port))
+        return self._launch(directory, port, _wampha_configuration("bench1", port, self._permissions))
 
     def launch_cluster(self, directory: Path, nodes: int) -> list[Launch]:
         """Say how to start the nodes of one cluster, all of them voters."""
@@ -155,12 +160,11 @@ class Wampha:
         return Launch(name=self.name, command=command, directory=directory, port=port, environment=self._environment)
 
 
-def _wampha_configuration(name: str, port: int) -> dict[str, Any]:
-    permission = {"uri": "", "match": "prefix", "allow": _ALLOW_ALL}
+def _wampha_configuration(name: str, port: int, permissions: Sequence[dict[str, Any]] = ONE_FOR_ALL) -> dict[str, Any]:
     listener = {
         "endpoint": f"tcp:{port}:interface=127.0.0.1:backlog=4096",
         "protocols": ["websocket", "rawsocket"],
         "auth": {"anonymous": {"role": "anonymous"}},
     }
-    realm = {"name": REALM, "roles": [{"name": "anonymous", "permissions": [permission]}]}
+    realm = {"name": REALM, "roles": [{"name": "anonymous", "permissions": list(permissions)}]}
     return {"node": {"name": name}, "monitoring": None, "realms": [realm], "listeners": [listener]}

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from wampha.distributions import MEASURES, Distribution
+from wampha.distributions import MEASURES, Distribution, Sizes
 
 CATALOGUE: Final[Mapping[str, str]] = {
+    # configuration
+    "config_reloads": "times the configuration was read again and taken over, as far as it may change",
+    "config_reload_failures": "times it was read again and could not be used: nothing has changed",
+    "config_differences": "times nodes ran different configurations for longer than 10 s",
     # clients
     "sessions_opened": "sessions that got WELCOME",
     "sessions_closed": "sessions that ended, for any reason",
@@ -81,7 +85,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "events_too_large_to_keep": "PUBLISH refused because it should be kept and is larger than kept_event_bytes_max",
     "keeps_repeated": "times events to be kept were proposed again because it was not known whether they were applied",
     "retained_events_omitted": "retained events not sent to a new subscriber: beyond retained_events_sent_max",
-    "subscriptions_revoked": "subscriptions taken from their subscribers by wamp.subscription.remove_subscriber",
+    "subscriptions_revoked": "subscriptions taken from their subscribers: by the meta API, or since their role may not",
     "meta_calls": "CALLs of procedures that the router itself answers",
     "meta_calls_refused": "those of them that were answered with ERROR",
     "gathers": "questions put to the nodes of the cluster",
@@ -146,8 +150,13 @@ class Counters:
     def __init__(self, seconds: Callable[[], float] = _no_time) -> None:
         """`seconds` is the clock by which durations are measured; nothing else depends on it."""
         self.values: Final = dict.fromkeys(CATALOGUE, 0)  # for the hot path, which adds 1 without a call
-        self.distributions: Final = {name: Distribution(measure.bounds) for name, measure in MEASURES.items()}
+        self.fanout: Final = Sizes(MEASURES["publish_fanout"].bounds)
+        self.distributions: Final[Mapping[str, Distribution]] = {
+            **{name: Distribution(measure.bounds) for name, measure in MEASURES.items()},
+            "publish_fanout": self.fanout,
+        }
         self.seconds: Final = seconds
+        self.turn_began = 0.0  # by a clock like that: for the hot path, which reads none
 
     def add(self, name: str, amount: int = 1) -> None:
         """Count `amount` more of `name`; a name outside the catalogue is a KeyError."""

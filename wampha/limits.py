@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -239,3 +239,55 @@ class SessionBounds(NamedTuple):
         """Those of a role's sessions, or of all whose role says nothing about it."""
         own = {} if role is None else role.model_dump(exclude_none=True)
         return cls(*(own.get(name, getattr(limits, name)) for name in RoleLimits.model_fields))
+
+
+class PresentLimits(Limits):
+    """The limits of a running node. All its parts share this one, and some read it whenever they need it (`LIVE`)."""
+
+    @classmethod
+    def of(cls, limits: Limits) -> PresentLimits:
+        """One that begins as these."""
+        return cls.model_construct(**dict(limits))
+
+    def become(self, limits: Limits) -> None:
+        """Be these from now on, as a whole."""
+        self.__dict__.update(limits.__dict__)
+
+
+# Those that hold as soon as they are changed: nobody keeps a copy. All others wait for a restart.
+LIVE: Final = frozenset(
+    (
+        "detached_sessions_max",
+        "detached_bytes_max",
+        "undecided_bytes_max",
+        "hello_timeout_s",
+        "session_subscriptions_max",
+        "session_registrations_max",
+        "session_calls_max",
+        "session_messages_per_s",
+        "session_messages_burst",
+        "realm_topics_max",
+        "realm_procedures_max",
+        "connections_max",
+        "address_connections_max",
+        "call_attempts_max",
+        "session_details_bytes_max",
+        "testament_bytes_max",
+        "session_testaments_max",
+        "session_testaments_bytes_max",
+        "realm_testaments_max",
+        "realm_testaments_bytes_max",
+        "kept_event_bytes_max",
+        "retained_topics_max",
+        "retained_bytes_max",
+        "retained_events_sent_max",
+        "history_events_answered_max",
+        "history_bytes_answered_max",
+        "meta_list_max",
+        "gathers_max",
+        "gather_timeout_s",
+        "gather_answer_bytes_max",
+        "link_handshake_timeout_s",
+        "link_handshakes_max",
+    )
+)

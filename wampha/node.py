@@ -21,12 +21,13 @@ from twisted.internet import defer
 from twisted.logger import Logger
 
 from wampha import __version__
-from wampha.auth.configured import doorway
 from wampha.auth.steps import Chance
 from wampha.clock import ReactorClock, wall_ms
 from wampha.cluster.encryption import Encryption
 from wampha.cluster.links import Links, configuration_hash, configuration_terms
 from wampha.cluster.streams import Gap
+from wampha.config.fingerprint import fingerprint
+from wampha.config.load import Loaded
 from wampha.config.schema import ClusterSettings, ListenerSettings, Settings
 from wampha.counters import Counters
 from wampha.departure import Departure
@@ -35,6 +36,8 @@ from wampha.ledger.constants import Timing
 from wampha.ledger.local import LocalLedger
 from wampha.ledger.options import Options
 from wampha.ledger.raft import RaftLedger
+from wampha.limits import PresentLimits
+from wampha.live import Entries, live_parts
 from wampha.messages.serializers import serializers
 from wampha.names.ids import Ids
 from wampha.observe.audit import Audit
@@ -42,6 +45,8 @@ from wampha.observe.chronicle import Chronicle
 from wampha.observe.monitor import Monitor
 from wampha.observe.status import Inquiry, of_process, of_tables
 from wampha.observe.turns import Turns
+from wampha.reloading import Reloaded, Reloading
+from wampha.routing.concord import Differing
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Cancellable
 from wampha.routing.router import Router
@@ -51,15 +56,12 @@ from wampha.state.commands import Owner
 from wampha.state.machine import Machine
 from wampha.threads import Threads
 from wampha.tidings import Tidings
-from wampha.tls import CertificateError
 from wampha.transport.census import Census
-from wampha.transport.certificates import Certificates
 from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
 from wampha.transport.listeners import Listener
-from wampha.transport.origins import Origins
 from wampha.transport.room import Room, descriptors
 from wampha.transport.slow import SlowClients
 
@@ -81,13 +83,18 @@ class Node:
         machine: Callable[[Counters], Machine] = Machine,
         options: Options | None = None,
         wall_ms: Callable[[], int] = wall_ms,
+        read: Callable[[], Loaded] | None = None,
+        show: Callable[[str], None] = lambda level: None,
     ) -> None:
         """Wire everything and start nothing; `chance` draws every identifier (default: the system's own source).
+
+        `read` reads the configuration file again, for `reload`; `show` sets the level of the log.
 
         `reactor` provides Twisted's IReactorTime, IReactorTCP and IReactorPluggableNameResolver, and has been made
         `steady`: the node reads no other clock. `machine`, `options` and `wall_ms` are for tests.
         """
-        self.settings: Final = settings
+        self.settings = settings  # that hold; `reload` puts others in their place
+        self._limits: Final = PresentLimits.of(settings.limits)
         self.counters: Final = Counters(time.monotonic)  # measures durations; nothing depends on them
         self.turns: Final = Turns(self.counters)
         self._reactor: Final = reactor
@@ -116,7 +123,7 @@ class Node:
         )
         self.router: Final = Router(
             realms=[RealmRules.of(realm) for realm in settings.realms],
-            limits=settings.limits,
+            limits=self._limits,
             counters=self.counters,
             ids=Ids(self._chance),
             clock=self._clock,
@@ -127,17 +134,37 @@ class Node:
             audit=self._audit,
             wall_ms=wall_ms,
             status=self.status,
+            differing=self._tell_differing,
         )
         self.ledger: Final = self._make_ledger(settings.cluster)
         self.router.attach(self.ledger)
+        self.router.concord.hold(fingerprint(settings))
         self.inquiry: Final = Inquiry(status=self.status, machine=lambda: self.ledger.machine, clock=self._clock)
         self.gate: Final = Gate(serving=self.ledger.serving, reactor=reactor)
-        self._certificates: Final[list[Certificates]] = []
-        self._slow: Final = SlowClients(limits=settings.limits, counters=self.counters, reactor=reactor)
-        self._room: Final = Room(descriptors=descriptors(), limits=settings.limits, counters=self.counters)
-        self._census: Final = Census(limits=settings.limits, counters=self.counters, audit=self._audit)
+        self._entries: Final = Entries(_bytes(self._chance, 32))
+        self._slow: Final = SlowClients(limits=self._limits, counters=self.counters, reactor=reactor)
+        self._room: Final = Room(descriptors=descriptors(), limits=self._limits, counters=self.counters)
+        self._census: Final = Census(limits=self._limits, counters=self.counters, audit=self._audit)
         self.doors: Final = Doors(
             doors=self._make_listeners(), linked=self._linked, opened=self._tell_listening, reactor=reactor
+        )
+        self._reloading: Final = Reloading(
+            read=read,
+            settings=lambda: self.settings,
+            parts=(
+                *live_parts(
+                    limits=self._limits,
+                    level=settings.log.level,
+                    show=show,
+                    entries=self._entries,
+                    encryption=self._link_encryption,
+                    router=self.router,
+                ),
+                self._hold,
+            ),
+            workers=self._threads,
+            counters=self.counters,
+            audit=self._audit,
         )
         self.monitor: Final = self._make_monitor(wall_ms)
 
@@ -177,26 +204,30 @@ class Node:
         stopped: defer.Deferred[None] = departure.go()
         return stopped.addCallback(self._stopped)
 
-    def reload(self) -> str | None:
-        """Read all certificates again: they hold for connections to come; sessions and links stay.
+    def reload(self) -> defer.Deferred[Reloaded]:
+        """Read the configuration again, and its certificates, and change what can be changed while the node runs.
 
-        A file that cannot be used changes nothing; then the sentence that says why is returned.
+        Fires with what was said about it in the log, and never fails. A file that cannot be used changes nothing.
         """
-        try:
-            uses = [each.prepare() for each in self._certificates]
-            if self._link_encryption:
-                uses.append(self._link_encryption.prepare())
-        except CertificateError as error:
-            self._log.error("the certificates stay as they were: {error}", error=error)
-            return f"the certificates stay as they were: {error}"
-        for use in uses:
-            use()
-        self._log.info(
-            "{count} listener(s){links} have read their certificates again",
-            count=len(self._certificates),
-            links=" and the links between nodes" if self._link_encryption else "",
-        )
-        return None
+        return self._reloading.reload()
+
+    def _hold(self, settings: Settings) -> Callable[[], None]:
+        def use() -> None:
+            self.settings = settings
+            self.router.concord.hold(fingerprint(settings))
+
+        return use
+
+    def _tell_differing(self, differing: Differing) -> None:
+        """Say which nodes run another configuration than this one, once, and when they agree again."""
+        if not differing:
+            self._log.info("all nodes run the same configuration again")
+        for name, parts in differing.items():
+            self._log.warn(
+                "{name} runs another configuration than this node; it differs in: {parts}",
+                name=name,
+                parts=", ".join(parts),
+            )
 
     def _stopped(self, _: object) -> defer.Deferred[Any]:
         self._threads.stop()
@@ -222,6 +253,7 @@ class Node:
             "nodes": len(self.ledger.tables.up),
             "links": self.links.status() if self.links else {},
             **of_tables(self.ledger.tables),
+            "config": self.router.concord.status(),
             "connections": self._room.connections,
             "descriptors_max": self._room.descriptors,
             "slow": self._slow.status(),
@@ -247,7 +279,7 @@ class Node:
             secret=(cluster.secret or "").encode(),
             identity=self._identity,
             advertise=cluster.advertise,
-            limits=self.settings.limits,
+            limits=self._limits,
             counters=self.counters,
             config_hash=configuration_hash(cluster.name, list(voters), _shared_times(cluster)),
             config_terms=configuration_terms(list(voters), cluster.election_timeout_s),
@@ -341,15 +373,14 @@ class Node:
             self._certificate.add(incarnation)
 
     def _make_listeners(self) -> list[Listener]:
-        limits = self.settings.limits
+        limits = self._limits
         shared = serializers(limits, self.counters)
-        key = _bytes(self._chance, 32)
         return [
             Listener(
                 endpoint_string=listener.endpoint,
                 protocols=listener.protocols,
-                doorway=doorway(listener.auth, key),
-                certificates=self._encryption(listener),
+                doorway=entry,
+                certificates=certificates,
                 cookies=self._cookies(listener),
                 router=self.router,
                 gate=self.gate,
@@ -357,7 +388,7 @@ class Node:
                 slow=self._slow,
                 room=self._room,
                 census=self._census,
-                origins=Origins(listener.origins),
+                origins=origins,
                 audit=self._audit,
                 limits=limits,
                 counters=self.counters,
@@ -365,13 +396,8 @@ class Node:
                 reactor=self._reactor,
             )
             for listener in self.settings.listeners
+            for entry, certificates, origins in (self._entries.add(listener),)
         ]
-
-    def _encryption(self, listener: ListenerSettings) -> Certificates | None:
-        if listener.tls is None:
-            return None
-        self._certificates.append(Certificates(listener.tls))
-        return self._certificates[-1]
 
     def _cookies(self, listener: ListenerSettings) -> BrowserCookies | None:
         if listener.auth.cookie is None:

@@ -14,11 +14,14 @@ import os
 import socket
 import time
 from collections.abc import Callable, MutableMapping
-from typing import Final
+from typing import Any, Final, TypeVar
 
+from twisted.internet import defer
 from twisted.logger import Logger
 
 from wampha.routing.ports import Cancellable, Clock
+
+_Result = TypeVar("_Result")
 
 LOOK_S: Final = 1.0  # between two looks at what there is to tell
 _OPENING_LOOK_S: Final = 0.1  # before clients are served
@@ -91,13 +94,14 @@ class Reports:
         look_s = self._look_s if self._told_ready else min(self._look_s, _OPENING_LOOK_S)
         self._timer = self._clock.call_later(look_s, self.start)
 
-    def reload(self, reload: Callable[[], None]) -> None:
-        """Read the configuration again, and say so before and behind it."""
+    def reload(self, reload: Callable[[], defer.Deferred[_Result]]) -> defer.Deferred[_Result]:
+        """Read the configuration again, and say so before and behind it; fires as `reload` does."""
         self._manager.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        try:
-            reload()
-        finally:
-            self._manager.tell("READY=1")
+        return reload().addBoth(self._reloaded)
+
+    def _reloaded(self, result: Any) -> Any:
+        self._manager.tell("READY=1")
+        return result
 
     def stopping(self, within_s: float) -> None:
         """The node stops. The watchdog is fed to the end."""

@@ -6,6 +6,8 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, Final
@@ -18,8 +20,7 @@ from twisted.python import usage
 
 from wampha import __version__
 from wampha.clock import ReactorClock, steady
-from wampha.config.load import development, load
-from wampha.config.schema import Settings
+from wampha.config.load import Loaded, development, examine
 from wampha.errors import ConfigError, StartError
 from wampha.notify import Reports, manager
 from wampha.observe.admin import Admin
@@ -40,14 +41,15 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> Service:  # noqa: N802 - the name that twistd calls
     """Read the configuration and make the service; problems go to stderr, one a line, and end the process with 1."""
+    read = partial(examine, options["config"]) if options["config"] else None
     try:
-        settings = load(options["config"]) if options["config"] else development()
+        loaded = read() if read else Loaded(development())
     except ConfigError as error:
         sys.stderr.write(f"wampha: the configuration cannot be used:\n{error}\n")
         raise SystemExit(1) from None
     if not options["config"]:
         _introduce_development()
-    return NodeService(settings)
+    return NodeService(loaded, read)
 
 
 def _introduce_development() -> None:
@@ -95,9 +97,12 @@ class NodeService(Service):
 
     _log = Logger(namespace="wampha")
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings: Final = settings
-        self._logs: Final = Logs(settings.log.level, settings.log.format, settings.node.name)
+    def __init__(self, loaded: Loaded, read: Callable[[], Loaded] | None = None) -> None:
+        """`read` reads the configuration file again; None if there is none."""
+        self._settings: Final = loaded.settings
+        self._warnings: Final = loaded.warnings
+        self._read: Final = read
+        self._logs: Final = Logs(self._settings.log.level, self._settings.log.format, self._settings.node.name)
         self._logs.take_over()
         self._node: Any = None
         self._manager: Final = manager()
@@ -114,17 +119,19 @@ class NodeService(Service):
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._logs.hold(globalLogPublisher)
+        for warning in self._warnings:
+            self._log.warn("{warning}", warning=warning)
         steady(reactor)
         take_all_descriptors()
         _tune_collector()
-        self._node = Node(settings=self._settings, reactor=reactor)
-        self._node.turns.watch(reactor)
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
-        if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # with --logfile it rotates the file
-            signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(self._toggle_debug))
-        signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
-        signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))
         try:
+            self._node = Node(settings=self._settings, reactor=reactor, read=self._read, show=self._logs.set)
+            self._node.turns.watch(reactor)
+            if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # with --logfile it rotates the file
+                signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(self._toggle_debug))
+            signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))
+            signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))
             self._admin = self._make_admin(reactor)
             self._node.start()
         except StartError as error:
@@ -140,11 +147,11 @@ class NodeService(Service):
             )
             self._reports.start()
 
-    def _reload(self) -> None:
-        if self._reports is None:
-            self._node.reload()
-        else:
-            self._reports.reload(self._node.reload)
+    def _reload(self) -> defer.Deferred[Any]:
+        reloaded: defer.Deferred[Any] = (
+            self._node.reload() if self._reports is None else self._reports.reload(self._node.reload)
+        )
+        return reloaded
 
     def _make_admin(self, reactor: Any) -> Admin | None:
         """The socket for changes, if there is a folder for it; raises StartError."""
@@ -155,7 +162,7 @@ class NodeService(Service):
             folder=Path(folder),
             routes=self._node.monitor.routes(),
             drain=lambda: os.kill(os.getpid(), signal.SIGTERM),  # so that it ends in the same way
-            reload=self._reload,
+            reload=lambda: self._reload().addCallback(lambda reloaded: reloaded.as_dict()),
             level=self._logs,
             counters=self._node.counters,
             reactor=reactor,
@@ -176,7 +183,7 @@ class NodeService(Service):
         if self._node is None:
             return defer.succeed(None)
         if self._reports is not None:
-            self._reports.stopping(self._settings.node.drain.deadline_s)
+            self._reports.stopping(self._node.settings.node.drain.deadline_s)
         stopped: defer.Deferred[None] = self._node.stop()
         return stopped.addCallback(lambda _: self._admin.stop() if self._admin else None).addBoth(self._stopped)
 

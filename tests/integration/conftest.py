@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.nodes import Cluster, NodeProcess, client_settings, free_ports
 from tests.support.wampclient import Session
+from tests.support.watched import Watched
 
 RUNNING_ROUTER: Final = "WAMP_ROUTER_PORT"  # names a router that runs already, to hold the tests against another one
 
@@ -82,6 +83,27 @@ def cluster(_shared_cluster: Cluster) -> Iterator[Cluster]:
     yield _shared_cluster
     _shared_cluster.check_logs()
     assert all(node.running() for node in _shared_cluster), "a node did not survive the test"
+
+
+@pytest.fixture(scope="session")
+def _watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("watched")
+    cluster = Cluster(folder)
+    watched = Watched(cluster, folder)
+    try:
+        cluster.start()
+        yield watched
+    finally:
+        cluster.end()
+
+
+@pytest.fixture
+def watched(_watched: Watched) -> Iterator[Watched]:
+    """Three nodes with monitoring, each ready before and after each test, which may suspend or restart them."""
+    for name in _watched.ports:
+        _watched.becomes(name, "/readyz", 200)
+    yield _watched
+    _watched.cluster.check_logs()
 
 
 @pytest.fixture

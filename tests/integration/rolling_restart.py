@@ -226,7 +226,7 @@ class Outcome:
             who = f"client {life.client}, session {life.ordinal} at {life.node}"
             found += [f"{who}: {problem}" for problem in life.problems]
             found += [f"{who}: {problem}" for problem in self._interrupted(life)]
-            found += [f"{who}: {problem}" for problem in _out_of_order(life)]
+            found += [f"{who}: {problem}" for problem in out_of_order(life)]
             found += [f"{who}: {problem}" for problem in self._missed(life)]
         waits = [seconds for client in self.clients for seconds in client.failed_s if seconds > LONG_S]
         return found + [f"an attempt failed after {seconds:.2f} s" for seconds in waits]
@@ -267,7 +267,7 @@ class Outcome:
         yield f"attempts that failed after more than {LONG_S:g} s: {long}"
 
 
-def _out_of_order(life: Life) -> Iterator[str]:
+def out_of_order(life: Life) -> Iterator[str]:
     """The numbers of each publisher's session come once each, in order, without a gap (P3, P4, P5)."""
     last: dict[tuple[int, int], int] = {}
     for client, ordinal, count in life.heard:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from twisted.internet import defer
 from twisted.logger import Logger, LogPublisher
 
 from tests.support.reactors import in_reactor, reactor
@@ -41,9 +42,9 @@ class Process:
             reactor=reactor,
         )
 
-    def _reload(self) -> str | None:
+    def _reload(self) -> defer.Deferred[dict[str, Any]]:
         self.done.append("reload")
-        return self.problem
+        return defer.succeed({"done": self.problem is None, "problems": [self.problem]})
 
 
 @pytest.fixture

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 from autobahn.wamp.auth import compute_wcs, derive_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from tests.support.nodes import ALL_RIGHTS, START_S, Cluster, NodeProcess, eventually, free_ports
 from tests.support.wampclient import (
     ABORT,
+    ERROR,
     GOODBYE,
     HELLO,
     INVOCATION,
@@ -40,6 +44,9 @@ STRANGE_KEY: Final = Ed25519PrivateKey.from_private_bytes(b"2" * 32)
 SALT: Final = base64.b64encode(b"0123456789abcdef").decode()
 SALTED: Final = derive_key("password", "salt123", 1000, 32).decode()
 NONCE: Final = "abcdEFGH"
+HELLO_S: Final = 6.0  # for a client to prove who it is
+ANSWER_S: Final = 2.0  # for an authenticator
+AUTHENTICATE_URI: Final = "com.example.authenticate"
 
 
 def public(key: Ed25519PrivateKey) -> str:
@@ -47,11 +54,21 @@ def public(key: Ed25519PrivateKey) -> str:
 
 
 def scram_keys(password: str) -> tuple[bytes, bytes]:
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(SALT), 4096)
+    return keys_of(hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(SALT), 4096))
+
+
+def keys_of(salted: bytes) -> tuple[bytes, bytes]:
     return hmac.digest(salted, b"Client Key", "sha256"), hmac.digest(salted, b"Server Key", "sha256")
 
 
+def argon_keys(password: str) -> tuple[bytes, bytes]:
+    """As Autobahn|Python derives them: it takes the hash's text in base64 for the key."""
+    function = Argon2id(salt=base64.b64decode(SALT), length=32, iterations=2, lanes=1, memory_cost=64)
+    return keys_of(base64.b64encode(function.derive(password.encode())).rstrip(b"="))
+
+
 CLIENT_KEY, SERVER_KEY = scram_keys("pencil")
+ARGON_CLIENT_KEY, ARGON_SERVER_KEY = argon_keys("argon")
 AUTH: Final[dict[str, Any]] = {
     "ticket": {
         "principals": {
@@ -74,10 +91,28 @@ AUTH: Final[dict[str, Any]] = {
                 "stored-key": hashlib.sha256(CLIENT_KEY).hexdigest(),
                 "server-key": SERVER_KEY.hex(),
                 "role": "anonymous",
-            }
+            },
+            "anna": {
+                "kdf": "argon2id-13",
+                "salt": SALT,
+                "iterations": 2,
+                "memory": 64,
+                "stored-key": hashlib.sha256(ARGON_CLIENT_KEY).hexdigest(),
+                "server-key": ARGON_SERVER_KEY.hex(),
+                "role": "anonymous",
+            },
         }
     },
     "cryptosign": {"principals": {"joe": {"authorized_keys": [public(KEY)], "role": "anonymous"}}},
+}
+
+
+# These tests fail often on purpose, and wait for who never answers.
+LIMITS: Final = {
+    "identity_failures_max": 0,
+    "address_failures_max": 0,
+    "hello_timeout_s": HELLO_S,
+    "authenticator_timeout_s": ANSWER_S,
 }
 
 
@@ -87,7 +122,7 @@ def _guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     settings = {
         "realms": [{"name": "realm1", "roles": [ALL_RIGHTS]}],
         "listeners": [{"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": AUTH}],
-        "limits": {"identity_failures_max": 0, "address_failures_max": 0},  # these tests fail often on purpose
+        "limits": LIMITS,
     }
     node = NodeProcess(tmp_path_factory.mktemp("guarded"), "guarded", port, settings)
     try:
@@ -206,13 +241,36 @@ def test_who_does_not_is_told_the_same_whatever_was_wrong(guarded: NodeProcess, 
             connection.receive()
 
 
+@pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("proof", RIGHT[2:], ids=names(RIGHT[2:]))
-def test_a_proof_that_was_seen_is_worth_nothing(guarded: NodeProcess, proof: Proof) -> None:
+def test_a_proof_that_was_seen_is_worth_nothing(guarded: NodeProcess, transport: str, proof: Proof) -> None:
     method, authid, extra, sign = proof
-    with connect(guarded.port) as connection:
+    with connect(guarded.port, transport) as connection:
         seen = sign(hello(connection, method, authid, extra)[2])
-    with connect(guarded.port) as connection:
+    with connect(guarded.port, transport) as connection:
         assert prove(connection, method, authid, extra, lambda challenge: seen)[0] == ABORT
+
+
+def tampered(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """The challenge as somebody in between would like to have it signed: for an admin, or with his own random bytes."""
+    changed = dict(extra)
+    if "challenge" not in extra:  # SCRAM
+        changed["nonce"] = extra["nonce"][:-4] + "AAA="
+    elif extra["challenge"].startswith("{"):
+        changed["challenge"] = json.dumps({**json.loads(extra["challenge"]), "authrole": "admin"})
+    else:
+        changed["challenge"] = "00" * 32
+    assert changed != extra
+    return changed
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("proof", RIGHT[2:], ids=names(RIGHT[2:]))
+def test_the_right_proof_of_a_tampered_challenge_is_refused(guarded: NodeProcess, transport: str, proof: Proof) -> None:
+    method, authid, extra, sign = proof
+    with connect(guarded.port, transport) as connection:
+        answer = prove(connection, method, authid, extra, lambda challenge: sign(tampered(challenge)))
+        assert answer[::2] == [ABORT, "wamp.error.authentication_failed"]
 
 
 def test_who_names_no_method_is_refused_since_nobody_is_anonymous_here(guarded: NodeProcess) -> None:
@@ -221,9 +279,10 @@ def test_who_names_no_method_is_refused_since_nobody_is_anonymous_here(guarded: 
         assert connection.receive()[::2] == [ABORT, "wamp.error.no_matching_auth_method"]
 
 
-def test_a_client_that_goes_before_it_answers_leaves_nothing(guarded: NodeProcess) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_client_that_goes_before_it_answers_leaves_nothing(guarded: NodeProcess, transport: str) -> None:
     for method, authid, extra, _ in RIGHT:
-        with connect(guarded.port) as connection:
+        with connect(guarded.port, transport) as connection:
             assert hello(connection, method, authid, extra)[0] == CHALLENGE
     with connect(guarded.port) as connection:
         assert prove(connection, *RIGHT[0])[0] == WELCOME
@@ -244,17 +303,30 @@ LIBRARIES: Final = {
         *[(library, "ticket", "joe", "secret!!!") for library in LIBRARIES],
         *[(library, "wampcra", "joe", "secret2") for library in LIBRARIES],
         *[(library, "wampcra", "peter", "password") for library in LIBRARIES],
-        ("xconn", "cryptosign", "joe", (b"1" * 32).hex()),
+        *[(library, "cryptosign", "joe", (b"1" * 32).hex()) for library in LIBRARIES],
+        ("autobahn", "scram", "anna", "argon"),  # with pbkdf2 it fails on its own salt
     ],
 )
 def test_client_libraries_are_let_in(guarded: NodeProcess, library: str, method: str, authid: str, secret: str) -> None:
     assert said_by(library, guarded.port, method, authid, secret) == f"{authid} {method}"
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("method", ["ticket", "wampcra"])
-def test_client_libraries_are_told_why_they_are_not(guarded: NodeProcess, library: str, method: str) -> None:
-    assert "wamp.error.authentication_failed" in said_by(library, guarded.port, method, "joe", "wrong")
+@pytest.mark.parametrize(
+    ("library", "method", "authid", "wrong"),
+    [
+        *[(library, method, "joe", "wrong") for library in LIBRARIES for method in ("ticket", "wampcra")],
+        ("autobahn", "scram", "anna", "wrong"),
+        *[(library, "cryptosign", "joe", (b"2" * 32).hex()) for library in LIBRARIES],
+    ],
+)
+def test_client_libraries_are_told_why_they_are_not(
+    guarded: NodeProcess, library: str, method: str, authid: str, wrong: str
+) -> None:
+    assert "wamp.error.authentication_failed" in said_by(library, guarded.port, method, authid, wrong)
+
+
+def test_autobahn_is_let_in_over_rawsocket(guarded: NodeProcess) -> None:
+    assert said_by("autobahn", guarded.port, "scram", "anna", "argon", "rawsocket") == "anna scram"
 
 
 def said_by(library: str, *words: object) -> str:
@@ -266,24 +338,24 @@ def said_by(library: str, *words: object) -> str:
     return done.stdout.strip()
 
 
-def dynamic_cluster_settings(port: int) -> list[dict[str, Any]]:
-    """One listener where anyone is let in, and none but by the authenticator's word on the same one."""
-    auth = {
-        "anonymous": {"role": "anonymous"},
-        "ticket": {"type": "dynamic", "authenticator": "com.example.authenticate"},
-        "wampcra": {"type": "dynamic", "authenticator": "com.example.authenticate"},
-        "cryptosign": AUTH["cryptosign"],
-        "cookie": {},
-    }
-    return [{"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": auth}]
+def dynamic_cluster_settings(port: int, browsers: int | None = None) -> list[dict[str, Any]]:
+    """A listener where anyone is let in, or by the authenticator's word; and one where browsers are known again."""
+    dynamic = {"type": "dynamic", "authenticator": AUTHENTICATE_URI}
+    auth = {"anonymous": {"role": "anonymous"}, **dict.fromkeys(AUTH, dynamic)}
+    listeners = [{"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": auth}]
+    if browsers is not None:
+        known = {"cryptosign": AUTH["cryptosign"], "cookie": {}}
+        listeners.append({"endpoint": f"tcp:{browsers}:interface=127.0.0.1", "auth": known})
+    return listeners
 
 
 @pytest.fixture(scope="module")
 def dynamic_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three nodes that ask an authenticator."""
     cluster = Cluster(tmp_path_factory.mktemp("dynamic"))
-    for node in cluster:
-        node.settings["listeners"] = dynamic_cluster_settings(node.port)
+    for node, browsers in zip(cluster, free_ports(3), strict=True):
+        node.settings["listeners"] = dynamic_cluster_settings(node.port, browsers)
+        node.settings["limits"] = LIMITS
     try:
         yield cluster.start()
         cluster.check_logs()
@@ -292,11 +364,159 @@ def dynamic_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluste
 
 
 def answer(authenticator: Session, value: Any) -> list[Any]:
-    """Take the authenticator's invocation, answer it, and give its arguments."""
+    """Take the authenticator's invocation, answer it (by an error, if that is None), and give its arguments."""
     invocation = authenticator.next(INVOCATION)
-    authenticator.connection.send([YIELD, invocation[1], {}, [value]])
+    reply(authenticator, invocation, value)
     args: list[Any] = invocation[4]
     return args
+
+
+def reply(authenticator: Session, invocation: list[Any], value: Any) -> None:
+    if value is None:
+        authenticator.connection.send([ERROR, INVOCATION, invocation[1], {}, "com.example.no"])
+    else:
+        authenticator.connection.send([YIELD, invocation[1], {}, [value]])
+
+
+# What an authenticator says of whoever is right: the words of the configuration.
+SAID: Final = {
+    "ticket": {"role": "anonymous"},
+    "wampcra": AUTH["wampcra"]["users"]["peter"],
+    "wamp-scram": AUTH["scram"]["principals"]["joe"],
+    "scram": AUTH["scram"]["principals"]["joe"],
+    "cryptosign": AUTH["cryptosign"]["principals"]["joe"],
+}
+ASKED: Final[list[Proof]] = [RIGHT[0], *RIGHT[3:]]
+
+
+def ask(connection: Connection, authenticator: Session, proof: Proof, said: Any) -> list[Any]:
+    """Prove who one is to a node that asks an authenticator, which says this; gives what comes back."""
+    method, authid, extra, sign = proof
+    details = {"roles": ROLES, "authmethods": [method], "authid": authid, "authextra": extra}
+    connection.send([HELLO, "realm1", details])
+    if method != "ticket":
+        assert answer(authenticator, said)[1] == authid
+    challenge = connection.receive()
+    if challenge[0] != CHALLENGE:
+        return challenge
+    signature, more = sign(challenge[2])
+    connection.send([AUTHENTICATE, signature, more])
+    if method == "ticket":
+        assert answer(authenticator, said)[2]["ticket"] == signature
+    return connection.receive()
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("proof", ASKED, ids=names(ASKED))
+def test_by_an_authenticator_on_another_node_each_method_lets_in_who_is_right_and_nobody_else(
+    dynamic_cluster: Cluster, transport: str, proof: Proof
+) -> None:
+    method, authid, extra, sign = proof
+    wrong: Signer = {"ticket": ticket("x"), "wampcra": cra("x"), "cryptosign": cryptosign(STRANGE_KEY)}.get(
+        method, scram("x")
+    )
+    port = dynamic_cluster["a"].port
+    with dynamic_cluster["b"].session() as authenticator:
+        authenticator.register(AUTHENTICATE_URI, force_reregister=True)
+        with connect(port, transport) as connection:
+            code, _, details = ask(connection, authenticator, proof, SAID[method])
+            assert (code, details["authid"], details["authprovider"]) == (WELCOME, authid, "dynamic")
+        refusals = [(wrong, None if method == "ticket" else SAID[method]), (sign, None), (sign, {"role": 7})]
+        if method != "ticket":  # whose challenge is empty
+            refusals.append((lambda challenge: sign(tampered(challenge)), SAID[method]))
+        for signer, said in refusals:
+            with connect(port, transport) as connection:
+                refused = ask(connection, authenticator, (method, authid, extra, signer), said)
+                assert refused[::2] == [ABORT, "wamp.error.authentication_failed"]
+                assert refused[1] == {"message": "The authid is unknown here, or the proof does not fit it."}
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_who_goes_while_an_authenticator_is_asked_leaves_nothing(dynamic_cluster: Cluster, transport: str) -> None:
+    port = dynamic_cluster["a"].port
+    with dynamic_cluster["b"].session() as authenticator:
+        authenticator.register(AUTHENTICATE_URI, force_reregister=True)
+        invocations = []
+        for method, authid, extra, sign in ASKED:
+            with connect(port, transport) as connection:
+                details = {"roles": ROLES, "authmethods": [method], "authid": authid, "authextra": extra}
+                connection.send([HELLO, "realm1", details])
+                if method == "ticket":
+                    connection.receive()
+                    connection.send([AUTHENTICATE, *sign({})])
+                invocations.append((authenticator.next(INVOCATION), SAID[method]))
+        for invocation, said in invocations:
+            reply(authenticator, invocation, said)
+        with connect(port, transport) as connection:
+            assert ask(connection, authenticator, ASKED[0], SAID["ticket"])[0] == WELCOME
+
+
+def test_an_authenticator_that_is_slow_holds_up_nobody_else(dynamic_cluster: Cluster) -> None:
+    port = dynamic_cluster["a"].port
+    with dynamic_cluster["b"].session() as authenticator, connect(port) as patient, connect(port) as quick:
+        authenticator.register(AUTHENTICATE_URI, force_reregister=True)
+        patient.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["wampcra"], "authid": "peter"}])
+        asked = authenticator.next(INVOCATION)
+        assert ask(quick, authenticator, RIGHT[0], SAID["ticket"])[0] == WELCOME
+        with pytest.raises(TimeoutError):
+            patient.receive(ANSWER_S / 2)
+        reply(authenticator, asked, SAID["wampcra"])
+        code, _, extra = patient.receive()
+        assert code == CHALLENGE
+        patient.send([AUTHENTICATE, *cra("password")(extra)])
+        assert patient.receive()[0] == WELCOME
+
+
+def test_an_authenticator_that_never_answers_means_no_and_what_it_says_later_means_nothing(
+    dynamic_cluster: Cluster,
+) -> None:
+    port = dynamic_cluster["a"].port
+    with dynamic_cluster["b"].session() as authenticator, contextlib.ExitStack() as stack:
+        authenticator.register(AUTHENTICATE_URI, force_reregister=True)
+        asked = []
+        for method in ("wampcra", "wampcra", "wampcra"):
+            connection = stack.enter_context(connect(port))
+            connection.send([HELLO, "realm1", {"roles": ROLES, "authmethods": [method], "authid": "peter"}])
+            asked.append((connection, authenticator.next(INVOCATION)))
+        for connection, invocation in asked:
+            assert connection.receive()[::2] == [ABORT, "wamp.error.authentication_failed"]
+            reply(authenticator, invocation, SAID["wampcra"])
+        with connect(port) as again:
+            assert ask(again, authenticator, ASKED[1], SAID["wampcra"])[0] == WELCOME
+
+
+def test_an_authenticator_that_goes_means_no_at_once(dynamic_cluster: Cluster) -> None:
+    with connect(dynamic_cluster["a"].port) as connection:
+        authenticator = dynamic_cluster["b"].session()
+        authenticator.register(AUTHENTICATE_URI, force_reregister=True)
+        connection.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["wampcra"], "authid": "peter"}])
+        authenticator.next(INVOCATION)
+        authenticator.connection.close()
+        assert connection.receive(ANSWER_S / 2)[::2] == [ABORT, "wamp.error.authentication_failed"]
+
+
+def test_who_does_not_answer_the_challenge_is_sent_away_in_time_whatever_the_method(
+    guarded: NodeProcess, dynamic_cluster: Cluster
+) -> None:
+    """All at once: they wait together."""
+    waiting: list[Connection] = []
+    with dynamic_cluster["b"].session() as authenticator, contextlib.ExitStack() as stack:
+        authenticator.register(AUTHENTICATE_URI, force_reregister=True)
+        for transport in TRANSPORTS:
+            for method, authid, extra, _ in RIGHT:
+                connection = stack.enter_context(connect(guarded.port, transport))
+                assert hello(connection, method, authid, extra)[0] == CHALLENGE
+                waiting.append(connection)
+            for method, authid, extra, _ in ASKED:
+                connection = stack.enter_context(connect(dynamic_cluster["a"].port, transport))
+                details = {"roles": ROLES, "authmethods": [method], "authid": authid, "authextra": extra}
+                connection.send([HELLO, "realm1", details])
+                if method != "ticket":
+                    answer(authenticator, SAID[method])
+                assert connection.receive()[0] == CHALLENGE
+                waiting.append(connection)
+        for connection in waiting:
+            assert connection.receive(2 * HELLO_S)[::2] == [ABORT, "wamp.error.timeout"]
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -304,7 +524,7 @@ def answer(authenticator: Session, value: Any) -> list[Any]:
 def test_an_authenticator_on_any_node_decides(dynamic_cluster: Cluster, transport: str, home: str) -> None:
     node = dynamic_cluster["a"]
     with dynamic_cluster[home].session() as authenticator:
-        authenticator.register("com.example.authenticate")
+        authenticator.register(AUTHENTICATE_URI, force_reregister=True)
         with connect(node.port, transport, "cbor") as connection:
             assert hello(connection, "ticket", "joe", {})[0] == CHALLENGE
             connection.send([AUTHENTICATE, "geheim", {}])
@@ -328,7 +548,7 @@ def test_when_the_authenticator_s_node_dies_the_client_is_told_no(fresh_cluster:
         node.settings["listeners"] = dynamic_cluster_settings(node.port)
     cluster.start()
     with cluster["b"].session() as authenticator, connect(cluster["a"].port) as connection:
-        authenticator.register("com.example.authenticate")
+        authenticator.register(AUTHENTICATE_URI, force_reregister=True)
         assert hello(connection, "ticket", "joe", {})[0] == CHALLENGE
         connection.send([AUTHENTICATE, "geheim", {}])
         authenticator.next(INVOCATION)
@@ -380,14 +600,25 @@ class Browser(WebSocketConnection):
             self.cookie = given[1]
 
 
-def by_cookie(node: NodeProcess, cookie: str | None) -> list[Any]:
+class Door(NamedTuple):
+    """Where a node knows browsers again."""
+
+    port: int
+    log: Callable[[], str]
+
+    @staticmethod
+    def of(node: NodeProcess) -> Door:
+        return Door(int(node.settings["listeners"][1]["endpoint"].split(":")[1]), node.log)
+
+
+def by_cookie(node: Door, cookie: str | None) -> list[Any]:
     with Browser(node.port, cookie) as browser:
         browser.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["cookie"]}])
         return browser.receive()
 
 
 def test_a_browser_is_known_again_on_every_node_until_it_logs_out(dynamic_cluster: Cluster) -> None:
-    a, b, c = dynamic_cluster
+    a, b, c = (Door.of(node) for node in dynamic_cluster)
     with Browser(a.port) as browser, Browser(b.port) as stranger:
         assert stranger.cookie != browser.cookie
         assert prove(browser, "cryptosign", "joe", PUBKEY, cryptosign(KEY))[0] == WELCOME

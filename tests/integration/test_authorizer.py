@@ -20,6 +20,7 @@ from tests.support.wampclient import (
     SUBSCRIBED,
     TRANSPORTS,
     YIELD,
+    Connection,
     Session,
     connect,
 )
@@ -62,7 +63,7 @@ def test_each_action_waits_for_the_decision_and_nothing_is_overtaken(
 ) -> None:
     topic = f"com.{transport}.{home}"
     with guarded_cluster[home].session() as authorizer, connect(guarded_cluster["a"].port, transport) as client:
-        authorizer.register(AUTHORIZE)
+        authorizer.register(AUTHORIZE, force_reregister=True)
         client.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["ticket"], "authid": "joe"}])
         client.receive()
         client.send([5, "secret", {}])
@@ -85,9 +86,47 @@ def test_each_action_waits_for_the_decision_and_nothing_is_overtaken(
         assert answers[2][4] == "wamp.error.not_authorized"
 
 
+def joined(port: int, transport: str = "websocket") -> Connection:
+    """A client with the role that the authorizer decides about."""
+    client = connect(port, transport)
+    client.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["ticket"], "authid": "joe"}])
+    client.receive()
+    client.send([5, "secret", {}])
+    assert client.receive()[0] == 2
+    return client
+
+
+def test_a_slow_authorizer_on_another_node_holds_up_its_session_and_nobody_else(guarded_cluster: Cluster) -> None:
+    port = guarded_cluster["a"].port
+    with guarded_cluster["b"].session() as authorizer, joined(port) as slow, joined(port) as quick:
+        authorizer.register(AUTHORIZE, force_reregister=True)
+        slow.send_many([[CALL, 1, {}, "com.slow"], [CALL, 2, {}, "com.slow"]])
+        asked = authorizer.next(INVOCATION)
+        quick.send([CALL, 1, {}, "com.quick"])
+        decide(authorizer, True)
+        assert quick.receive()[4] == "wamp.error.no_such_procedure"
+        with pytest.raises(TimeoutError):
+            slow.receive(0.5)
+        authorizer.connection.send([YIELD, asked[1], {}, [True]])
+        decide(authorizer, False)
+        answers = [slow.receive() for _ in range(2)]
+        assert [answer[2] for answer in answers] == [1, 2]
+        assert [answer[4] for answer in answers] == ["wamp.error.no_such_procedure", "wamp.error.not_authorized"]
+
+
+def test_an_authorizer_that_goes_means_no_at_once(guarded_cluster: Cluster) -> None:
+    with joined(guarded_cluster["a"].port) as client:
+        authorizer = guarded_cluster["b"].session()
+        authorizer.register(AUTHORIZE, force_reregister=True)
+        client.send([CALL, 1, {}, "com.any"])
+        authorizer.next(INVOCATION)
+        authorizer.connection.close()
+        assert client.receive(2.0)[4] == "wamp.error.not_authorized"
+
+
 def test_a_mute_authorizer_means_no_and_holds_up_nobody_else(guarded_cluster: Cluster) -> None:
     with guarded_cluster["b"].session() as authorizer, connect(guarded_cluster["a"].port) as client:
-        authorizer.register(AUTHORIZE)
+        authorizer.register(AUTHORIZE, force_reregister=True)
         client.send([HELLO, "realm1", {"roles": ROLES, "authmethods": ["ticket"], "authid": "joe"}])
         client.receive()
         client.send([5, "secret", {}])
@@ -99,3 +138,17 @@ def test_a_mute_authorizer_means_no_and_holds_up_nobody_else(guarded_cluster: Cl
             other.publish("com.others", ["heard"], exclude_me=False)
             assert other.next(EVENT)[1] == subscription
         assert client.receive()[4] == "wamp.error.not_authorized"
+
+
+def test_when_the_authorizer_s_node_dies_the_answer_is_no_and_sessions_elsewhere_go_on(
+    guarded_cluster: Cluster,
+) -> None:
+    """The last test of this cluster: node b is not started again."""
+    with guarded_cluster["b"].session() as authorizer, joined(guarded_cluster["a"].port) as client:
+        authorizer.register(AUTHORIZE, force_reregister=True)
+        client.send([CALL, 1, {}, "com.any"])
+        authorizer.next(INVOCATION)
+        guarded_cluster["b"].kill()
+        assert client.receive()[4] == "wamp.error.not_authorized"
+        client.send([CALL, 2, {}, "com.any"])
+        assert client.receive()[4] == "wamp.error.not_authorized", "nobody is there to say yes"

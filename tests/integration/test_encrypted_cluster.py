@@ -18,6 +18,19 @@ from typing import Any, Final
 import pytest
 
 from tests.support.nodes import SECRET, Cluster, NodeProcess, eventually
+from tests.support.tlsoffers import (
+    NEW_SUITES,
+    OLD_SUITES,
+    PROTOCOL_VERSION,
+    SSL3,
+    TLS10,
+    TLS11,
+    TLS12,
+    TLS13,
+    ask,
+    client_hello,
+    suites_of,
+)
 from tests.support.wampclient import EVENT
 from wampha.certs import CA, Authority, write
 from wampha.cluster.handshake import Channel, Handshake, Membership, Refusal
@@ -153,6 +166,15 @@ def test_a_version_before_1_3_is_refused(cluster: Cluster, stranger: Stranger) -
     with pytest.raises((ssl.SSLError, ConnectionResetError)):
         stranger.encrypt(old)
     stranger.is_refused("unsupported protocol")
+
+
+def test_nothing_but_tls_1_3_is_offered(cluster: Cluster) -> None:
+    def dial() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", cluster.peer_ports["a"]), timeout=10)
+
+    for version in (SSL3, TLS10, TLS11, TLS12):
+        assert ask(dial, client_hello(version, (*OLD_SUITES, *NEW_SUITES))).alert == PROTOCOL_VERSION
+    assert set(suites_of(dial, TLS13)) >= {0x1301, 0x1302, 0x1303}
 
 
 @pytest.mark.parametrize("channel", Channel)
@@ -305,12 +327,13 @@ def test_files_that_cannot_be_used_change_nothing(fresh: Callable[[], Cluster]) 
     cluster = fresh().start()
     folder, node = folder_of(cluster), cluster["a"]
     before = certificate_at(cluster, "a")
-    node.expect_log('the certificates stay as they were: .*a.pem is for b, localhost, and node.name is "a"')
+    node.expect_log("the configuration stays as it was")
+    node.expect_log('a.yaml:\\d+:\\d+: cluster.tls.certificate: .*a.pem is for b, localhost, and node.name is "a"')
     for suffix in ("pem", "key"):
         shutil.copy(folder / f"a.{suffix}", folder / f"kept.{suffix}")
         shutil.copy(folder / f"b.{suffix}", folder / f"a.{suffix}")
     os.kill(node.pid, signal.SIGHUP)
-    node.wait_for_log("the certificates stay as they were")
+    node.wait_for_log("the configuration stays as it was")
     for suffix in ("pem", "key"):
         shutil.copy(folder / f"kept.{suffix}", folder / f"a.{suffix}")
     assert certificate_at(cluster, "a") == before

@@ -97,6 +97,18 @@ def test_port_in_use_is_said_in_one_line(fresh_node: Callable[..., NodeProcess])
     node.expect_log(r"wampha cannot start")
 
 
+def test_run_directory_that_cannot_be_used_is_said_in_one_line(
+    fresh_cluster: Callable[[], Cluster], tmp_path: Path
+) -> None:
+    node = fresh_cluster()["a"]
+    node.settings["node"]["run_dir"] = str(tmp_path / "not there")
+    node.launch()
+    assert node.exit_status() == 1
+    assert "not there/a.incarnations: No such file or directory (node.run_dir)" in node.log()
+    assert "Traceback" not in node.log()
+    node.expect_log(r"wampha cannot start")
+
+
 def test_peer_port_in_use_is_said_in_one_line(fresh_cluster: Callable[[], Cluster]) -> None:
     cluster = fresh_cluster()
     node = cluster["a"]

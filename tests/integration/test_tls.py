@@ -14,8 +14,24 @@ from typing import Any, Final
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.nodes import ALL_RIGHTS, START_S, NodeProcess, eventually, free_ports
+from tests.support.tlsoffers import (
+    FORWARD_SECRET_AEAD,
+    HANDSHAKE_FAILURE,
+    NEW_SUITES,
+    OLD_SUITES,
+    PROTOCOL_VERSION,
+    SSL3,
+    TLS10,
+    TLS11,
+    TLS12,
+    TLS13,
+    ask,
+    client_hello,
+    suites_of,
+)
 from tests.support.wampclient import (
     HELLO,
     ROLES,
@@ -43,7 +59,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write(folder, "eva", *authority.sign("eva", [], 30))
     write(folder, "late", *authority.sign("late", [], 0))
     write(folder, "foreign", *stranger.sign("foreign", [], 30))
+    write(folder, "rsa", *with_rsa_key(authority))
     return folder
+
+
+def with_rsa_key(authority: Authority) -> tuple[Any, x509.Certificate]:
+    """A server's certificate for which all the old key exchanges would do."""
+    key, model = rsa.generate_private_key(65537, 2048), authority.sign("localhost", [], 30)[1]
+    builder = x509.CertificateBuilder(model.issuer, model.subject, key.public_key(), model.serial_number)
+    builder = builder.not_valid_before(model.not_valid_before_utc).not_valid_after(model.not_valid_after_utc)
+    return key, builder.sign(authority.key, hashes.SHA256())
 
 
 def fingerprint(path: Path) -> str:
@@ -151,6 +176,37 @@ def test_only_versions_and_ciphers_that_are_safe_are_offered(node: Callable[...,
     assert offered(port, ssl.TLSVersion.TLSv1, "ALL@SECLEVEL=0") is None
 
 
+@pytest.mark.parametrize("shown", ["server", "rsa"])
+def test_all_that_is_offered_has_forward_secrecy_and_authenticated_encryption(
+    node: Callable[..., NodeProcess], shown: str
+) -> None:
+    port = node(certificate=f"{shown}.pem", key=f"{shown}.key").port
+
+    def dial() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+    offered = suites_of(dial, TLS12)
+    assert len(offered) >= 3 and set(offered) <= FORWARD_SECRET_AEAD
+    assert set(suites_of(dial, TLS13)) >= {0x1301, 0x1302, 0x1303}
+    weak = [suite for suite in OLD_SUITES if suite not in offered]
+    assert ask(dial, client_hello(TLS12, weak)).alert == HANDSHAKE_FAILURE
+    for version in (SSL3, TLS10, TLS11):
+        assert ask(dial, client_hello(version, OLD_SUITES)).alert == PROTOCOL_VERSION
+    compressing = client_hello(TLS12, OLD_SUITES, compressions=b"\1\0")
+    assert ask(dial, compressing).suite in offered, "and it does not compress, which `ask` sees to"
+
+
+def test_only_tls_1_3_is_offered_if_that_is_wanted(node: Callable[..., NodeProcess]) -> None:
+    port = node(minimum_version="1.3").port
+
+    def dial() -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+    for version in (SSL3, TLS10, TLS11, TLS12):
+        assert ask(dial, client_hello(version, (*OLD_SUITES, *NEW_SUITES))).alert == PROTOCOL_VERSION
+    assert suites_of(dial, TLS13)
+
+
 def test_an_older_version_than_wanted_is_refused_with_a_line(node: Callable[..., NodeProcess], folder: Path) -> None:
     running = node(minimum_version="1.3")
     old = context(folder)
@@ -208,9 +264,10 @@ def test_files_that_do_not_fit_leave_the_old_ones_in_place(
     node: Callable[..., NodeProcess], folder: Path, tmp_path: Path
 ) -> None:
     running = node()
-    running.expect_log("the certificates stay as they were: .*server.key is no private key")
+    running.expect_log("the configuration stays as it was")
+    running.expect_log(r"yaml:\d+:\d+: listeners\[0\].tls.key: .*server.key is no private key")
     shutil.copy(folder / "joe.key", tmp_path / "server.key")
     os.kill(running.pid, signal.SIGHUP)
-    eventually(lambda: "stay as they were" in running.log(), 5, "the refusal", running.log)
+    eventually(lambda: "stays as it was" in running.log(), 5, "the refusal", running.log)
     with Encrypted(running, context(folder)) as client:
         assert client.join()[0] == WELCOME

@@ -9,19 +9,23 @@ from hypothesis import strategies as st
 
 from wampha.counters import Counters
 from wampha.state import snapshot
-from wampha.state.codec import UnreadableError, decode, encode
+from wampha.state.codec import VERSION, UnreadableError, decode, encode
 from wampha.state.commands import (
     AddRegistration,
     AddRoute,
     Clear,
     Command,
     Down,
+    EndPeriod,
     Entrusted,
+    ForgetCookie,
+    Identity,
     Keep,
     KeptEvent,
     Lead,
     Leave,
     Owner,
+    RememberCookie,
     RemoveRegistration,
     RemoveRoute,
     Ring,
@@ -39,9 +43,11 @@ def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> s
     clear = st.builds(Clear, name, st.sampled_from(["exact", "prefix", "wildcard", "other"]), name)
     key = (name, st.sampled_from(["exact", "prefix", "wildcard", "other"]), name)
     policy = st.sampled_from(["single", "random", "roundrobin", "other"])
+    digest = st.binary(min_size=1, max_size=1)
+    identity = st.builds(Identity, name, name, name, digest)
     return st.one_of(
         st.builds(Lead, integer, name),
-        st.builds(Up, owner, st.lists(integer, max_size=2).map(tuple), name, name),
+        st.builds(Up, owner, st.lists(integer, max_size=2).map(tuple), name, name, st.sampled_from([1, VERSION])),
         st.builds(Down, owner, integer),
         st.builds(Leave, owner),
         st.builds(AddRoute, owner, integer, *key),
@@ -61,6 +67,9 @@ def commands(name: st.SearchStrategy[str], integer: st.SearchStrategy[int]) -> s
             st.none() | owner,
         ),
         st.builds(RemoveRegistration, owner, integer, *key, integer),
+        st.builds(RememberCookie, owner, digest, identity, few, few),
+        st.builds(ForgetCookie, owner, digest, identity, few, few),
+        st.builds(EndPeriod, owner, few),
         st.builds(Keep, owner, integer, few, integer, st.lists(entrusted(name) | clear, max_size=3).map(tuple)),
     )
 
@@ -108,7 +117,10 @@ def test_apply_is_total_and_a_snapshot_anywhere_changes_nothing(entries: list[by
 OWNERS = (Owner("a", 1), Owner("a", 2), Owner("b", 3))
 effective = st.tuples(
     st.sampled_from(
-        [AddRoute, AddRoute, AddRoute, RemoveRoute, AddRegistration, RemoveRegistration, Keep, Keep, Up, Leave]
+        [
+            *(AddRoute, AddRoute, AddRoute, RemoveRoute, AddRegistration, RemoveRegistration, Keep, Keep, Up, Leave),
+            *(RememberCookie, RememberCookie, ForgetCookie, EndPeriod),
+        ]
     ),
     st.sampled_from(OWNERS),
     st.sampled_from(["a", "b", "c", "d", "e", "f"]),
@@ -124,6 +136,10 @@ def numbered(machine: Machine, kind: type[Command], owner: Owner, index: int, ur
         number = machine.tables.kept.handled_of(owner).number + 1
         wish = Entrusted("r", event, index % 2 > 0, rings) if index % 5 else Clear("r", "exact", uri)
         return Keep(owner, number, 3, 1000, (wish,))
+    if kind is EndPeriod:
+        return EndPeriod(owner, machine.tables.cookies.period)
+    if kind in (RememberCookie, ForgetCookie):
+        return kind(owner, uri.encode(), Identity("r", uri, "ticket", b"proof"), 2, 3)
     if kind in (Up, Leave):
         return Up(owner, (), "", "") if kind is Up else Leave(owner)
     session = 7 + index % 2
@@ -187,6 +203,6 @@ def test_the_tables_keep_their_promises(log: list[Command]) -> None:
 def test_restoring_ends_in_tables_or_a_clean_refusal(data: bytes) -> None:
     machine = Machine(Counters())
     try:
-        machine.restore([b"\x02" + data])
+        machine.restore([bytes([snapshot.VERSION]) + data])
     except UnreadableError:
         assert machine.digest() == Machine(Counters()).digest()

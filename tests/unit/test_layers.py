@@ -25,7 +25,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("transport",),
     ("observe",),
     ("config",),
-    ("departure", "tidings", "node", "notify", "tap", "certs", "cli", "__main__"),
+    ("departure", "tidings", "reloading", "live", "node", "notify", "tap", "certs", "cli", "__main__"),
 )
 ORDER = {layer: position for position, group in enumerate(LAYERS) for layer in group}
 PURE = ("errors", "limits", "distributions", "counters", "stages", "names", "messages", "state", "auth", "routing")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from twisted.internet import defer
 from twisted.logger import LogEvent, globalLogPublisher
 
 from tests.support.core import FakeClock
@@ -90,12 +91,14 @@ def test_only_the_process_that_is_watched_feeds(ear: socket.socket, microseconds
 
 def test_a_reload_and_a_stop_are_announced(ear: socket.socket) -> None:
     node = Node(ear)
-    node.reports.reload(lambda: None)
-    begun, done = heard(ear)
-    assert begun.startswith("RELOADING=1\nMONOTONIC_USEC=") and begun.rpartition("=")[2].isdecimal()
-    assert done == "READY=1"
-    with pytest.raises(ZeroDivisionError):
-        node.reports.reload(lambda: print(1 / 0))
+    reading: defer.Deferred[None] = defer.Deferred()
+    node.reports.reload(lambda: reading)
+    assert len(begun := heard(ear)) == 1
+    reading.callback(None)
+    assert begun[0].startswith("RELOADING=1\nMONOTONIC_USEC=") and begun[0].rpartition("=")[2].isdecimal()
+    assert heard(ear) == ["READY=1"]
+    failed: defer.Deferred[None] = node.reports.reload(lambda: defer.fail(ValueError()))
+    failed.addErrback(lambda failure: failure.trap(ValueError))
     assert heard(ear)[-1] == "READY=1", "else systemd waits until its time is up"
     node.reports.stopping(25.0)
     assert heard(ear) == ["STOPPING=1\nEXTEND_TIMEOUT_USEC=35000000"]

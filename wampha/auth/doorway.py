@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from wampha.auth import cookie
 from wampha.auth.cookie import CookieFirst
@@ -22,7 +22,11 @@ class Doorway:
     """What a listener accepts; the client's order decides which method is used."""
 
     def __init__(self, methods: Mapping[str, Method]) -> None:
-        self._methods: Final = dict(methods)
+        self._methods = dict(methods)
+
+    def become(self, other: Doorway) -> None:
+        """Whoever says HELLO from now on is let in as by the other one."""
+        self._methods = other._methods
 
     def choose(self, authmethods: Sequence[str] | None, recognised: bool = False) -> Method:
         """The first method of HELLO that is accepted here; raises SessionRefused if there is none.

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from wampha.config.load import load
+from wampha.config.load import examine
 from wampha.config.schema import Settings, json_schema
 from wampha.errors import ConfigError
 
@@ -20,19 +20,22 @@ def check(path: Path) -> None:
 
     \b
     Prints one line per problem (file:line:column: key: sentence) and exits with 1; prints one line and
-    exits with 0 if there is none. Nothing is started; variables and files that it refers to are read.
+    exits with 0 if there is none, behind a line for each warning. Nothing is started; variables and files
+    that it refers to are read.
 
     \b
         wampha check -c config.yaml
         WAMPHA_SECRET=0123456789abcdef wampha check -c node-0.yaml
     """
     try:
-        settings = load(path)
+        loaded = examine(path)
     except ConfigError as error:
         click.echo(str(error))
         click.echo(f"{len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}", err=True)
         raise SystemExit(1) from None
-    click.echo(f"{path}: OK, {describe(settings)}")
+    for warning in loaded.warnings:
+        click.echo(warning)
+    click.echo(f"{path}: OK, {describe(loaded.settings)}")
 
 
 @click.command()

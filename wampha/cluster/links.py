@@ -228,7 +228,7 @@ class Links:
         return sorted(self._up)
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Of each peer that is linked or a voter: whether it is up, how much waits for it, and the last round trip."""
+        """Of each peer that is linked or a voter: whether it is up, what waits for it, and the shortest round trip."""
         waiting = self._streams.waiting()
         behind = {owner.name for owner in self.behind}
         names = (self._membership.voters | set(self._up)) - {self._membership.name}
@@ -237,7 +237,7 @@ class Links:
                 "up": name in self._up,
                 "behind": name in behind,
                 "queue_bytes": waiting.get(name, 0) + self._control.waiting(name),
-                "round_trip_s": self._round_trips[name].last_s if name in self._round_trips else None,
+                "round_trip_s": self._round_trips[name].shortest_s if name in self._round_trips else None,
             }
             for name in sorted(names)
         }
@@ -389,8 +389,8 @@ class Links:
         for link in self._connections.all:
             link.tick()
         for (name, channel), link in self._proven.items():
-            if channel is Channel.CONTROL and (took := round_trip_s(link.transport)) is not None:
-                self._round_trips.setdefault(name, RoundTrips()).add(took)
+            if channel is Channel.CONTROL and (seen := round_trip_s(link.transport)) is not None:
+                self._round_trips.setdefault(name, RoundTrips()).saw(*seen)
 
 
 def _printable(error: LinkRefused) -> str:

@@ -9,26 +9,31 @@ from typing import Any, Final
 from wampha.cluster.encryption import EncryptedTransport
 from wampha.distributions import ROUND_TRIP_S, Distribution
 
-_RTT: Final = struct.Struct("=68xI")  # tcp_info of Linux: tcpi_rtt, smoothed, in microseconds
+# tcp_info of Linux: tcpi_rtt, smoothed, and tcpi_min_rtt, the shortest of the last five minutes; in microseconds
+_RTT: Final = struct.Struct("=68xI76xI")
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
 
 
 class RoundTrips(Distribution):
     """Those of one link, seen at its ticks."""
 
-    __slots__ = ("last_s",)
+    __slots__ = ("shortest_s",)
 
     def __init__(self) -> None:
         super().__init__(ROUND_TRIP_S)
-        self.last_s: float | None = None
+        self.shortest_s = 0.0
 
-    def add(self, value: float) -> None:
-        super().add(value)
-        self.last_s = value
+    def saw(self, smoothed_s: float, shortest_s: float) -> None:
+        """What the system says now."""
+        self.add(smoothed_s)
+        self.shortest_s = shortest_s
 
 
-def round_trip_s(transport: Any) -> float | None:
-    """The smoothed round trip of a connection; None where the system does not tell it."""
+def round_trip_s(transport: Any) -> tuple[float, float] | None:
+    """The round trip of a connection, smoothed and the shortest; None where the system does not tell it.
+
+    The smoothed one can be 40 ms longer than the way where little is said: acknowledgements wait for something to say.
+    """
     if isinstance(transport, EncryptedTransport):
         transport = transport.transport
     handle = getattr(transport, "getHandle", None)
@@ -36,7 +41,7 @@ def round_trip_s(transport: Any) -> float | None:
     if _TCP_INFO is None or not isinstance(connection, socket.socket):
         return None
     try:
-        (microseconds,) = _RTT.unpack(connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RTT.size))
+        smoothed, shortest = _RTT.unpack(connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _RTT.size))
     except (OSError, struct.error):  # it is closed, or no TCP
         return None
-    return int(microseconds) / 1e6
+    return smoothed / 1e6, shortest / 1e6

@@ -208,6 +208,15 @@ class TlsAuth(Method):
 
     principals: dict[Authid, TlsPrincipal] = Field({}, description="by authid, for type static")
 
+    @model_validator(mode="after")
+    def _check_fingerprints(self) -> Self:
+        owners: dict[str, str] = {}
+        for authid, principal in self.principals.items():
+            for fingerprint in principal.fingerprints:
+                if owners.setdefault(fingerprint, authid) != authid:
+                    raise ValueError(f'"{owners[fingerprint]}" and "{authid}" have the same certificate')
+        return self
+
 
 class CookieStore(Section):
     """Where cookies are kept."""

@@ -6,10 +6,11 @@ Only the parser of PyYAML is used, and never an object constructor: nothing in a
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import yaml
 
@@ -21,6 +22,7 @@ VALUES_MAX: Final = 20_000  # counted after aliases are followed, so that a few 
 DEPTH_MAX: Final = 32
 REFERENCE_BYTES_MAX: Final = 64 * 1024
 REFERENCES: Final = ("env", "file")
+HOW_TO_NAME_FILES: Final = "relative names start at the folder of this file"
 _YAML: Final = "tag:yaml.org,2002:"
 _TYPED: Final = ("bool", "int", "float", "null")
 _TAGS: Final = (*_TYPED, "map", "seq", "str", "timestamp", "merge", "value")
@@ -57,15 +59,17 @@ class Document:
     keys: dict[PathInFile, Position] = field(default_factory=dict)  # path -> where its key begins
     # The first one of each place: what cannot be read is not missing, or wrong between sections, as well.
     problems: dict[tuple[Position, PathInFile], str] = field(default_factory=dict)
+    warnings: dict[tuple[Position, PathInFile], str] = field(default_factory=dict)  # what may be used all the same
+    open_files: dict[PathInFile, str] = field(default_factory=dict)  # values from files that everybody may read
     unread: set[PathInFile] = field(default_factory=set)  # values that could not be read; left out of the data
 
     def report(self, path: PathInFile, sentence: str, *, at_key: bool = False) -> None:
         """Note a problem of the value (or key) at `path`, or where a missing one would have to stand."""
-        places = self.keys if at_key else self.values
-        around = path
-        while around and around not in places:
-            around, places = around[:-1], self.values
-        self.report_at(places.get(around, Position(1, 1)), path, sentence)
+        self.report_at(self._position(path, at_key), path, sentence)
+
+    def warn(self, path: PathInFile, sentence: str) -> None:
+        """Note what is no mistake, but hardly meant."""
+        self.warnings.setdefault((self._position(path, at_key=False), path), sentence)
 
     def report_at(self, position: Position, path: PathInFile, sentence: str) -> None:
         """Note a problem at a position."""
@@ -74,8 +78,22 @@ class Document:
     def raise_problems(self) -> None:
         """Raise ConfigError with all problems in the order of the file, if there are any."""
         if self.problems:
-            lines = sorted((position, spell(path), sentence) for (position, path), sentence in self.problems.items())
-            raise ConfigError([_line(self.file, *problem) for problem in lines])
+            raise ConfigError(self._lines(self.problems))
+
+    def warning_lines(self) -> tuple[str, ...]:
+        """All warnings, likewise in the order of the file."""
+        return tuple(self._lines({place: f"warning: {sentence}" for place, sentence in self.warnings.items()}))
+
+    def _position(self, path: PathInFile, at_key: bool) -> Position:
+        places = self.keys if at_key else self.values
+        around = path
+        while around and around not in places:
+            around, places = around[:-1], self.values
+        return places.get(around, Position(1, 1))
+
+    def _lines(self, found: Mapping[tuple[Position, PathInFile], str]) -> list[str]:
+        lines = sorted((position, spell(path), sentence) for (position, path), sentence in found.items())
+        return [_line(self.file, *each) for each in lines]
 
 
 def spell(path: PathInFile) -> str:
@@ -208,26 +226,33 @@ class _Reader:
 
     def _resolve(self, kind: str, name: str, path: PathInFile) -> Given | None:
         try:
-            return Given(self._environment[name] if kind == "env" else self._file(name))
+            return Given(self._environment[name] if kind == "env" else self._file(name, path))
         except KeyError:
             self._document.report(path, f"the environment variable {name} is not set")
         except OSError as error:
-            self._document.report(path, f"the file {name} cannot be read: {error.strerror}")
+            self._document.report(path, f"the file {name} cannot be read: {error.strerror}; {HOW_TO_NAME_FILES}")
         except ValueError as error:
             self._document.report(path, f"the file {name} {error}")
         self._document.unread.add(path)
         return None
 
-    def _file(self, name: str) -> str:
+    def _file(self, name: str, path: PathInFile) -> str:
         """Return what a file says, without the line end that editors add; names start at the configuration's folder."""
         with (self._folder / name).open("rb") as file:
             content = file.read(REFERENCE_BYTES_MAX + 1)
+            if is_open(file):
+                self._document.open_files[path] = name
         if len(content) > REFERENCE_BYTES_MAX:
             raise ValueError(f"has more than {REFERENCE_BYTES_MAX} bytes")
         try:
             return content.decode().removesuffix("\n").removesuffix("\r")
         except UnicodeDecodeError:
             raise ValueError("is not UTF-8") from None
+
+
+def is_open(file: IO[bytes]) -> bool:
+    """Whether everybody on this machine may read the file."""
+    return bool(os.fstat(file.fileno()).st_mode & stat.S_IROTH)
 
 
 def _reference(node: yaml.MappingNode) -> tuple[str, str] | None:

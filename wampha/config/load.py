@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from wampha.cluster.encryption import link_context
 from wampha.config import rules, sentences
-from wampha.config.document import Document, Given, PathInFile, plain, read
+from wampha.config.document import Document, Given, PathInFile, is_open, plain, read
 from wampha.config.schema import Settings
 from wampha.tls import CertificateError
 from wampha.transport.certificates import context_of
@@ -21,7 +22,19 @@ from wampha.transport.certificates import context_of
 _NOT_TEXT: Final = ("int_type", "float_type", "bool_type")  # what a reference may stand for, though it gives a text
 
 
+class Loaded(NamedTuple):
+    """What a configuration file says."""
+
+    settings: Settings
+    warnings: tuple[str, ...] = ()  # what can be used, but is hardly meant; as the problems of a ConfigError
+
+
 def load(path: str | os.PathLike[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of `examine`."""
+    return examine(path, environment).settings
+
+
+def examine(path: str | os.PathLike[str], environment: Mapping[str, str] = os.environ) -> Loaded:
     """Read and check a configuration file.
 
     `environment` is what `{env: NAME}` refers to; `{file: path}` starts at the folder of the configuration file.
@@ -35,7 +48,7 @@ def load(path: str | os.PathLike[str], environment: Mapping[str, str] = os.envir
         _try_certificates(document, settings)
     document.raise_problems()
     assert settings is not None
-    return settings
+    return Loaded(settings, document.warning_lines())
 
 
 def development() -> Settings:
@@ -64,15 +77,28 @@ def _placed(data: Any, folder: Path) -> Any:
 def _try_certificates(document: Document, settings: Settings) -> None:
     for index, listener in enumerate(settings.listeners):
         if listener.tls:
-            try:
+            with _reported(document, ("listeners", index, "tls")):
                 context_of(listener.tls)
-            except CertificateError as error:
-                document.report(("listeners", index, "tls", error.key), str(error))
+                _warn_of_open_key(document, ("listeners", index, "tls"), listener.tls.key)
     if settings.cluster and settings.cluster.tls:
-        try:
+        with _reported(document, ("cluster", "tls")):
             link_context(settings.cluster.tls, settings.node.name)
-        except CertificateError as error:
-            document.report(("cluster", "tls", error.key), str(error))
+            _warn_of_open_key(document, ("cluster", "tls"), settings.cluster.tls.key)
+
+
+@contextlib.contextmanager
+def _reported(document: Document, section: PathInFile) -> Iterator[None]:
+    """Report a certificate that cannot be used at its key in the section."""
+    try:
+        yield
+    except CertificateError as error:
+        document.report((*section, error.key), str(error))
+
+
+def _warn_of_open_key(document: Document, section: PathInFile, key: str) -> None:
+    with contextlib.suppress(OSError), Path(key).open("rb") as file:
+        if is_open(file):
+            document.warn((*section, "key"), rules.everybody_reads(key))
 
 
 def _validate(document: Document) -> Settings | None:

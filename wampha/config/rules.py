@@ -13,12 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from wampha.config.document import Document, PathInFile
 from wampha.config.places import Place, host_of, is_loopback, place_of
-from wampha.config.schema import Drain, HistorySettings
+from wampha.config.schema import SECRETS, Drain, HistorySettings
 from wampha.config.sentences import did_you_mean
 from wampha.limits import KIB, MIB, Limits
 from wampha.names.uri import EXACT
 
 EACH: Final = "*"
+_FEW: Final = 8  # names that are worth listing in a sentence
 DRAIN_END_S: Final = 5.0  # to leave the cluster, close connections and flush links
 HISTORIES_BYTES_MAX: Final = 256 * MIB  # of one realm; every node holds them in memory
 _HISTORY_BYTES: Final[int] = HistorySettings.model_fields["bytes_max"].default
@@ -33,6 +34,7 @@ _PRINCIPALS: Final = (
     ("tls", "principals"),
 )
 
+_GRANT: Final = "permissions, as in: permissions: [{uri: 'com.example.*', allow: {call: true, subscribe: true}}]"
 _REMEMBERED: Final = ("ticket", "wampcra", "scram", "cryptosign")  # those for which a cookie can stand
 
 Found = tuple[PathInFile, Any]
@@ -55,6 +57,9 @@ def report(document: Document) -> None:
     ):
         for path, sentence in rule(document.data):
             document.report(path, sentence)
+    for warning in (_grants, _secret_files):
+        for path, sentence in warning(document):
+            document.warn(path, sentence)
 
 
 def select(data: Any, *steps: str | int, at: PathInFile = ()) -> Iterator[Found]:
@@ -111,14 +116,18 @@ def _roles(data: Any) -> Iterator[tuple[PathInFile, str]]:
     roles = sorted({role for _, role in _texts(data, "realms", EACH, "roles", EACH, "name")})
     for path, role in _given_to(data, "role"):
         if role not in roles:
-            yield path, f'no realm has a role "{role}"' + did_you_mean(role, roles)
+            yield path, f'no realm has a role "{role}"' + did_you_mean(role, roles, otherwise=_known("roles", roles))
     realms = [name for _, name in _texts(data, "realms", EACH, "name")]
     for path, realm in _given_to(data, "realm"):
         if realm not in realms:
-            yield path, f'there is no realm "{realm}"' + did_you_mean(realm, realms)
+            yield path, f'there is no realm "{realm}"' + did_you_mean(realm, realms, otherwise=_known("realms", realms))
     for path, listener in select(data, "listeners", EACH):
         if isinstance(listener, dict) and not listener.get("auth", None):
             yield path, "nobody could join here; say who may, as in: auth: {anonymous: {role: guest}}"
+
+
+def _known(what: str, names: list[str]) -> str:
+    return f"; the {what} are: {', '.join(names[:_FEW])}" if names else ""
 
 
 def _cookies(data: Any) -> Iterator[tuple[PathInFile, str]]:
@@ -147,6 +156,29 @@ def _given_to(data: Any, key: str) -> Iterator[Found]:
             for path, by_authid in select(data, *auth, method, principals):
                 for authid in by_authid if isinstance(by_authid, dict) else ():
                     yield from _texts(data, *path, authid, key)
+
+
+def _grants(document: Document) -> Iterator[tuple[PathInFile, str]]:
+    """Who comes in as a role may do something."""
+    for path, role in select(document.data, "realms", EACH, "roles", EACH):
+        if not isinstance(role, dict) or role.get("authorizer") is not None:
+            continue
+        granted = [allowed for _, allowed in select(role, "permissions", EACH, "allow") if isinstance(allowed, dict)]
+        if not any(value is not False for allowed in granted for value in allowed.values()):
+            name = role.get("name")
+            yield path, f'role "{name}" grants nothing, and what is not granted is refused; give it {_GRANT}'
+
+
+def _secret_files(document: Document) -> Iterator[tuple[PathInFile, str]]:
+    """What only this node should know stands in files that only this node can read."""
+    for path, name in document.open_files.items():
+        if path and path[-1] in SECRETS:
+            yield path, everybody_reads(name)
+
+
+def everybody_reads(name: str) -> str:
+    """The warning about a file with a secret."""
+    return f"everybody on this machine may read {name}; if they should not: chmod o= {name}"
 
 
 def _endpoints(data: Any) -> Iterator[tuple[PathInFile, str]]:

@@ -14,7 +14,7 @@ What must hold *between* keys (a listener's role exists, names are unique, ...) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
@@ -315,6 +315,21 @@ class Settings(Section):
         MonitoringSettings(), description="where health, metrics and the status page are; null: nowhere"
     )
     log: LogSettings = Field(LogSettings(), description="what the log shows")
+
+
+def _sections(of: type[Section]) -> Iterator[type[Section]]:
+    for each in of.__subclasses__():
+        yield each
+        yield from _sections(each)
+
+
+# The keys of secrets: they are never shown, nor what is calculated from them alone.
+SECRETS: Final = frozenset(
+    field.alias or name
+    for section in _sections(Section)
+    for name, field in section.model_fields.items()
+    if not field.repr
+)
 
 
 def json_schema() -> dict[str, Any]:

@@ -40,10 +40,15 @@ class UriRules:
     __slots__ = ("_bytes_max", "_components_max", "_grammar", "_known")
 
     def __init__(self, *, strict: bool, bytes_max: int, components_max: int) -> None:
-        self._grammar: Final = _GRAMMARS[strict]
+        self._grammar = _GRAMMARS[strict]
         self._bytes_max: Final = bytes_max
         self._components_max: Final = components_max
         self._known: Final[set[str]] = set()
+
+    def adapt(self, *, strict: bool) -> None:
+        """The other rule holds from now on."""
+        self._grammar = _GRAMMARS[strict]
+        self._known.clear()
 
     def check(self, uri: str) -> None:
         """Accept a concrete topic, procedure or error; raises InvalidUri."""

@@ -1,7 +1,7 @@
 """What changes a running node: a socket in the file system, for who may open it, and nothing of it on any network.
 
 POST /drain                      as SIGTERM: answered at once, then clients are sent away, and the process ends
-POST /reload                     as SIGHUP
+POST /reload                     as SIGHUP; what has changed, what waits for a restart, or what is wrong, as JSON
 POST /log-level?level=debug      until the process ends
 
 What the monitoring port answers is answered here, too.
@@ -22,7 +22,7 @@ from twisted.logger import InvalidLogLevelError, Logger
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.observe.logs import Logs
-from wampha.observe.web import Asked, Routes, Server, Tell, text
+from wampha.observe.web import Asked, Routes, Server, Tell, json, text
 
 SOCKET: Final = "admin.sock"
 _LOOK_S: Final = 1.0  # for somebody to take our connection, when we see whether anybody listens
@@ -40,12 +40,12 @@ class Admin:
         folder: Path,
         routes: Routes,
         drain: Callable[[], None],
-        reload: Callable[[], str | None],
+        reload: Callable[[], defer.Deferred[dict[str, Any]]],
         level: Logs,
         counters: Counters,
         reactor: Any,
     ) -> None:
-        """`reload` returns why nothing was changed, if so; `routes` are added to those of this file."""
+        """`reload` fires with what came of it, and whether it is `done`; `routes` are added to those of this file."""
         self.path: Final = folder / SOCKET
         self._drain: Final = drain
         self._reload: Final = reload
@@ -117,11 +117,7 @@ class Admin:
         self._reactor.callLater(0, self._drain)
 
     def _on_reload(self, _: Asked, tell: Tell) -> None:
-        problem = self._reload()
-        if problem is None:
-            tell(text("The configuration has been read again."))
-        else:
-            tell(text(f"Nothing was changed: {problem}", _CONFLICT))
+        self._reload().addCallback(lambda what: tell(json(what, 200 if what["done"] else _CONFLICT)))
 
     def _on_log_level(self, asked: Asked, tell: Tell) -> None:
         level = asked.query.get("level", "")

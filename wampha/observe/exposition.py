@@ -163,7 +163,7 @@ HISTOGRAMS: Final[Mapping[str, str]] = {
 }
 LINK_HISTOGRAM: Final = Family(
     "wampha_link_rtt_seconds",
-    "round trip to that node, as the system measures it, looked at twice a second",
+    "round trip to that node, as its system acknowledges (with up to 40 ms where little is said); seen twice a second",
     lambda reading: (),
     ("peer",),
 )
@@ -215,4 +215,5 @@ def _filled(metric: Any, family: Family, reading: Reading) -> Metric:
 
 def _pour(metric: HistogramMetricFamily, labels: tuple[str, ...], distribution: Distribution) -> None:
     ends = [*(f"{bound:g}" for bound in distribution.bounds), "+Inf"]
-    metric.add_metric(labels, list(zip(ends, accumulate(distribution.counts), strict=True)), distribution.sum)
+    counts, total = distribution.reading()
+    metric.add_metric(labels, list(zip(ends, accumulate(counts), strict=True)), total)

@@ -96,7 +96,7 @@ class Turns:
 
     def began(self) -> None:
         """It has found something, or a timer is due."""
-        self._began = self._now()
+        self._began = self._counters.turn_began = self._now()
 
     def _note(self, took: float) -> None:
         self._noted[bisect_left(_BOUNDS_S, took)] += 1

@@ -54,6 +54,12 @@ class Allowance:
             self._timer.cancel()
             self._timer = None
 
+    def release(self) -> None:
+        """It holds no longer: if a message waits, it goes on."""
+        if self._timer is not None:
+            self.stop()
+            self._outbox.relieved(self)
+
     def _wait(self, seconds: float) -> NoReturn:
         if self._timer is None:
             self._counters.add("sessions_throttled")

@@ -12,8 +12,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from wampha.counters import Counters
 from wampha.errors import SessionRefused, Unavailable
 from wampha.routing.estate import Answer, CutSession, Estate, LeaveSession, Piece, Reader, RestOfSession, TakeSession
@@ -186,10 +184,11 @@ class Arrivals:
         except SessionRefused:
             self._fail(arrival)
             return
-        assert realm.resumption is not None, "else nobody would have been asked"
-        resumption = self._resumptions.arrive(
-            realm.resumption, realm.slow_clients, digest_of(hello.resume_token), estate.sent
-        )
+        rules = realm.resumption
+        if rules is None:  # the configuration has changed meanwhile
+            self._fail(arrival)
+            return
+        resumption = self._resumptions.arrive(rules, realm.slow_clients, digest_of(hello.resume_token), estate.sent)
         resumption.session = session = Session(
             session_id=hello.resume_session,
             realm=realm.name,
@@ -234,7 +233,7 @@ class Arrivals:
             return
         try:
             arrival.messages += arrival.reader.read(piece.data)
-        except (msgspec.MsgspecError, IndexError):
+        except (ValueError, RecursionError, LookupError):  # msgspec's errors are ValueErrors
             self._fail(arrival)
             return
         if piece.last:

@@ -116,8 +116,9 @@ class Authorization:
         self._require(_Key(action, EXACT, uri))
 
     def purge(self) -> None:
-        """Forget all decisions."""
+        """Forget all decisions, those included that are awaited: whatever waits for one asks again."""
         self._verdicts.clear()
+        self._awaited.clear()
 
     def _require(self, key: _Key) -> Verdict:
         found = self._verdicts.get(key)
@@ -137,11 +138,20 @@ class Authorization:
             decision = self._awaited[key] = Decision()
             options = {} if key.match == EXACT else {"match": key.match}
             args = (self._subject, key.uri, key.action, options)
-            self._ask(Ask(self._realm, self._authorizer.procedure, args), lambda asked: self._told(key, asked))
+            asking = Ask(self._realm, self._authorizer.procedure, args)
+            awaited = decision
+            self._ask(asking, lambda asked: self._told(key, awaited, asked))
         if not decision.made:
             raise Undecided(decision)
 
-    def _told(self, key: _Key, asked: Asked) -> None:
+    def _told(self, key: _Key, decision: Decision, asked: Asked) -> None:
+        if self._awaited.get(key) is decision:
+            del self._awaited[key]
+            self._decide(key, asked)
+        decision.make()
+        self._outbox.relieved(decision)
+
+    def _decide(self, key: _Key, asked: Asked) -> None:
         said = _read(asked)
         if said is None:
             self._counters.add("authorizations_failed")
@@ -151,9 +161,6 @@ class Authorization:
         verdict = _REFUSED if not said.allow else _DISCLOSED if said.disclose else PLAIN
         holds_s = self._authorizer.cache_s if said.cache else self._waiting_s
         self._verdicts[key] = _Verdict(verdict, self._clock.now() + holds_s, once=not said.cache)
-        decision = self._awaited.pop(key)
-        decision.make()
-        self._outbox.relieved(decision)
 
 
 def _read(asked: Asked) -> _Said | None:

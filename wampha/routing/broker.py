@@ -11,7 +11,8 @@ from functools import partial
 from typing import Final
 
 from wampha.counters import Counters
-from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable
+from wampha.distributions import SMALL
+from wampha.errors import InvalidArgument, NoSuchSubscription, ProtocolViolation, Unavailable, WampError
 from wampha.limits import Limits
 from wampha.messages.model import (
     NO_OPTIONS,
@@ -35,6 +36,7 @@ from wampha.routing.departures import Departures
 from wampha.routing.details import event_details
 from wampha.routing.docket import Adoption, Docket, Undecided
 from wampha.routing.estate import Followed
+from wampha.routing.holding import Holding
 from wampha.routing.keeper import Keeper
 from wampha.routing.outgoing import Publication
 from wampha.routing.permissions import PLAIN
@@ -125,7 +127,8 @@ class Broker:
         self._limits: Final = limits
         self._counters: Final = counters
         self._counts: Final = counters.values
-        self._fanout: Final = counters.distributions["publish_fanout"]
+        self._fanout: Final = counters.fanout
+        self._fanouts: Final = counters.fanout.small
         self._ids: Final = ids
         self._outbox: Final = outbox
         self._ledger: Final = ledger
@@ -142,7 +145,7 @@ class Broker:
             send=self._send_late,
         )
         self._retention: Final = retention
-        self._keeps_some: Final = retention.has_histories
+        self.keeps_some = retention.has_histories
         self._clock: Final = clock
         self._turnover: Final = turnover
         self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
@@ -163,7 +166,7 @@ class Broker:
             details = event_details(options, verdict, publisher.originator)
             audience = Audience.of(options)
             retain = options.get("retain") is True
-        if retain or self._keeps_some or publisher.outgoing is not None:
+        if retain or self.keeps_some or publisher.outgoing is not None:
             self._departures.queue(publisher, publish, details, audience, retain=retain)
             return
         publication = self._ids.publication()
@@ -241,7 +244,7 @@ class Broker:
             retained=forward.retained,
         )
 
-    def _deliver(
+    def _deliver(  # noqa: PLR0912 - each event comes through here: helpers would be calls
         self,
         topic: str,
         publication: int,
@@ -259,7 +262,7 @@ class Broker:
         """
         routes = self._ledger.tables.routes.get(self._realm)
         if routes is None:
-            self._fanout.add(0)
+            self._fanouts[0] += 1
             return ()
         own = self._ledger.owner
         others: dict[Owner, None] = {}
@@ -288,7 +291,10 @@ class Broker:
                 if owner != own:
                     others[owner] = None
         self._counts["events_delivered"] += reached
-        self._fanout.add(reached)
+        if reached < SMALL:
+            self._fanouts[reached] += 1
+        else:
+            self._fanout.add(reached)
         return others
 
     # ---- SUBSCRIBE and UNSUBSCRIBE
@@ -363,12 +369,40 @@ class Broker:
         session = next((each for each in standing.members if each.id == session_id), None) if standing else None
         if standing is None or session is None:
             return False
-        del session.subscriptions[subscription]
-        self._remove(session, standing)
+        self._take(session, standing, reason)
+        return True
+
+    def holdings(self, of: Session | None = None) -> Iterator[Holding]:
+        """What one session, or (None) each of this node, has subscribed to; of all, also what they have asked for.
+
+        It may change while one looks through it.
+        """
+        if of is not None:
+            for subscription in list(of.subscriptions.values()):
+                yield self._holding(of, subscription)
+            return
+        for subscription in list(self._subscriptions.values()):
+            key = subscription.key
+            for session in list(subscription.members):
+                yield self._holding(session, subscription)
+            for wish in list(subscription.waiting):
+                if not wish.moves:
+                    yield Holding(wish.session, "subscribe", key.match, key.uri, wish.deny)
+
+    def _holding(self, session: Session, subscription: Subscription) -> Holding:
+        key = subscription.key
+        return Holding(session, "subscribe", key.match, key.uri, partial(self._deprive, session, subscription))
+
+    def _deprive(self, session: Session, subscription: Subscription, error: WampError) -> None:
+        if session in subscription.members:
+            self._take(session, subscription, error.uri)
+
+    def _take(self, session: Session, subscription: Subscription, reason: str) -> None:
+        del session.subscriptions[subscription.id]
+        self._remove(session, subscription)
         self._counters.add("subscriptions_revoked")
         if session.features.subscriber_revocable:
-            session.client.send(SubscriptionRevoked(0, revocation("subscription", subscription, reason)))
-        return True
+            session.client.send(SubscriptionRevoked(0, revocation("subscription", subscription.id, reason)))
 
     def leave(self, session: Session, *, moves: bool = False) -> None:
         """The session has ended: forget its subscriptions. Routes that nobody needs any more follow in portions.

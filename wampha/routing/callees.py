@@ -77,7 +77,7 @@ class Callees:
         self._offers: Final = offers
         self._standing: Final = offers.standing
         self._calls: Final = calls
-        self._queue_max: Final = queue_max
+        self.queue_max = queue_max
         self._home: Final = home
         offers.attach(freed=self._freed, forgotten=self._forgotten)
 
@@ -123,7 +123,7 @@ class Callees:
         places = offer.places
         if places is not None and places.full:
             # Parts that follow the first would have to wait, too, in memory that nothing bounds.
-            if not waits or "progress" in details or len(places.queue) >= self._queue_max:
+            if not waits or "progress" in details or len(places.queue) >= self.queue_max:
                 self._counters.add("callees_full")
                 return False
             self._counters.add("calls_queued")

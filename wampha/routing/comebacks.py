@@ -55,8 +55,11 @@ class Comebacks:
         permissions: Permitting,
         welcome: Callable[[Realm, Session], Options],
         over: Callable[[Session], None],
+        arrived: Callable[[Realm, Session], None],
     ) -> None:
         """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session.
+
+        `arrived` looks whether a session of another node may have here what it had there.
 
         `permissions` are those of a role for one session, or SessionRefused.
         """
@@ -69,6 +72,7 @@ class Comebacks:
         self._audit: Final = audit
         self._welcome: Final = welcome
         self._over: Final = over
+        self._arrived: Final = arrived
         self._resumptions: Final = Resumptions(limits=limits, counters=counters, ids=ids, clock=clock, end=self.end)
         passage = Passage(ledger=ledger, gather=gather, clock=clock)
         self._givings: Final = Givings(
@@ -222,17 +226,17 @@ class Comebacks:
     def _landed(self, arrival: Arrival, used: Key) -> None:
         """A session has come from another node."""
         session, conversation = arrival.resumption.session, arrival.conversation
-        self._realms[session.realm].limit(session)
         self._sessions[session.id] = session
         self._givings.arrived(session.id)
         self._attendance.came(session, join_of(session, conversation.client))
         self._resume(session, arrival.resumption, used, conversation, lost=arrival.lost)
+        self._arrived(arrival.realm, session)
 
     def _revived(self, revival: Revival, resumption: Resumption, used: Key) -> None:
         """A session of a dead node goes on here, and has nothing but its identity."""
         session = resumption.session
-        self._realms[session.realm].limit(session)
         self._sessions[session.id] = session
+        revival.realm.enter(session)
         self._attendance.revived(session)
         self._resume(session, resumption, used, revival.conversation, node_lost=True)
 

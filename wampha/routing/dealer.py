@@ -66,14 +66,13 @@ class Dealer:
         """
         self._realm: Final = realm
         self._uris: Final = uris
-        self._attempts_max: Final = limits.call_attempts_max
+        self._limits: Final = limits
         self._counters: Final = counters
         self._outbox: Final = outbox
         self._ledger: Final = ledger
         self._calls: Final = calls
         self._procedures: Final = procedures
-        self._timeout_unit_s: Final = timeout_unit_s
-        self._queues: Final = queue_max > 0
+        self.timeout_unit_s = timeout_unit_s
         self._standing: Final = offers.standing
         self._turns: Final = Turns(ids.below)
         self.callees: Final = Callees(
@@ -112,7 +111,7 @@ class Dealer:
             raise Unavailable(f"This session may have {caller.bounds.calls} calls that wait for their end.")
         pending = self._calls.open(caller, call, details)
         if options and (timeout := options.get("timeout", 0)):
-            self._calls.limit(pending, timeout * self._timeout_unit_s)
+            self._calls.limit(pending, timeout * self.timeout_unit_s)
         self._route(pending)
 
     def callee_nodes(self, caller: Session, call: Call) -> Iterable[Owner]:
@@ -188,8 +187,8 @@ class Dealer:
     def _search(self, pending: PendingCall, registration: Registration) -> None:
         """`_route`, where there are several callees, or something stands against one."""
         callees, full = registration.callees, partial(self._full, registration.id)
-        while pending.attempts < self._attempts_max:
-            free, waits = candidates(callees, pending.refusals, full=full, queues=self._queues)
+        while pending.attempts < self._limits.call_attempts_max:
+            free, waits = candidates(callees, pending.refusals, full=full, queues=self.callees.queue_max > 0)
             if not free:
                 pending.asked().close(callees)
                 break

@@ -39,6 +39,12 @@ class Undecided:
         """Answer with ERROR, likewise."""
         self.answer(refusal(self.code, self.request, error))
 
+    def deny(self, error: WampError) -> None:
+        """Answer with ERROR, and let go of what it wanted."""
+        if self.open:
+            self.session.client.send(refusal(self.code, self.request, error))
+            self.withdraw()
+
     def withdraw(self) -> None:
         """Close it without a word and let go of what it wanted."""
         if self.open:
@@ -113,11 +119,4 @@ class Docket:
     def _expire(self, undecided: Undecided) -> None:
         self._counters.add("wants_timed_out")
         limit = self._limits.decide_timeout_s
-        undecided.session.client.send(
-            refusal(
-                undecided.code,
-                undecided.request,
-                Unavailable(f"The cluster could not decide this within {limit:g} seconds; try again later."),
-            )
-        )
-        undecided.withdraw()
+        undecided.deny(Unavailable(f"The cluster could not decide this within {limit:g} seconds; try again later."))

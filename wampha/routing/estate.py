@@ -148,7 +148,7 @@ class Reader:
         self.received = 0  # bytes
 
     def read(self, data: bytes) -> Iterator[Any]:
-        """The messages that are complete with `data`; msgspec.MsgspecError or IndexError for what is none."""
+        """The messages that are complete with `data`; ValueError, RecursionError or IndexError for what is none."""
         self._buffer.extend(data)
         self.received += len(data)
         start = 0

@@ -146,12 +146,13 @@ class Gather:
             self._counters.add("gathers_late")
             return
         try:
-            if reply.answer is None:
-                self._miss(gathering, source)
-            else:
-                self._take(gathering, source, gathering.kind.decoder.decode(reply.answer))
-        except (msgspec.MsgspecError, RecursionError):
+            answer = None if reply.answer is None else (gathering.kind.decoder.decode(reply.answer),)
+        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, as that of UTF-8 is
+            answer = None
+        if answer is None:
             self._miss(gathering, source)
+        else:
+            self._take(gathering, source, *answer)
         self._finish(gathering)
 
     def node_lost(self, owner: Owner) -> None:
@@ -205,7 +206,7 @@ class Gather:
     def _answer_of(self, data: bytes) -> bytes | None:
         try:
             question = self._decoder.decode(data)
-        except (msgspec.MsgspecError, RecursionError):
+        except (ValueError, RecursionError):
             question = None
         kind = self._kinds.get(type(question))
         answer = b"" if kind is None else _encode(kind.answerer(question))

@@ -120,7 +120,7 @@ class Insiders:
     def ask(self, ask: Ask, told: Callable[[Asked], None]) -> None:
         """Call the procedure; `told` is called once, within the time, perhaps before this returns."""
         realm = self._realms.get(ask.realm)
-        if realm is None:
+        if realm is None or not realm.open:
             told(Asked(error="wamp.error.no_such_realm"))
             return
         insider = self._by_realm.get(ask.realm)
@@ -128,10 +128,14 @@ class Insiders:
             insider = self._by_realm[ask.realm] = Insider(realm, self._ids.session())
         insider.call(ask.procedure, ask.args, self._timeout_s, told)
 
-    def reset(self) -> None:
-        """This node's incarnation has ended: errors answer what was asked, and new sessions ask what follows."""
-        insiders = list(self._by_realm.values())
-        self._by_realm.clear()
-        for insider in insiders:
+    def forget(self, realm: str) -> None:
+        """The realm is there no longer: errors answer what was asked there."""
+        insider = self._by_realm.pop(realm, None)
+        if insider is not None:
             self._calls.caller_dismissed(insider.session)
             insider.session.open = False
+
+    def reset(self) -> None:
+        """This node's incarnation has ended: errors answer what was asked, and new sessions ask what follows."""
+        for realm in list(self._by_realm):
+            self.forget(realm)

@@ -24,6 +24,7 @@ from wampha.names.uri import EXACT, MATCHES, UriRules, check_not_reserved
 from wampha.routing import replies
 from wampha.routing.docket import Adoption, Docket, Undecided
 from wampha.routing.estate import Offered
+from wampha.routing.holding import Holding
 from wampha.routing.places import Places
 from wampha.routing.ports import Ledger
 from wampha.routing.replies import revocation
@@ -183,6 +184,21 @@ class Offers:
         self.revoke(offer, reason)
         self._rows.withdraw(offer.key)
         return True
+
+    def holdings(self, of: Session | None = None) -> Iterator[Holding]:
+        """What one session, or (None) each of this node, offers; of all, also what they have asked to.
+
+        It may change while one looks through it.
+        """
+        for offer in list(self if of is None else of.registrations.values()):
+            key = offer.key
+            yield Holding(offer.session, "register", key.match, key.uri, partial(self._deprive, offer))
+
+    def _deprive(self, offer: Offer, error: WampError) -> None:
+        if offer.id:
+            self.remove(offer.id, offer.session.id, error.uri)
+        elif offer.undecided is not None and not isinstance(offer.undecided, Adoption):
+            offer.undecided.deny(error)
 
     def withdraw(self, offer: Offer) -> None:
         """Nobody waits for this offer any longer."""

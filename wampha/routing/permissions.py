@@ -1,9 +1,10 @@
 """Who may do what: static permissions of the roles of a realm, in Crossbar's words.
 
 Denied unless allowed. For a concrete URI the most specific permission decides: an exact one before the longest prefix
-before the wildcard with the longest literal beginning. A pattern subscription receives whatever its pattern matches,
-so it needs one permission that covers the whole pattern and allows it, and none inside the pattern that denies.
-The decisive permission also says whether the session's identity is disclosed, and how far it is trusted.
+before the wildcards; of two wildcards, the one that is literal where they first differ. A pattern subscription
+receives whatever its pattern matches, so it needs one permission that covers the whole pattern and allows it, and none
+inside the pattern that denies. The decisive permission also says whether the session's identity is disclosed, and how
+far it is trusted.
 """
 
 from __future__ import annotations
@@ -53,14 +54,19 @@ _REFUSED: Final = Verdict(allowed=False)
 class Permissions:
     """The permissions of one role; verdicts are remembered, so that the hot path asks one dictionary."""
 
-    __slots__ = ("_index", "_verdicts")
+    __slots__ = ("_index", "_stated", "_verdicts")
 
     def __init__(self, permissions: Iterable[Permission]) -> None:
         """If a pattern is stated twice, the later statement holds."""
         self._index: Final[PatternIndex[Permission]] = PatternIndex()
-        for permission in {(each.match, each.uri): each for each in permissions}.values():
+        self._stated: Final = {(each.match, each.uri): each for each in permissions}
+        for permission in self._stated.values():
             self._index.add(permission.match, permission.uri, permission)
         self._verdicts: Final[dict[str, dict[str, Verdict]]] = {action: {} for action in ACTIONS}
+
+    def same_as(self, other: Permissions | Authorizer) -> bool:
+        """Whether the other says the same."""
+        return isinstance(other, Permissions) and self._stated == other._stated
 
     def require(self, action: str, uri: str) -> Verdict:
         """Raise NotAuthorized unless the role may do `action` of `ACTIONS` with a concrete URI.
@@ -126,12 +132,13 @@ def _beginning(permission: Permission) -> str:
     return _literal(permission.uri) if permission.match == WILDCARD else permission.uri
 
 
-def _specificity(permission: Permission) -> tuple[int, int]:
+def _specificity(permission: Permission) -> tuple[int, ...]:
+    """The order of `PatternIndex` among permissions that all match some URI; the larger comes first there."""
     if permission.match == EXACT:
-        return (2, 0)
+        return (2,)
     if permission.match == PREFIX:
         return (1, len(permission.uri))
-    return (0, len(_literal(permission.uri)))
+    return (0, *(component != "" for component in permission.uri.split(".")))
 
 
 def _literal(wildcard: str) -> str:
@@ -160,6 +167,10 @@ class Authorizer:
 
     procedure: str
     cache_s: float = 60.0  # how long a decision holds that may be cached
+
+    def same_as(self, other: Permissions | Authorizer) -> bool:
+        """Whether the other is the same."""
+        return self == other
 
 
 @dataclass(frozen=True, slots=True)

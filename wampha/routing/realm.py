@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -20,14 +21,17 @@ from wampha.routing.calls import Calls
 from wampha.routing.dealer import Dealer
 from wampha.routing.docket import Adoption, Docket
 from wampha.routing.estate import Estate
+from wampha.routing.holding import Holding
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.procedures import Procedures
 from wampha.routing.offers import Offers
 from wampha.routing.permissions import Authorizer, Permissions, RealmRules
 from wampha.routing.ports import Audit, Clock, Ledger, Outbox
+from wampha.routing.resumption import ResumptionRules
 from wampha.routing.retention import Retention
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session, who
+from wampha.routing.slow import SlowPolicy
 from wampha.routing.turnover import Turnover
 from wampha.state.commands import Owner
 
@@ -72,22 +76,22 @@ class Realm:
         attendance: Attendance,
         wall_ms: Callable[[], int],
         audit: Audit,
+        emptied: Callable[[Realm], None],
     ) -> None:
+        """`emptied` is called when the last session has left."""
         self.name: Final = rules.name
-        self.lenient: Final = rules.lenient
+        self.rules = rules
+        self.open = True  # else it is there no longer, once its sessions have ended
+        self.sessions: Final[dict[Session, None]] = {}  # of this node, those that are on their way here included
         self.keeper: Final = keeper
-        self.history_as_list: Final = rules.history_as_list
         self._audit: Final = audit
-        self.timeout_unit_s: Final = rules.timeout_unit_s
-        self.slow_clients: Final = rules.slow_clients
-        self.resumption: Final = rules.resumption
+        self._emptied: Final = emptied
         self._when_detached: Final[list[Callable[[Session], None]]] = []
-        self._roles: Final[Mapping[str, Permissions | Authorizer]] = rules.roles
         self._counters: Final = counters
         self._clock: Final = clock
         self._outbox: Final = outbox
-        self._bounds: Final = {role: SessionBounds.of(limits, own) for role, own in rules.role_limits.items()}
-        self._usual_bounds: Final = SessionBounds.of(limits)
+        self._limits: Final = limits
+        self._bounds = self._bounds_of(rules)
         uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
         )
@@ -159,15 +163,80 @@ class Realm:
             Error: self.dealer.callees.caller_nodes,
         }
 
-    def permissions_of(self, role: str) -> Permissions | Authorizer | None:
-        """What a role may do here; None if the realm has no such role."""
-        return self._roles.get(role)
+    @property
+    def lenient(self) -> bool:
+        """Whether features may be used that were not announced."""
+        return self.rules.lenient
 
-    def limit(self, session: Session) -> None:
+    @property
+    def history_as_list(self) -> bool:
+        """Whether histories are told as Crossbar does it."""
+        return self.rules.history_as_list
+
+    @property
+    def timeout_unit_s(self) -> float:
+        """What a `timeout` of 1 means."""
+        return self.rules.timeout_unit_s
+
+    @property
+    def slow_clients(self) -> SlowPolicy:
+        """What happens to clients that do not read."""
+        return self.rules.slow_clients
+
+    @property
+    def resumption(self) -> ResumptionRules | None:
+        """Whether and how long sessions that open from now on outlive their connection."""
+        return self.rules.resumption
+
+    def permissions_of(self, role: str) -> Permissions | Authorizer | None:
+        """What a role may do here; None if the realm has no such role, or is closed."""
+        return self.rules.roles.get(role) if self.open else None
+
+    def adapt(self, rules: RealmRules) -> frozenset[str]:
+        """Other rules hold from now on; returns the roles of which something else is said than before."""
+        before = self.rules.roles if self.open else {}
+        # A role that stays as it was keeps what it remembers, and its sessions what they have.
+        roles = {name: _kept(before.get(name), role) for name, role in rules.roles.items()}
+        self.rules = replace(rules, roles=roles)
+        self.open = True
+        self._bounds = self._bounds_of(rules)
+        for session in self.sessions:
+            self._limit(session)
+        self.uris.adapt(strict=rules.strict_uris)
+        self.retention.adapt(rules.histories)
+        self.broker.keeps_some = self.retention.has_histories
+        self.dealer.timeout_unit_s = rules.timeout_unit_s
+        self.dealer.callees.queue_max = rules.call_queue_max
+        return frozenset(name for name in {**before, **roles} if before.get(name) is not roles.get(name))
+
+    def close(self) -> None:
+        """Nobody can come in any more."""
+        self.open = False
+
+    def enter(self, session: Session) -> None:
+        """The session is here from now on, until `leave`, and has the bounds of its role."""
+        self.sessions[session] = None
+        self._limit(session)
+
+    def holdings(self, of: Session | None = None) -> Iterator[Holding]:
+        """What one session, or (None) each of this node, has by a permission; of all, also what they have asked for."""
+        yield from self.broker.holdings(of)
+        yield from self.offers.holdings(of)
+
+    def _bounds_of(self, rules: RealmRules) -> dict[str, SessionBounds]:
+        """By role, and (empty name) of all whose role says nothing about it."""
+        own = {role: SessionBounds.of(self._limits, limits) for role, limits in rules.role_limits.items()}
+        return {"": SessionBounds.of(self._limits), **own}
+
+    def _limit(self, session: Session) -> None:
         """From now on the bounds of its role hold for the session."""
-        self._stop(session)
-        bounds = session.bounds = self._bounds.get(session.authrole, self._usual_bounds)
-        session.allowance = None
+        bounds = self._bounds.get(session.authrole) or self._bounds[""]
+        if bounds == session.bounds:
+            return
+        session.bounds = bounds
+        if session.allowance is not None:
+            session.allowance.release()
+            session.allowance = None
         if bounds.messages_per_s:
             session.allowance = Allowance(
                 per_s=bounds.messages_per_s,
@@ -176,11 +245,6 @@ class Realm:
                 outbox=self._outbox,
                 counters=self._counters,
             )
-
-    @staticmethod
-    def _stop(session: Session) -> None:
-        if session.allowance is not None:
-            session.allowance.stop()
 
     def receive(self, session: Session, message: Any) -> None:
         """Handle one message of an open session; raises ProtocolViolation or Later and nothing else."""
@@ -231,6 +295,7 @@ class Realm:
 
         `decided` is told of each by its id whether it stands here, perhaps before this returns.
         """
+        self.enter(session)
         for followed in estate.subscriptions:
             adoption = Adoption(session, partial(decided, followed.id))
             self.broker.adopt(session, followed, adoption)
@@ -244,12 +309,16 @@ class Realm:
 
     def leave(self, session: Session, *, moves: bool = False) -> None:
         """The session has ended, or goes on at another node (`moves`): nothing of it stays here."""
-        self._stop(session)
+        if session.allowance is not None:
+            session.allowance.stop()
         for undecided in list(session.undecided):
             undecided.withdraw()
         self.broker.leave(session, moves=moves)
         self.offers.leave(session)
         self.dealer.leave(session)
+        self.sessions.pop(session, None)
+        if not self.sessions:
+            self._emptied(self)
 
     def _refuse(self, session: Session, message: Any, error: WampError) -> None:
         if isinstance(error, NotAuthorized):
@@ -260,3 +329,7 @@ class Realm:
             return
         self._counters.add("requests_refused")
         session.client.send(replies.refusal(_CODES[type(message)], message.request, error))
+
+
+def _kept(before: Permissions | Authorizer | None, now: Permissions | Authorizer) -> Permissions | Authorizer:
+    return before if before is not None and before.same_as(now) else now

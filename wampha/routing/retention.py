@@ -54,10 +54,16 @@ class Retention:
         self._counters: Final = counters
         self._ledger: Final = ledger
         self._wall_ms: Final = wall_ms
-        self._histories: Final[PatternIndex[Ring]] = PatternIndex()
+        self._histories: PatternIndex[Ring]
+        self.has_histories: bool
+        self.adapt(histories)
+
+    def adapt(self, histories: Iterable[Ring]) -> None:
+        """These are the histories from now on; what others hold is not shown any more, and stays."""
+        self._histories = PatternIndex()
         for ring in histories:
             self._histories.add(ring.match, ring.topic, ring)
-        self.has_histories: Final = bool(self._histories)
+        self.has_histories = bool(self._histories)
 
     # ---- of a publisher
 

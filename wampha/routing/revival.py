@@ -104,7 +104,8 @@ class Revivals:
             return
         grant = Grant(lost.authid, lost.authrole, lost.authmethod, lost.authprovider)
         here = lost.id in self._ledger.tables.roll.owned(self._ledger.owner)  # else it was killed meanwhile
-        if lost.id not in met or not here:
+        rules = realm.resumption  # None: the configuration has changed meanwhile
+        if lost.id not in met or not here or rules is None:
             if met:
                 self._attendance.declined(lost.id)
             self._counters.add("resumptions_refused")
@@ -116,9 +117,8 @@ class Revivals:
             self._attendance.declined(lost.id)
             conversation.refused(refused)
             return
-        assert realm.resumption is not None, "else nobody would have been asked"
         self._counters.add("sessions_revived")
-        resumption = self._resumptions.arrive(realm.resumption, realm.slow_clients, lost.digest, 0)
+        resumption = self._resumptions.arrive(rules, realm.slow_clients, lost.digest, 0)
         resumption.session = Session(
             session_id=lost.id,
             realm=realm.name,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -22,10 +21,12 @@ from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance, join_of
 from wampha.routing.calls import Calls
 from wampha.routing.comebacks import Comebacks
+from wampha.routing.concord import Concord, Differing
 from wampha.routing.conversation import Conversation
 from wampha.routing.cookies import KnownCookies
 from wampha.routing.docket import Docket
 from wampha.routing.entrance import Entrance
+from wampha.routing.expulsion import Expulsion, Word
 from wampha.routing.farewell import Farewell
 from wampha.routing.features import ClientFeatures
 from wampha.routing.gather import Gather
@@ -36,17 +37,16 @@ from wampha.routing.neighbours import Neighbours
 from wampha.routing.permissions import RealmRules
 from wampha.routing.ports import Audit, Cancellable, Client, Clock, Ledger, Outbox, Workers, no_audit
 from wampha.routing.realm import Realm
-from wampha.routing.resumption import Resumption
+from wampha.routing.realms import Realms
+from wampha.routing.resumption import Permitting, Resumption
+from wampha.routing.revision import Revision
 from wampha.routing.rows import Rows
 from wampha.routing.session import Session
 from wampha.routing.welcome import details_of
 from wampha.state.changes import CookieForgotten, NodeGone
 from wampha.state.commands import Owner
-from wampha.state.facts import Kill
 
 SYSTEM_SHUTDOWN: Final = "wamp.close.system_shutdown"
-_TOLD_MAX: Final = 500  # clients of a dead incarnation that are told so per reactor turn
-_EXPELLED_MAX: Final = 5000  # sessions that are killed and end in one reactor turn, some 50 ms
 STOPPING: Final = "This node is being stopped; connect to another one."
 
 
@@ -68,8 +68,11 @@ class Router:
         audit: Audit = no_audit,
         wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
+        differing: Callable[[Differing], None] = lambda differing: None,
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
+
+        `differing` is told of nodes that run another configuration (`Concord`).
 
         `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things (P11).
         `attach` must follow before anything else is called.
@@ -78,7 +81,7 @@ class Router:
         self._workers: Final = workers
         self._chance: Final = chance
         self._audit: Final = audit
-        self._rules: Final = tuple(realms)
+        self._rules: Final = tuple(realms)  # of the beginning
         self._limits: Final = limits
         self._ids: Final = ids
         self._clock: Final = clock
@@ -86,12 +89,15 @@ class Router:
         self._agent: Final = agent
         self._wall_ms: Final = wall_ms
         self._status: Final = status
+        self._differing: Final = differing
         self._calls: Final = Calls(counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
-        self._realms: Mapping[str, Realm] = {}  # name -> realm
+        self._all_realms: Final = Realms(self._make_realm)
+        self._realms: Final = self._all_realms.by_name
+        self._expulsion: Final = Expulsion(clock=clock, over=self._over, log_out=self.log_out)
         self._ledger: Ledger
         self._rows: Rows
         self._attendance: Attendance
@@ -100,9 +106,11 @@ class Router:
         self._cookies: KnownCookies
         self.entrance: Entrance  # where clients are let in
         self.gather: Gather
+        self.concord: Concord
         self._comebacks: Comebacks
         self._neighbours: Neighbours
         self._meta: MetaApis
+        self._revision: Revision
 
     def attach(self, ledger: Ledger) -> None:
         """Give the router its ledger; once, before anything else."""
@@ -114,7 +122,7 @@ class Router:
             counters=self.counters,
             clock=self._clock,
             outbox=self._outbox,
-            expel=self._expel,
+            expel=self._expulsion.expel,
         )
         self._keeper = Keeper(
             ledger=ledger, limits=self._limits, counters=self.counters, outbox=self._outbox, clock=self._clock
@@ -122,25 +130,13 @@ class Router:
         self.gather = Gather(
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
-        self._realms = {
-            rules.name: Realm(
-                rules=rules,
-                limits=self._limits,
-                counters=self.counters,
-                ids=self._ids,
-                outbox=self._outbox,
-                ledger=ledger,
-                rows=self._rows,
-                docket=self._docket,
-                calls=self._calls,
-                keeper=self._keeper,
-                clock=self._clock,
-                attendance=self._attendance,
-                wall_ms=self._wall_ms,
-                audit=self._audit,
-            )
-            for rules in self._rules
-        }
+        self.concord = Concord(
+            ledger=ledger, gather=self.gather, clock=self._clock, counters=self.counters, told=self._differing
+        )
+        permissions: Permitting = lambda *of: self.entrance.permissions(*of)  # noqa: E731, PLW0108 - it is made below
+        self._revision = Revision(
+            sessions=self._sessions, permissions=permissions, expel=self._expulsion.expel, clock=self._clock
+        )
         self._comebacks = Comebacks(
             ledger=ledger,
             limits=self._limits,
@@ -154,9 +150,10 @@ class Router:
             sessions=self._sessions,
             conversations=self._conversations,
             audit=self._audit,
-            permissions=lambda *of: self.entrance.permissions(*of),  # noqa: PLW0108 - it is made below
+            permissions=permissions,
             welcome=lambda realm, session: details_of(realm, session.grant, self._agent),
             over=self._over,
+            arrived=self._revision.arrived,
         )
         self._insiders = Insiders(
             realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
@@ -187,6 +184,7 @@ class Router:
             clock=self._clock,
             announce=self.announce,
             status=self._status,
+            concord=self.concord,
         )
         self._neighbours = Neighbours(
             realms=self._realms,
@@ -197,6 +195,31 @@ class Router:
             counters=self.counters,
             marked=self._meta.marked,
         )
+        self._all_realms.attach(born=self._meta.offer, gone=self._insiders.forget)
+        self._all_realms.adapt(self._rules)
+
+    def _make_realm(self, rules: RealmRules) -> Realm:
+        return Realm(
+            rules=rules,
+            limits=self._limits,
+            counters=self.counters,
+            ids=self._ids,
+            outbox=self._outbox,
+            ledger=self._ledger,
+            rows=self._rows,
+            docket=self._docket,
+            calls=self._calls,
+            keeper=self._keeper,
+            clock=self._clock,
+            attendance=self._attendance,
+            wall_ms=self._wall_ms,
+            audit=self._audit,
+            emptied=self._all_realms.emptied,
+        )
+
+    def reconfigure(self, realms: Iterable[RealmRules]) -> None:
+        """These are the realms from now on: see `revision.py` for what that means for the sessions of this node."""
+        self._revision.revise(self._all_realms.adapt(realms))
 
     # ---- clients
 
@@ -216,10 +239,7 @@ class Router:
 
     def figures(self) -> dict[str, dict[str, int]]:
         """How many messages of each type came from sessions, and failed authentications by the kind of method."""
-        received: dict[str, int] = {}
-        for realm in self._realms.values():
-            for kind, count in realm.received().items():
-                received[kind] = received.get(kind, 0) + count
+        received = self._all_realms.received(*self._realms.values())
         return {"received": received, "failures": dict(self.entrance.failures)}
 
     def census(self) -> list[Session]:
@@ -273,8 +293,8 @@ class Router:
             features=ClientFeatures.of(hello.roles, lenient=realm.lenient),
             resumption=resumption,
         )
-        realm.limit(session)
         self._sessions[session.id] = session
+        realm.enter(session)
         session.conversation = conversation
         opened = self._comebacks.opened(session)
         digest = resumption.key.digest if resumption else None
@@ -343,9 +363,7 @@ class Router:
         """The realm, if sessions can be opened in it at present; raises SessionRefused."""
         if self._farewell:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
-        realm = self._realms.get(name)
-        if realm is None:
-            raise SessionRefused("wamp.error.no_such_realm", f"There is no realm {name!r} here.")
+        realm = self._all_realms.room(name)
         if not self.serving():
             raise SessionRefused(Unavailable.uri, "This node does not serve at the moment; try again.")
         return realm
@@ -472,37 +490,13 @@ class Router:
         self.gather.clear()
         self._meta.reset()
         sentence = f"{sentence[:1].upper()}{sentence[1:]}; connect to another node."
-        words: deque[Callable[[], None]] = deque()
+        words: list[Word] = []
         for conversation in list(self._conversations):
             if conversation.session in answers:
                 words.append(answers[conversation.session])
             words.append(conversation.expel(SYSTEM_SHUTDOWN, sentence))
-        self._tell_some(words)
+        self._expulsion.tell(words)
         self._comebacks.clear()
-
-    def _expel(self, killed: Sequence[tuple[Session, Kill]]) -> None:
-        """Sessions were killed: they end at once, or as many as one turn allows, and are told so some at a time."""
-        self._expel_some(deque(killed))
-
-    def _expel_some(self, killed: deque[tuple[Session, Kill]]) -> None:
-        words = deque[Callable[[], None]]()
-        for _ in range(min(_EXPELLED_MAX, len(killed))):
-            session, kill = killed.popleft()
-            if kill.reason == LOGOUT:
-                self.log_out(session)
-            if session.conversation is not None:
-                words.append(session.conversation.expel(kill.reason, kill.message))
-            elif session.open:  # it has no connection at the moment
-                self._over(session)
-        self._tell_some(words)
-        if killed:
-            self._clock.call_later(0, self._expel_some, killed)
-
-    def _tell_some(self, words: deque[Callable[[], None]]) -> None:
-        for _ in range(min(_TOLD_MAX, len(words))):
-            words.popleft()()
-        if words:
-            self._clock.call_later(0, self._tell_some, words)
 
     def ticked(self) -> None:
         """Look after what is in doubt and what has waited for too long (rule 33)."""
@@ -510,4 +504,5 @@ class Router:
         self._attendance.ticked()
         self._keeper.ticked()
         self._docket.ticked()
+        self.concord.ticked()
         self._cookies.ticked()

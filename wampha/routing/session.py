@@ -75,11 +75,11 @@ class Session:
         self.grant: Final = grant
         self.authid: Final = grant.authid
         self.authrole: Final = grant.authrole
-        self.permissions: Final = permissions
+        self.permissions = permissions  # others, when the configuration has changed
         self.client: Final = client
         self.features = features
         self.resumption: Final = resumption  # None: it ends with its connection
-        self.bounds = _BOUNDS  # those of its role, once `Realm.limit` was called
+        self.bounds = _BOUNDS  # those of its role, once it has entered its realm
         self.allowance: Allowance | None = None  # None: it may send as fast as it likes
         self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
         self.open = True

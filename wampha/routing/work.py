@@ -61,7 +61,7 @@ class PendingCall(Work):
         self.call: Final = call  # its first part, if it is a progressive one
         self.details: Final = details  # of any INVOCATION for it
         self.ended = False
-        self.began = 0.0  # by the clock that only measures
+        self.began = 0.0  # when the turn began in which it came
         self.more = False  # another part will follow
         self.parts = 1
         self.attempts = 0

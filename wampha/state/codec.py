@@ -69,6 +69,6 @@ def decode(data: bytes) -> Command:
         raise UnreadableError(f"A command of version {data[:1].hex() or 'none'}; this release reads {VERSION}.")
     try:
         command: Command = _DECODER.decode(memoryview(data)[1:])
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors, as that of UTF-8 is
         raise UnreadableError(str(error)) from None
     return command

@@ -129,7 +129,9 @@ class Decoder:
                 self._take_facts(read)
             else:
                 self._take_rows(read)
-        except (msgspec.MsgspecError, RecursionError, LookupError, AssertionError) as error:
+        except UnsupportedError:
+            raise
+        except (ValueError, RecursionError, LookupError, AssertionError) as error:  # msgspec's are ValueErrors
             raise UnreadableError(f"The snapshot cannot be read: {error}") from None
 
     def tables(self) -> Tables:

@@ -30,7 +30,7 @@ class Census:
     _log = Logger(namespace="wampha.transport")
 
     def __init__(self, *, limits: Limits, counters: Counters, audit: Audit = no_audit) -> None:
-        self.limits = limits  # may be swapped at any time
+        self._limits: Final = limits  # read whenever they are needed
         self._counters: Final = counters
         self._audit: Final = audit
         self._there = 0
@@ -70,7 +70,7 @@ class Census:
             del self._by_address[address]
 
     def _refusal(self, address: str) -> str | None:
-        limits = self.limits
+        limits = self._limits
         if self._there >= limits.connections_max:
             self._counters.add("connections_refused_max")
             self._tell_full()

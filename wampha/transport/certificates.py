@@ -28,12 +28,11 @@ class Certificates:
 
     def __init__(self, tls: Any) -> None:
         """`tls`: a `config.tls.Tls`. Raises CertificateError."""
-        self._tls: Final = tls
         self._context = context_of(tls)
 
-    def prepare(self) -> Callable[[], None]:
-        """Read the files again; raises CertificateError. What is returned makes them hold for connections to come."""
-        fresh = context_of(self._tls)
+    def prepare(self, tls: Any) -> Callable[[], None]:
+        """Read the files of `tls`; raises CertificateError. What is returned makes them hold from now on."""
+        fresh = context_of(tls)
 
         def use() -> None:
             self._context = fresh

@@ -87,7 +87,7 @@ class Service:
 
         `origins`: which web pages may connect; without it those of the same host.
         """
-        self.origins = origins or Origins()  # may be swapped at any time
+        self.origins: Final = origins or Origins()
         self.audit: Final = audit
         self.router: Final = router
         self.doorway: Final = doorway

@@ -130,7 +130,7 @@ class Undecided(Protocol):
 
 
 class _Refused(Protocol):
-    """A connection that is closed at once: to build no protocol would be an error below TLS."""
+    """A connection that is closed at once. Below TLS, which wraps whatever is built, no protocol would be an error."""
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Drop the connection."""
@@ -147,10 +147,13 @@ class _UniversalFactory(Factory):
         census: Census,
         websocket: WebSocketFactory | None,
         rawsocket: RawSocketFactory | None,
+        *,
+        encrypted: bool,
     ) -> None:
         self._service: Final = service
         self._room: Final = room
         self._census: Final = census
+        self._encrypted: Final = encrypted
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
 
@@ -158,14 +161,18 @@ class _UniversalFactory(Factory):
         """What Twisted's lines about the port begin with."""
         return "the port for clients is"
 
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:  # noqa: N802 - Twisted's name
         """A new connection; refused at once if this node does not serve or is full: the client tries another one."""
         if not self._service.gate.open():
             self._service.counters.add("connections_refused_suspended")
-            return _Refused()
+            return self._refused()
         if not self._room.has_place():
-            return _Refused()
+            return self._refused()
         return Undecided(self._service, self._census, self._websocket, self._rawsocket)
+
+    def _refused(self) -> Protocol | None:
+        """Nothing where that closes the connection: an orderly end is better than a reset."""
+        return _Refused() if self._encrypted else None
 
 
 def with_backlog(endpoint_string: str) -> str:
@@ -232,6 +239,7 @@ class Listener:
             census,
             WebSocketFactory(self._service, serializers) if WEBSOCKET in protocols else None,
             RawSocketFactory(self._service, serializers) if RAWSOCKET in protocols else None,
+            encrypted=certificates is not None or endpoint_string.startswith("ssl:"),
         )
         self.certificates: Final = certificates
         self._port: Any = None

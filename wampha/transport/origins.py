@@ -24,18 +24,22 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
 class Origins:
-    """The origins that one listener accepts; a value that is swapped as a whole."""
+    """The origins that one listener accepts."""
 
     __slots__ = ("_any", "_null", "_patterns", "_same_host")
 
     def __init__(self, allowed: Iterable[str] = (SAME_HOST,)) -> None:
         """`allowed`: `same-host`, `null`, `*` for all, or origins in which stars stand for any characters."""
+        self.become(allowed)
+
+    def become(self, allowed: Iterable[str]) -> None:
+        """Accept these from now on."""
         given = {each.lower() for each in allowed}
-        self._any: Final = ANY in given
-        self._same_host: Final = SAME_HOST in given
-        self._null: Final = NULL in given
+        self._any = ANY in given
+        self._same_host = SAME_HOST in given
+        self._null = NULL in given
         patterns = sorted(given - {ANY, SAME_HOST, NULL})
-        self._patterns: Final = tuple(re.compile(re.escape(each).replace(r"\*", ".*")) for each in patterns)
+        self._patterns = tuple(re.compile(re.escape(each).replace(r"\*", ".*")) for each in patterns)
 
     def allow(self, origin: str, host: str) -> bool:
         """Whether a client may connect whose request has these headers `Origin` (empty: none) and `Host`.

@@ -5,11 +5,15 @@
 globalThis.WebSocket ??= require("ws"); // Node.js has its own since version 22
 
 const autobahn = require("autobahn");
+const nacl = require("tweetnacl"); // which Autobahn brings
 
 const [port, method, authid, secret] = process.argv.slice(2);
 
+const pair = method === "cryptosign" ? nacl.sign.keyPair.fromSeed(Buffer.from(secret, "hex")) : null;
+
 function sign(challenge) {
   if (challenge.method === "ticket") return secret;
+  if (pair) return autobahn.auth_cryptosign.sign_challenge(pair, challenge.extra);
   const extra = challenge.extra;
   const key = extra.salt
     ? autobahn.auth_cra.derive_key(secret, extra.salt, extra.iterations, extra.keylen)
@@ -23,6 +27,7 @@ const connection = new autobahn.Connection({
   max_retries: 0,
   authid,
   authmethods: [method],
+  authextra: pair ? { pubkey: autobahn.auth_cryptosign.public_key(pair), channel_binding: null } : undefined,
   onchallenge: (session, name, extra) => sign({ method: name, extra }),
 });
 connection.onopen = (session, details) => {

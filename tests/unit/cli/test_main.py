@@ -56,6 +56,21 @@ def test_a_bad_file_gives_one_line_per_problem_and_exit_status_1(tmp_path: Path)
     assert result.stderr == "2 problems\n"
 
 
+def test_warnings_are_printed_and_are_no_failure(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text((CONFIG / "single.yaml").read_text() + "\n")
+    plain = run("check", "-c", str(path))
+    assert (plain.exit_code, len(plain.stdout.splitlines())) == (0, 1)
+    path.write_text(
+        "realms: [{name: a, roles: [{name: b}]}]\nlisteners: [{endpoint: 'tcp:1', auth: {anonymous: {role: b}}}]\n"
+    )
+    warned = run("check", "-c", str(path))
+    assert warned.exit_code == 0
+    warning, ok = warned.stdout.splitlines()
+    assert warning.startswith(f'{path}:1:28: realms[0].roles[0]: warning: role "b" grants nothing')
+    assert ok.startswith(f"{path}: OK, ")
+
+
 def test_a_missing_file_gives_a_sentence_and_exit_status_1(tmp_path: Path) -> None:
     result = run("check", "-c", str(tmp_path / "none.yaml"))
     assert result.exit_code == 1

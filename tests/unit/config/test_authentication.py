@@ -97,6 +97,12 @@ def test_every_method_can_be_configured(tmp_path: Path) -> None:
         ),
         ("peter: {", "joe: {", "given twice"),
         (
+            "      cryptosign:\n",
+            f"      tls: {{principals: {{a: {{role: user, certificate-sha256: {KEY}}}, "
+            f"b: {{role: user, certificate-sha256: {KEY}}}}}}}\n      cryptosign:\n",
+            'tls: "a" and "b" have the same certificate',
+        ),
+        (
             "{name: user}",
             "{name: user, authorizer: com.auth, permissions: [{uri: 'a.*'}]}",
             "realms[0].roles[0]: should have either permissions or an authorizer",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wampha.certs import CA, Authority, write
 from wampha.config.document import DEPTH_MAX, FILE_BYTES_MAX, Given, Position, plain, read
-from wampha.config.load import development, load
+from wampha.config.load import development, examine, load
 from wampha.errors import ConfigError
 
 SMALLEST = """\
@@ -331,7 +331,8 @@ def test_a_variable_that_is_not_set_is_the_only_problem_of_its_key(files: Files)
 
 def test_a_referenced_file_that_is_missing_is_named(files: Files) -> None:
     assert files.problem(SMALLEST + "node: {name: {file: none}}\n") == (
-        "8:14: node.name: the file none cannot be read: No such file or directory"
+        "8:14: node.name: the file none cannot be read: No such file or directory; "
+        "relative names start at the folder of this file"
     )
 
 
@@ -677,3 +678,55 @@ def test_mistakes_in_histories_are_told(files: Files, line: str, wrong: str, pla
     problem = files.problem(text.replace("{uri: com.log}", wrong))
     assert problem.startswith(f"{place}: realms[0].history[1]"), problem
     assert sentence in problem
+
+
+# ---- what is no mistake, but hardly meant
+
+GRANTING = SMALLEST.replace("- name: guest\n", "- {name: guest, permissions: [{uri: com.x, allow: {call: true}}]}\n")
+
+
+def warnings(files: Files, text: str) -> list[str]:
+    """What `examine` warns of, without the name of the file."""
+    return [line.removeprefix(f"{files.path}:") for line in examine(files.write(text)).warnings]
+
+
+@pytest.mark.parametrize("more", ["", "\n        permissions: [{uri: com.x, allow: {call: false}}, {uri: com.y}]"])
+def test_a_role_that_grants_nothing_is_warned_of_with_a_remedy(files: Files, more: str) -> None:
+    (line,) = warnings(files, SMALLEST.replace("- name: guest\n", f"- name: guest{more}\n"))
+    assert line.startswith('4:9: realms[0].roles[0]: warning: role "guest" grants nothing')
+    assert "permissions: [{uri:" in line
+
+
+def test_a_role_that_grants_something_or_asks_an_authorizer_is_not(files: Files) -> None:
+    assert warnings(files, GRANTING) == []
+    assert warnings(files, SMALLEST.replace("name: guest\n", "name: guest\n        authorizer: com.ask\n", 1)) == []
+
+
+def test_a_secret_in_a_file_that_everybody_may_read_is_warned_of_and_no_other_file(files: Files) -> None:
+    (files.folder / "ticket").write_text("geheim")
+    (files.folder / "ticket").chmod(0o644)
+    text = GRANTING.replace(
+        "{anonymous: {role: guest}}", "{ticket: {principals: {joe: {ticket: {file: ticket}, role: {file: role}}}}}"
+    )
+    (files.folder / "role").write_text("guest")
+    (line,) = warnings(files, text)
+    assert line == (
+        "7:48: listeners[0].auth.ticket.principals.joe.ticket: warning: everybody on this machine may read ticket; "
+        "if they should not: chmod o= ticket"
+    )
+    (files.folder / "ticket").chmod(0o640)
+    assert warnings(files, text) == []
+
+
+def test_a_private_key_that_everybody_may_read_is_warned_of(files: Files) -> None:
+    authority = Authority.new(30)
+    write(files.folder, "a", *authority.sign("a", [], 30))
+    text = GRANTING + "    tls: {certificate: a.pem, key: a.key}\n"
+    assert warnings(files, text) == []
+    (files.folder / "a.key").chmod(0o604)
+    (line,) = warnings(files, text)
+    assert line.startswith(f"8:36: listeners[0].tls.key: warning: everybody on this machine may read {files.folder}")
+
+
+def test_a_mistake_is_told_without_warnings(files: Files) -> None:
+    assert files.problem(SMALLEST + "log: {level: 7}\n").startswith("8:14: log.level: should be")

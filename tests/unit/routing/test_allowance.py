@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -117,3 +119,26 @@ def test_a_role_may_have_limits_of_its_own() -> None:
     session = peer.conversation.session
     assert session is not None and session.allowance is None
     assert session.bounds.subscriptions == Limits().session_subscriptions_max
+
+
+def reconfigure(router: Node, role_limits: Mapping[str, RoleLimits]) -> None:
+    """The configuration says this from now on."""
+    realm = router.router._realms["realm1"]
+    realm.adapt(replace(realm.rules, role_limits=role_limits))
+
+
+def test_other_limits_hold_at_once_and_who_waits_goes_on() -> None:
+    router = node()
+    peer = router.join()
+    sent(peer)
+    with pytest.raises(Later) as later:
+        peer.publish("a.topic")
+    reconfigure(router, {"user": RoleLimits(session_messages_per_s=1000, session_messages_burst=7)})
+    assert router.outbox.reliefs == [later.value.awaited]
+    assert sent(peer) == 7
+    reconfigure(router, {"user": RoleLimits(session_messages_per_s=0)})
+    session = peer.conversation.session
+    assert session is not None and session.allowance is None
+    reconfigure(router, {"user": RoleLimits(session_messages_per_s=0, session_calls_max=3)})
+    assert session.bounds.calls == 3
+    assert router.clock.pending() == 0

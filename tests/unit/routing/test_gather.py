@@ -152,7 +152,9 @@ def test_nonsense_of_a_peer_is_no_answer(cluster: Cluster, answer: bytes) -> Non
     assert told[0].missing == ("b", "c")
 
 
-@pytest.mark.parametrize("question", [b"", b"\xc1", b"\x91\xa8_Unheard", b"\x91\xa6Square", b"\x91" * 2000])
+@pytest.mark.parametrize(
+    "question", [b"", b"\xc1", b"\x91\xa8_Unheard", b"\x91\xa6Square", b"\x91\xa6\xff\xfe\xa6are", b"\x91" * 2000]
+)
 def test_nonsense_of_an_asker_is_answered_by_none(cluster: Cluster, question: bytes) -> None:
     cluster["b"].router.relayed(cluster["a"].owner, Query(1, question))
     assert cluster.wires["b", "a"].pop()[2] == QueryReply(1, None)

@@ -30,7 +30,15 @@ def test_a_command_survives_its_bytes(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x01", b"\x03" + encode(Lead(1, "n"))[1:], b"\x01\xc1", b"\x01\x93\x01\x03\xc0"]
+    "data",
+    [
+        b"",
+        b"\x01",
+        b"\x03" + encode(Lead(1, "n"))[1:],
+        b"\x01\xc1",
+        b"\x01\x93\x01\x03\xc0",
+        b"\x01\x93\x01\x03\xa2\xa6\xff",
+    ],
 )
 def test_other_bytes_are_unreadable_and_nothing_else(data: bytes) -> None:
     with pytest.raises(UnreadableError):

@@ -19,7 +19,7 @@ from wampha.state.changes import (
     RouteAdded,
     RouteRemoved,
 )
-from wampha.state.codec import UnsupportedError, decode, encode
+from wampha.state.codec import UnreadableError, UnsupportedError, decode, encode
 from wampha.state.commands import (
     AddRegistration,
     AddRoute,
@@ -35,12 +35,14 @@ from wampha.state.commands import (
 )
 from wampha.state.machine import Machine, Restoring
 from wampha.state.registrations import MOVED
+from wampha.state.snapshot import VERSION
 from wampha.state.tables import Callee
 
 A = Owner("a", 1)
 B = Owner("b", 2)
 C = Owner("c", 3)
 REALM = "realm1"
+HEAD = bytes([VERSION])  # of a piece of a snapshot
 
 
 class Log:
@@ -512,11 +514,21 @@ def test_restoring_replaces_everything_and_forgets_changes(log: Log) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x00", b"\x01", b"\x01\xc1", b"\x01" + b"\x97\x01\xa0\xa0\x90\x90\x90\x91\x98"]
+    "data",
+    [
+        b"",
+        b"\x00",
+        b"\x01\xc1",
+        HEAD,
+        HEAD + b"\xc1",
+        HEAD + b"\x97\x01\xa0\xa0\x90\x90\x90\x91\x98",
+        HEAD + b"\x98\x00\x01\xa1\xff\xa0\x01\x90\x90\x90",  # a name that is not UTF-8
+        HEAD + b"\x92\x01\x90",  # rows before the first piece
+    ],
 )
 def test_a_snapshot_that_cannot_be_read_leaves_the_tables_as_they_are(log: Log, data: bytes) -> None:
     before = log.machine.digest()
-    with pytest.raises(ValueError):
+    with pytest.raises(UnreadableError):
         log.machine.restore([data])
     assert log.machine.digest() == before
 

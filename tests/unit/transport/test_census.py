@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs
 
 from tests.support.transports import Bench, websocket_request
 from wampha.counters import Counters
-from wampha.limits import Limits
+from wampha.limits import Limits, PresentLimits
 from wampha.transport import census as module
 from wampha.transport.census import CROWDED, FULL, Census
 
@@ -85,13 +85,14 @@ def test_no_address_is_limited_unless_asked_and_nothing_is_remembered_of_who_is_
     assert len(clients) == 0 and not clients._by_address
 
 
-def test_the_limits_may_be_swapped_at_any_time() -> None:
-    clients = census()
+def test_other_limits_hold_at_once() -> None:
+    limits = PresentLimits.of(Limits())
+    clients = Census(limits=limits, counters=Counters())
     for _ in range(3):
         clients.enter(v4("192.0.2.1"))
-    clients.limits = Limits(address_connections_max=2)
+    limits.become(Limits(address_connections_max=2))
     assert clients.enter(v4("192.0.2.1")) == CROWDED
-    clients.limits = Limits(connections_max=3)
+    limits.become(Limits(connections_max=3))
     assert clients.enter(v4("192.0.2.2")) == FULL
 
 

@@ -54,7 +54,7 @@ def test_a_reload_that_fails_keeps_what_there_was(folder: Path) -> None:
     before = certificates.serverConnectionForTLS(None).get_context()
     (folder / "a.key").write_text("gone")
     with pytest.raises(CertificateError):
-        certificates.prepare()
+        certificates.prepare(tls(folder))
     assert certificates.serverConnectionForTLS(None).get_context() is before
 
 

@@ -4,6 +4,7 @@ const POLL_MS = 2000;
 const PATIENCE_MS = 6000;
 const POINTS = 300; // ten minutes
 const EVENTS_SHOWN = 60;
+const STEPS = [1, 2, 5].flatMap((step) => Array.from({ length: 9 }, (_, power) => step * 10 ** power)).sort((a, b) => a - b);
 const PALETTE = ["#6366f1", "#14b8a6", "#f59e0b", "#ec4899", "#3b82f6", "#84cc16", "#a855f7", "#ef4444"];
 const LOSSES = [
   ["events_dropped_newest", "events not queued for slow clients"],
@@ -69,6 +70,7 @@ function bytes(value) {
 function milliseconds(seconds) {
   if (seconds === null || seconds === undefined) return "up";
   const ms = seconds * 1000;
+  if (ms < 0.1) return "< 0.1 ms";
   return `${ms < 1 ? ms.toFixed(2) : ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 }
 
@@ -133,7 +135,7 @@ class Plot {
   }
 
   size() {
-    return { width: Math.max(200, this.place.clientWidth), height: this.place.clientHeight - 30 };
+    return { width: Math.max(200, this.place.clientWidth), height: 160 };
   }
 
   add(time, values) {
@@ -160,6 +162,12 @@ class Plot {
     this.place.setAttribute("aria-label", values.map(([label, value]) => `${label}: ${this.words(value)}`).join(", "));
     if (anew || !this.plot) this.draw();
     else this.plot.setData(this.data());
+    this.point();
+  }
+
+  // Without a pointer in the plot the legend tells the last values.
+  point() {
+    if (this.plot.cursor.left === undefined || this.plot.cursor.left < 0) this.plot.setLegend({ idx: this.times.length - 1 });
   }
 
   data() {
@@ -176,13 +184,14 @@ class Plot {
     this.plot = new uPlot(
       {
         ...this.size(),
-        padding: [8, 8, 0, 0],
+        padding: [8, 24, 0, 0],
+        hooks: { setCursor: [() => this.plot && this.point()] },
         cursor: { drag: { x: false, y: false }, points: { size: 7 } },
-        legend: { live: true },
-        scales: { y: { range: (_, __, most) => [0, Math.max(1, (most || 0) * 1.15)] } },
+        legend: { live: true, markers: { fill: (_, index) => (index ? lines[index - 1][1].colour : "") } },
+        scales: { y: { range: (_, __, most) => [0, Math.max(4, (most || 0) * 1.15)] } },
         axes: [
           { ...axis, size: 26, space: 70, values: (_, times) => times.map((time) => clock(time * 1000)) },
-          { ...axis, size: 52, values: (_, values) => values.map((value) => this.words(value)) },
+          { ...axis, size: 52, incrs: STEPS, values: (_, values) => values.map((value) => this.words(value)) },
         ],
         series: [
           { label: "time", value: (_, time) => (time ? clock(time * 1000) : "") },

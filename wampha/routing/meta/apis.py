@@ -10,6 +10,7 @@ from wampha.counters import Counters
 from wampha.limits import Limits
 from wampha.names.ids import Ids
 from wampha.routing.attendance import Attendance
+from wampha.routing.concord import Concord
 from wampha.routing.gather import Gather
 from wampha.routing.meta import registrations, subscriptions
 from wampha.routing.meta.cluster import Announce, ClusterApi
@@ -65,27 +66,24 @@ class MetaApis:
         clock: Clock,
         announce: Announce,
         status: Callable[[], Mapping[str, Any]],
+        concord: Concord,
     ) -> None:
         """`announce` is `Router.announce`, `status` what the node tells its operator."""
         self._realms: Final = realms
+        self._ledger: Final = ledger
+        self._limits: Final = limits
+        self._counters: Final = counters
         self._clock: Final = clock
         self._announce: Final = announce
-        self._cluster: Final = ClusterApi(ledger=ledger, gather=gather, announce=announce, status=status)
+        self._cluster: Final = ClusterApi(
+            ledger=ledger, gather=gather, announce=announce, status=status, concord=concord
+        )
         self._subscriptions: Final = SubscriptionApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
         self._registrations: Final = RegistrationApi(realms=realms, ledger=ledger, gather=gather, limits=limits)
         self._sessions: Final = SessionApi(realms=realms, attendance=attendance, limits=limits, counters=counters)
         self._testaments: Final = TestamentApi(
             realms=realms, attendance=attendance, ledger=ledger, limits=limits, counters=counters, ids=ids
         )
-        for realm in realms.values():
-            self._cluster.offer(realm.procedures)
-            history = HistoryApi(realm=realm, ledger=ledger, limits=limits, counters=counters)
-            realm.procedures.add(GET_EVENTS, history.get_events)
-            RetainedApi(realm=realm, ledger=ledger, limits=limits).offer()
-            self._subscriptions.offer(realm)
-            self._registrations.offer(realm)
-            self._sessions.offer(realm)
-            self._testaments.offer(realm)
         self._marks: Final = Marks(ledger=ledger, counters=counters, clock=clock, go_on=self._tell_unless_later)
         self._untold: Final[deque[Any]] = deque()  # changes, in the order of the log
         self._going_on = False  # in a later turn
@@ -101,6 +99,15 @@ class MetaApis:
             RegistrationAdded: self._registrations.registered,
             RegistrationRemoved: self._registrations.unregistered,
         }
+
+    def offer(self, realm: Realm) -> None:
+        """Answer in one more realm."""
+        self._cluster.offer(realm.procedures)
+        history = HistoryApi(realm=realm, ledger=self._ledger, limits=self._limits, counters=self._counters)
+        realm.procedures.add(GET_EVENTS, history.get_events)
+        RetainedApi(realm=realm, ledger=self._ledger, limits=self._limits).offer()
+        for api in (self._subscriptions, self._registrations, self._sessions, self._testaments):
+            api.offer(realm)
 
     def applied(self, changes: Sequence[Any]) -> None:
         """Tell this node's clients of what the log has changed, in its order; the other nodes tell theirs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from wampha.routing.concord import Concord, shown
 from wampha.routing.gather import Gather, Gathered, Question
 from wampha.routing.meta.procedures import MetaCall, Procedures
 from wampha.routing.ports import Ledger
@@ -20,7 +21,7 @@ ON_NODE_DOWN: Final = "wampha.cluster.on_node_down"
 # What of a node's status is for clients; counters and figures of its process are for operators.
 _SHOWN: Final = (
     *("stage", "ready", "role", "leader", "term", "recovering", "applied", "safe", "serving"),
-    *("sessions", "routes", "registrations"),
+    *("sessions", "routes", "registrations", "config"),
 )
 
 
@@ -40,13 +41,20 @@ class ClusterApi:
     """The nodes and their states, the same in every realm."""
 
     def __init__(
-        self, *, ledger: Ledger, gather: Gather, announce: Announce, status: Callable[[], Mapping[str, Any]]
+        self,
+        *,
+        ledger: Ledger,
+        gather: Gather,
+        announce: Announce,
+        status: Callable[[], Mapping[str, Any]],
+        concord: Concord,
     ) -> None:
         """`status` is what this node says of itself to its operator."""
         self._ledger: Final = ledger
         self._gather: Final = gather
         self._announce: Final = announce
         self._status: Final = status
+        self._concord: Final = concord
         gather.answer(StatusOf, self._own_status, answers=dict[str, Any])
 
     def offer(self, procedures: Procedures) -> None:
@@ -55,9 +63,17 @@ class ClusterApi:
         procedures.add(STATUS, self.status)
 
     def nodes(self, call: MetaCall) -> None:
-        """All nodes that are up, in the order in which they came, as the replicated table has them."""
+        """All nodes that are up, in the order in which they came, as the replicated table has them.
+
+        Beside that, `config`: the digest of the configuration that the node runs, null if it is not known here yet.
+        """
         tables = self._ledger.tables
-        call.answer([_described(owner, tables.nodes[owner], tables.leader) for owner in tables.up])
+        call.answer(
+            [
+                {**_described(owner, tables.nodes[owner], tables.leader), "config": shown(self._concord.of(owner))}
+                for owner in tables.up
+            ]
+        )
 
     def status(self, call: MetaCall) -> None:
         """What each node says of itself, by its name."""

@@ -47,7 +47,7 @@ class HistoryApi:
 
     def __init__(self, *, realm: Realm, ledger: Ledger, limits: Limits, counters: Counters) -> None:
         self._realm: Final = realm.name
-        self._as_list: Final = realm.history_as_list
+        self._style: Final = realm  # how a history is told may change
         self._retention: Final = realm.retention
         self._ledger: Final = ledger
         self._limits: Final = limits
@@ -61,12 +61,12 @@ class HistoryApi:
             raise HistoryUnavailable(f"No history is kept of what {route.match} {route.topic!r} matches.")
         events = _selected(call, self._events(route))
         backwards = call.optional(-1, "reverse", bool, "true or false")
-        if self._as_list if backwards is None else backwards:
+        if self._style.history_as_list if backwards is None else backwards:
             events.reverse()
         limit = call.optional(1, "limit", int, "a positive integer")
         if limit is not None and limit < 1:
             raise InvalidArgument(f"{GET_EVENTS}: limit must be a positive integer.")
-        if limit is None and self._as_list:
+        if limit is None and self._style.history_as_list:
             limit = _LISTED
         self._answer(call, route, [kept for kept in events if _may_have(call.caller, kept)][:limit])
 
@@ -81,7 +81,7 @@ class HistoryApi:
                 more = {"more": True}
                 break
             described.append(_described(route, kept))
-        if self._as_list:
+        if self._style.history_as_list:
             call.answer(described, **more)
         else:
             call.answer(*described, **more)

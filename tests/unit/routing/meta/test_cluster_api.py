@@ -28,6 +28,7 @@ def test_every_node_gives_the_same_list_of_nodes(cluster: Cluster) -> None:
         "address": "127.0.0.1:1",
         "version": "0",
         "leads": True,
+        "config": None,
     }
 
 

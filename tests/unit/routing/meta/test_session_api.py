@@ -10,7 +10,7 @@ from msgspec import structs
 from tests.support.core import ALL, MEANT, Cluster, Peer
 from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Error, Event, Goodbye, Invocation, Result
-from wampha.routing import router
+from wampha.routing import expulsion
 from wampha.routing.meta import publishing
 from wampha.routing.permissions import Permissions
 from wampha.state.changes import SessionJoined
@@ -29,7 +29,7 @@ class Place:
         self.a, self.b, self.home = self.cluster["a"], self.cluster["b"], self.cluster[home]
         for node in self.cluster.nodes.values():
             for name in ("admin", "guest"):
-                node.router._realms["realm1"]._roles[name] = Permissions((ALL, MEANT))  # type: ignore[index]
+                node.router._realms["realm1"].rules.roles[name] = Permissions((ALL, MEANT))  # type: ignore[index]
         self.caller = self.join(self.a)
 
     def join(self, node: Any = None, **options: Any) -> Peer:
@@ -299,7 +299,7 @@ def test_a_session_that_its_node_has_not_reported_yet_is_killed_too() -> None:
 def test_killing_needs_a_permission_that_was_meant_for_it() -> None:
     place = Place("b")
     for node in place.cluster.nodes.values():
-        node.router._realms["realm1"]._roles["guest"] = Permissions((ALL,))  # type: ignore[index]
+        node.router._realms["realm1"].rules.roles["guest"] = Permissions((ALL,))  # type: ignore[index]
     guest, peer = place.join(place.a, role="guest"), place.join()
     for procedure, args in (
         ("kill", (peer.session,)),
@@ -399,7 +399,7 @@ def test_nothing_is_made_if_nobody_subscribes(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_thousands_are_killed_over_several_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router, "_EXPELLED_MAX", 2)
+    monkeypatch.setattr(expulsion, "_EXPELLED_MAX", 2)
     place = Place("b")
     killed = [place.join(role="guest") for _ in range(5)]
     place.caller.ask("wamp.session.kill_by_authrole", "guest")

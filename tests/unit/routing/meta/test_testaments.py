@@ -242,7 +242,7 @@ def test_who_may_not_publish_leaves_no_testament_either() -> None:
     place = Place("b")
     listens = Permission("", "prefix", frozenset(("call", "subscribe")))
     for node in place.cluster.nodes.values():
-        node.router._realms["realm1"]._roles["guest"] = Permissions((listens, MEANT))  # type: ignore[index]
+        node.router._realms["realm1"].rules.roles["guest"] = Permissions((listens, MEANT))  # type: ignore[index]
     assert place.error(ADD, "t.a", [], {}, by=place.join(role="guest")) == "wamp.error.not_authorized"
 
 
@@ -250,7 +250,7 @@ def test_a_permission_discloses_the_publisher_of_testaments_too() -> None:
     place = Place("b")
     discloses = Permission("", "prefix", frozenset(ALL.allow), frozenset(("publish",)), 3)
     for node in place.cluster.nodes.values():
-        node.router._realms["realm1"]._roles["guest"] = Permissions((discloses, MEANT))  # type: ignore[index]
+        node.router._realms["realm1"].rules.roles["guest"] = Permissions((discloses, MEANT))  # type: ignore[index]
     watcher, peer = place.watch("t.a"), place.join(role="guest")
     place.result(ADD, "t.a", [], {}, by=peer)
     leave(place, peer)

@@ -1,9 +1,9 @@
-"""Write what follows from other files: the chart's values.schema.json, its dashboard, and the table in its README.
+"""Write what follows from other files: the chart's schema of values, its dashboard, and the table in its README.
 
     python -m helm.generate          (`make chart`)
 
 The schema is `chart.schema.yaml`, with the descriptions of `values.yaml` and the parts of wampha's own configuration
-schema that the chart passes through. Tests hold all three equal to what is written here.
+schema that the chart passes through. Tests hold all equal to what is written here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import yaml
 
 from helm.dashboard import dashboard
 from wampha.config.schema import json_schema
+from wampha.limits import LIVE
 
 FOLDER: Final = Path(__file__).parent
 CHART: Final = FOLDER / "wampha"
@@ -28,7 +29,7 @@ BEGIN, END = "<!-- values: written by make chart -->\n", "<!-- end of values -->
 # What only the chart knows, by section of wampha's configuration.
 OF_THE_CHART: Final = {
     "Settings": ("listeners", "monitoring"),
-    "NodeSettings": ("name", "run_dir"),
+    "NodeSettings": ("name", "run_dir", "watch_files_s"),
     "ClusterSettings": ("name", "listen", "advertise", "secret", "tls", "voters"),
     "ListenerSettings": ("endpoint", "tls"),
 }
@@ -182,8 +183,16 @@ def dashboard_text() -> str:
     return json.dumps(dashboard(), indent=1) + "\n"
 
 
+def live_limits_text() -> str:
+    """The limits that a running node takes over, for the checksum of what it cannot."""
+    return "# Limits that a running node takes over; written by `make chart`.\n" + "".join(
+        f"- {name}\n" for name in sorted(LIVE)
+    )
+
+
 def main() -> None:
-    """Write all three."""
+    """Write all four."""
+    (CHART / "files" / "live-limits.yaml").write_text(live_limits_text())
     (CHART / "files" / "dashboard.json").write_text(dashboard_text())
     (CHART / "values.schema.json").write_text(schema_text())
     (CHART / "README.md").write_text(readme_text())

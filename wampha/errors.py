@@ -23,7 +23,8 @@ All of them are somebody else's fault and carry a sentence for them. Our own fau
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 
@@ -183,11 +184,15 @@ class LinkRefused(WamphaError):
 
 
 class ConfigError(WamphaError):
-    """The configuration cannot be used; `problems` holds one line each, with file, line, column and path."""
+    """The configuration cannot be used; `problems` holds one line each, with file, line, column and path.
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    `files` are those that it names, as far as it could be read: one that is missing may come.
+    """
+
+    def __init__(self, problems: Sequence[str], files: Iterable[Path] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems: Final = tuple(problems)
+        self.files: Final = frozenset(files)
 
 
 class StartError(WamphaError):

@@ -6,8 +6,6 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, Final
@@ -20,12 +18,14 @@ from twisted.python import usage
 
 from wampha import __version__
 from wampha.clock import ReactorClock, steady
-from wampha.config.load import Loaded, development, examine
+from wampha.config.load import ConfigFile, Loaded, development
 from wampha.errors import ConfigError, StartError
+from wampha.filewatch import FileWatch, Marks, marks_of
 from wampha.notify import Reports, manager
 from wampha.observe.admin import Admin
 from wampha.observe.logs import Logs
 from wampha.observe.status import as_line
+from wampha.threads import Threads
 from wampha.transport.room import take_all_descriptors
 
 
@@ -41,15 +41,16 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> Service:  # noqa: N802 - the name that twistd calls
     """Read the configuration and make the service; problems go to stderr, one a line, and end the process with 1."""
-    read = partial(examine, options["config"]) if options["config"] else None
+    file = ConfigFile(options["config"]) if options["config"] else None
+    before = marks_of(file.files) if file else {}
     try:
-        loaded = read() if read else Loaded(development())
+        loaded = file.read() if file else Loaded(development())
     except ConfigError as error:
         sys.stderr.write(f"wampha: the configuration cannot be used:\n{error}\n")
         raise SystemExit(1) from None
     if not options["config"]:
         _introduce_development()
-    return NodeService(loaded, read)
+    return NodeService(loaded, file, before)
 
 
 def _introduce_development() -> None:
@@ -97,11 +98,14 @@ class NodeService(Service):
 
     _log = Logger(namespace="wampha")
 
-    def __init__(self, loaded: Loaded, read: Callable[[], Loaded] | None = None) -> None:
-        """`read` reads the configuration file again; None if there is none."""
+    def __init__(self, loaded: Loaded, file: ConfigFile | None = None, before: Marks | None = None) -> None:
+        """`file` is what `loaded` was read from, and `before` what was there then."""
         self._settings: Final = loaded.settings
         self._warnings: Final = loaded.warnings
-        self._read: Final = read
+        self._file: Final = file
+        self._before: Final = before
+        self._threads: Threads | None = None  # for the watch
+        self._watch: FileWatch | None = None
         self._logs: Final = Logs(self._settings.log.level, self._settings.log.format, self._settings.node.name)
         self._logs.take_over()
         self._node: Any = None
@@ -126,7 +130,12 @@ class NodeService(Service):
         _tune_collector()
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
         try:
-            self._node = Node(settings=self._settings, reactor=reactor, read=self._read, show=self._logs.set)
+            self._node = Node(
+                settings=self._settings,
+                reactor=reactor,
+                read=self._file.read if self._file else None,
+                show=self._logs.set,
+            )
             self._node.turns.watch(reactor)
             if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # with --logfile it rotates the file
                 signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(self._toggle_debug))
@@ -134,6 +143,7 @@ class NodeService(Service):
             signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(self._reload))
             self._admin = self._make_admin(reactor)
             self._node.start()
+            self._watch_files(reactor)
         except StartError as error:
             self._log.critical("wampha cannot start: {error}", error=error)
             sys.stderr.write(f"wampha cannot start: {error}\n")
@@ -152,6 +162,24 @@ class NodeService(Service):
             self._node.reload() if self._reports is None else self._reports.reload(self._node.reload)
         )
         return reloaded
+
+    def _watch_files(self, reactor: Any) -> None:
+        """Read the configuration again when it has changed, if that is wished."""
+        every_s = self._settings.node.watch_files_s
+        if self._file is None or every_s == 0:
+            return
+        file = self._file
+        # Threads of its own: a file system that hangs holds up no authentication.
+        self._threads = Threads(reactor=reactor, counters=self._node.counters)
+        self._watch = FileWatch(
+            files=lambda: file.files,
+            changed=self._reload,
+            every_s=every_s,
+            clock=ReactorClock(reactor),
+            workers=self._threads,
+            known=self._before,
+        )
+        reactor.callWhenRunning(self._watch.start)
 
     def _make_admin(self, reactor: Any) -> Admin | None:
         """The socket for changes, if there is a folder for it; raises StartError."""
@@ -182,12 +210,16 @@ class NodeService(Service):
         super().stopService()  # type: ignore[no-untyped-call]  # of Twisted
         if self._node is None:
             return defer.succeed(None)
+        if self._watch is not None:
+            self._watch.stop()
         if self._reports is not None:
             self._reports.stopping(self._node.settings.node.drain.deadline_s)
         stopped: defer.Deferred[None] = self._node.stop()
         return stopped.addCallback(lambda _: self._admin.stop() if self._admin else None).addBoth(self._stopped)
 
     def _stopped(self, result: Any) -> Any:
+        if self._threads is not None:
+            self._threads.stop()
         if self._reports is not None:
             self._reports.stop()
         return result

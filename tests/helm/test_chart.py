@@ -20,7 +20,9 @@ from tests.helm.charts import CHART, NAMESPACE, RELEASE, Refused, lint, notes, r
 from tests.helm.pods import Object, configuration, environment, find, lay_out, of_kind
 from wampha import __version__
 from wampha.certs import Authority, write
+from wampha.config.difference import differences
 from wampha.config.load import load
+from wampha.config.schema import Settings
 
 CASES: Final = {path.stem: yaml.safe_load(path.read_text()) for path in sorted((CHART / "ci").glob("*.yaml"))}
 KUBERNETES: Final = ("1.30", "1.33", "1.37")
@@ -271,15 +273,7 @@ def test_every_node_can_use_its_configuration(
     secrets = {**SECRETS, **{(each["metadata"]["name"], key): "s" * 48 for each in made for key in each["data"]}}
     given = foreign if {"tls", "peerTls"} & values.keys() else {}
     for name, template in nodes(objects):
-        folder = tmp_path / name
-        lay_out(objects, template, folder, given)
-        container = router(template)
-        assert container["args"] == ["-c", "/etc/wampha/config.yaml"]
-        variables = environment(container, name, secrets)
-        file = folder / "etc/wampha/config.yaml"
-        file.write_text(re.sub(r"(?<=[ :])/etc/wampha", f"{folder}/etc/wampha", file.read_text()))
-        told = {key: value.replace("/etc/wampha-tls", f"{folder}/etc/wampha-tls") for key, value in variables.items()}
-        settings = load(file, told)
+        settings = settled(objects, (name, template), tmp_path / name, foreign=given, secrets=secrets)
         assert settings.node.name == name
         assert settings.cluster is not None
         decide = {voter.name: voter.address for voter in settings.cluster.voters}
@@ -287,6 +281,26 @@ def test_every_node_can_use_its_configuration(
         assert (name in decide) == is_voter
         assert not is_voter or decide[name] == settings.cluster.advertise
         assert len(decide) == voters(objects)["spec"]["replicas"]
+
+
+def settled(
+    objects: list[Object],
+    node: tuple[str, Object],
+    folder: Path,
+    *,
+    foreign: dict[str, dict[str, bytes]],
+    secrets: dict[tuple[str, str], str],
+) -> Settings:
+    """What wampha reads in that pod, whose files are laid out in a folder."""
+    name, template = node
+    lay_out(objects, template, folder, foreign)
+    container = router(template)
+    assert container["args"] == ["-c", "/etc/wampha/config.yaml"]
+    variables = environment(container, name, secrets)
+    file = folder / "etc/wampha/config.yaml"
+    file.write_text(re.sub(r"(?<=[ :])/etc/wampha", f"{folder}/etc/wampha", file.read_text()))
+    told = {key: value.replace("/etc/wampha-tls", f"{folder}/etc/wampha-tls") for key, value in variables.items()}
+    return load(file, told)
 
 
 def test_numbers_arrive_as_they_are() -> None:
@@ -309,28 +323,56 @@ def test_certificates_of_a_secret_of_one_pair_are_that_pair() -> None:
 
 # ---- what restarts nodes
 
-
-def checksums(values: dict[str, Any]) -> set[str]:
-    return {template["metadata"]["annotations"]["checksum/config"] for _, template in nodes(render(values))}
-
-
-RESTARTING: Final[list[dict[str, Any]]] = [
-    {"listeners": {"wamp": {"port": 8090}}},
-    {"listeners": {"more": {"port": 8090, "auth": {"anonymous": {"role": "anonymous"}}}}},
+TICKET: Final = {"principals": {"joe": {"ticket": "a", "role": "anonymous"}}}
+CHANGES: Final[list[dict[str, Any]]] = [
+    {"config": {"realms": [{"name": "realm2", "roles": [{"name": "anonymous"}]}]}},
+    {"config": {"log": {"level": "debug"}}},
+    {"config": {"node": {"drain": {"spread_s": 9}}}},
+    {"config": {"limits": {"session_calls_max": 100}}},
+    {"config": {"limits": {"message_bytes_max": 100000}}},
     {"config": {"cluster": {"election_timeout_s": 1}}},
+    {"listeners": {"wamp": {"auth": {"anonymous": None, "ticket": TICKET}}}},
+    {"listeners": {"wamp": {"port": 8090}}},
+    {"listeners": {"wamp": {"protocols": ["websocket"]}}},
+    {"listeners": {"more": {"port": 8090, "auth": {"anonymous": {"role": "anonymous"}}}}},
+    {"ipv6": True},
     {"peerTls": {"enabled": False}},
-]
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("values", RESTARTING, ids=str)
-def test_nodes_restart_for_what_they_cannot_take_over(values: dict[str, Any]) -> None:
-    (before,), (after,) = checksums({}), checksums(values)
-    assert before != after
+def checksum(objects: list[Object]) -> str:
+    (sum_,) = {template["metadata"]["annotations"]["checksum/config"] for _, template in nodes(objects)}
+    return str(sum_)
+
+
+def settings_of(objects: list[Object], folder: Path) -> Settings:
+    """The settings of the first voter."""
+    folder.mkdir()
+    return settled(
+        objects, nodes(objects)[0], folder, foreign={}, secrets={("router-wampha-cluster", "secret"): "s" * 48}
+    )
+
+
+@pytest.mark.parametrize("values", CHANGES, ids=[str(values)[:70] for values in CHANGES])
+def test_nodes_restart_when_and_only_when_they_cannot_take_over_a_change(
+    values: dict[str, Any], tmp_path: Path
+) -> None:
+    before, after = render({}), render(values)
+    found = differences(settings_of(before, tmp_path / "before"), settings_of(after, tmp_path / "after"))
+    changed = [each for each in found if each.path[:2] != ("cluster", "tls")]  # only the folders of this test differ
+    assert changed or values == {"peerTls": {"enabled": False}}
+    needed = any(not each.live for each in changed) or values == {"peerTls": {"enabled": False}}
+    assert (checksum(before) != checksum(after)) == needed, [str(each) for each in changed]
+
+
+def test_another_minimum_of_tls_restarts_nobody_and_tls_itself_does() -> None:
+    encrypted = {"tls": {"enabled": True, "existingSecret": "router-tls"}}
+    stricter = {"tls": {**encrypted["tls"], "minimumVersion": "1.3"}}
+    assert checksum(render(encrypted)) == checksum(render(stricter)) != checksum(render({}))
 
 
 def test_rendering_twice_restarts_nobody() -> None:
-    assert checksums({}) == checksums({})
-    assert checksums(CASES["tls"]) == checksums(CASES["tls"])
+    assert checksum(render({})) == checksum(render({}))
 
 
 # ---- values that are refused

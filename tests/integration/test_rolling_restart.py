@@ -19,7 +19,9 @@ def test_all_nodes_are_restarted_in_turn_and_nothing_acknowledged_is_lost(
 ) -> None:
     cluster = fresh_cluster()
     for node in cluster:
-        node.settings["node"]["run_dir"] = str(node.log_path.parent)
+        run_dir = node.log_path.parent / f"{node.name}.run"
+        run_dir.mkdir()
+        node.settings["node"]["run_dir"] = str(run_dir)
     outcome = restart_all(cluster.start(), clients=9)
     problems = outcome.problems()
     assert not problems, "\n".join([*outcome.report(), *problems[:20]])

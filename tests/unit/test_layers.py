@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("state",),
     ("auth",),
     ("routing",),
-    ("clock", "threads", "tls"),
+    ("clock", "filewatch", "threads", "tls"),
     ("ledger", "cluster"),
     ("transport",),
     ("observe",),

@@ -60,6 +60,7 @@ class Document:
     # The first one of each place: what cannot be read is not missing, or wrong between sections, as well.
     problems: dict[tuple[Position, PathInFile], str] = field(default_factory=dict)
     warnings: dict[tuple[Position, PathInFile], str] = field(default_factory=dict)  # what may be used all the same
+    files: set[Path] = field(default_factory=set)  # that it names, and itself
     open_files: dict[PathInFile, str] = field(default_factory=dict)  # values from files that everybody may read
     unread: set[PathInFile] = field(default_factory=set)  # values that could not be read; left out of the data
 
@@ -78,7 +79,7 @@ class Document:
     def raise_problems(self) -> None:
         """Raise ConfigError with all problems in the order of the file, if there are any."""
         if self.problems:
-            raise ConfigError(self._lines(self.problems))
+            raise ConfigError(self._lines(self.problems), self.files)
 
     def warning_lines(self) -> tuple[str, ...]:
         """All warnings, likewise in the order of the file."""
@@ -111,7 +112,7 @@ def read(path: Path, environment: Mapping[str, str] = os.environ) -> Document:
 
     Raises ConfigError when there is no document at all: a file that cannot be read, or is not UTF-8 or YAML.
     """
-    document = Document(str(path))
+    document = Document(str(path), files={path})
     text = _text(document, path)
     try:
         _check_depth(document, text)
@@ -133,7 +134,7 @@ def _text(document: Document, path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise ConfigError([f"{document.file}: cannot be read: {error.strerror}"]) from None
+        raise ConfigError([f"{document.file}: cannot be read: {error.strerror}"], document.files) from None
     if len(content) > FILE_BYTES_MAX:
         raise ConfigError([f"{document.file}: has more than {FILE_BYTES_MAX} bytes; this is no configuration"])
     try:
@@ -238,6 +239,7 @@ class _Reader:
 
     def _file(self, name: str, path: PathInFile) -> str:
         """Return what a file says, without the line end that editors add; names start at the configuration's folder."""
+        self._document.files.add(self._folder / name)
         with (self._folder / name).open("rb") as file:
             content = file.read(REFERENCE_BYTES_MAX + 1)
             if is_open(file):

@@ -16,6 +16,7 @@ from wampha.cluster.encryption import link_context
 from wampha.config import rules, sentences
 from wampha.config.document import Document, Given, PathInFile, is_open, plain, read
 from wampha.config.schema import Settings
+from wampha.errors import ConfigError
 from wampha.tls import CertificateError
 from wampha.transport.certificates import context_of
 
@@ -27,6 +28,7 @@ class Loaded(NamedTuple):
 
     settings: Settings
     warnings: tuple[str, ...] = ()  # what can be used, but is hardly meant; as the problems of a ConfigError
+    files: frozenset[Path] = frozenset()  # the file and those that it names, certificates too
 
 
 def load(path: str | os.PathLike[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -41,14 +43,14 @@ def examine(path: str | os.PathLike[str], environment: Mapping[str, str] = os.en
     Raises ConfigError with every problem of the file, each as `file:line:column: path: sentence`.
     """
     document = read(Path(path), environment)
-    document.data = _placed(document.data, Path(path).parent)
+    document.data = _placed(document, Path(path).parent)
     settings = _validate(document)
     rules.report(document)
     if settings is not None:
         _try_certificates(document, settings)
     document.raise_problems()
     assert settings is not None
-    return Loaded(settings, document.warning_lines())
+    return Loaded(settings, document.warning_lines(), frozenset(document.files))
 
 
 def development() -> Settings:
@@ -64,12 +66,14 @@ def development() -> Settings:
     )
 
 
-def _placed(data: Any, folder: Path) -> Any:
+def _placed(document: Document, folder: Path) -> Any:
     """Return the data with the paths of certificates as seen from the folder of the configuration file."""
+    data = document.data
     sections = (rules.select(data, "listeners", rules.EACH, "tls"), rules.select(data, "cluster", "tls"))
     for section, given in itertools.chain(*sections):
         for key in ("certificate", "key", "client_ca", "ca"):
             if isinstance(given, dict) and isinstance(given.get(key), str):
+                document.files.add(folder / given[key])
                 data = _replaced(data, (*section, key), str(folder / given[key]))
     return data
 
@@ -129,3 +133,21 @@ def _replaced(data: Any, path: PathInFile, value: Any) -> Any:
     if isinstance(data, tuple):
         return tuple(_replaced(item, path[1:], value) if index == path[0] else item for index, item in enumerate(data))
     return {**data, path[0]: _replaced(data[path[0]], path[1:], value)}
+
+
+class ConfigFile:
+    """A configuration file that is read again and again, with what it named the last time."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.files: frozenset[Path] = frozenset((Path(path),))
+        self._path: Final = Path(path)
+
+    def read(self) -> Loaded:
+        """As `examine`."""
+        try:
+            loaded = examine(self._path)
+        except ConfigError as error:
+            self.files = self.files | error.files
+            raise
+        self.files = loaded.files
+        return loaded

@@ -56,6 +56,13 @@ class NodeSettings(Section):
         description="local folder for a file by which a restarted node proves that its former process is dead, so "
         "that nobody waits until that one's lease is over",
     )
+    watch_files_s: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        description="seconds between looks whether this file, or one that it names, has changed; then it is read "
+        "again, as for SIGHUP; 0: only for SIGHUP",
+    )
     drain: Drain = Field(Drain(), description="how this node stops")
 
 

@@ -26,6 +26,8 @@ AUDIT: Final = "wampha.audit"  # its events have a bound of their own, and `audi
 _ASKED: Final = "asked"  # a value of events that somebody has asked for: they are no repeats
 _VALUE_CHARACTERS_MAX: Final = 1000
 _FIXED: Final = ("time", "level", "namespace", "message", "node")
+# What Twisted's older log adds, and the text that is the message already.
+_UNTOLD: Final = (_ASKED, "isError", "message", "time", "format", "system", "fields")
 _SIMPLE: Final = (str, int, float, bool, type(None))
 
 Format = Callable[[LogEvent], str]
@@ -106,7 +108,7 @@ class Logs:
             "node": self._node,
         }
         for key, value in event.items():
-            if not key.startswith("log_") and key not in (_ASKED, "isError", "message", "time", "format", "system"):
+            if not key.startswith("log_") and key not in _UNTOLD:
                 name = key.removeprefix("audit_")
                 line[f"{name}_" if name in _FIXED else name] = _plain(value)
         if event.get("log_failure") is not None:

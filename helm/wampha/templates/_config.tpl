@@ -2,7 +2,7 @@
 {{- define "wampha.config" -}}
 {{- $full := include "wampha.fullname" . -}}
 {{- $config := deepCopy .Values.config -}}
-{{- $_ := set $config "node" (merge (dict "name" (dict "env" "POD_NAME") "run_dir" "/run/wampha") ($config.node | default dict)) -}}
+{{- $_ := set $config "node" (merge (dict "name" (dict "env" "POD_NAME") "run_dir" "/run/wampha" "watch_files_s" 10) ($config.node | default dict)) -}}
 {{- $_ := set $config "monitoring" (dict "endpoint" (include "wampha.endpoint" (dict "root" . "port" (include "wampha.monitoringPort" .)))) -}}
 {{- $_ := set $config "cluster" (merge (include "wampha.cluster" . | fromYaml) ($config.cluster | default dict)) -}}
 {{- $listeners := list -}}
@@ -51,4 +51,21 @@ minimum_version: {{ .Values.tls.minimumVersion | quote }}
 client_ca: /etc/wampha-tls/clients/ca.crt
 client_certificate: {{ .Values.tls.clientCertificates }}
 {{- end }}
+{{- end -}}
+
+{{/* What of the configuration holds from the start of a node to its end; a running node takes over the rest. */}}
+{{- define "wampha.fixed" -}}
+{{- $config := include "wampha.config" . | fromYaml -}}
+{{- $fixed := omit $config "realms" "log" -}}
+{{- $_ := set $fixed "node" (omit $config.node "drain") -}}
+{{- $_ := set $fixed "limits" ($config.limits | default dict) -}}
+{{- range $name := .Files.Get "files/live-limits.yaml" | fromYamlArray -}}
+{{- $_ := set $fixed "limits" (omit $fixed.limits $name) -}}
+{{- end -}}
+{{- $listeners := list -}}
+{{- range $listener := $config.listeners -}}
+{{- $listeners = append $listeners (merge (dict "tls" (hasKey $listener "tls")) (omit $listener "auth" "tls")) -}}
+{{- end -}}
+{{- $_ := set $fixed "listeners" $listeners -}}
+{{- toYaml $fixed -}}
 {{- end -}}

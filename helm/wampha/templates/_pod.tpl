@@ -11,7 +11,8 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
   annotations:
-    checksum/config: {{ include "wampha.config" . | sha256sum }}
+    # Of what holds until a node ends; the rest reaches running nodes, which look at their files.
+    checksum/config: {{ include "wampha.fixed" . | sha256sum }}
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

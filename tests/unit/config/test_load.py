@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wampha.certs import CA, Authority, write
 from wampha.config.document import DEPTH_MAX, FILE_BYTES_MAX, Given, Position, plain, read
-from wampha.config.load import development, examine, load
+from wampha.config.load import ConfigFile, development, examine, load
 from wampha.errors import ConfigError
 
 SMALLEST = """\
@@ -730,3 +730,38 @@ def test_a_private_key_that_everybody_may_read_is_warned_of(files: Files) -> Non
 
 def test_a_mistake_is_told_without_warnings(files: Files) -> None:
     assert files.problem(SMALLEST + "log: {level: 7}\n").startswith("8:14: log.level: should be")
+
+
+def named(files: Files, file: ConfigFile) -> set[str]:
+    return {str(each.relative_to(files.folder)) for each in file.files}
+
+
+def test_a_file_knows_what_it_names_certificates_too(files: Files) -> None:
+    authority = Authority.new(30)
+    write(files.folder, "a", *authority.sign("a", [], 30))
+    (files.folder / "role").write_text("guest")
+    text = GRANTING.replace("{role: guest}", "{role: {file: role}}") + "    tls: {certificate: a.pem, key: a.key}\n"
+    path = files.folder / "config.yaml"
+    path.write_text(text)
+    file = ConfigFile(path)
+    assert named(files, file) == {"config.yaml"}
+    assert file.read().settings.listeners[0].tls
+    assert named(files, file) == {"config.yaml", "a.pem", "a.key", "role"}
+    path.write_text(GRANTING)
+    file.read()
+    assert named(files, file) == {"config.yaml"}
+
+
+def test_a_file_that_cannot_be_used_names_what_it_named_before_and_what_may_still_come(files: Files) -> None:
+    path = files.folder / "config.yaml"
+    path.write_text(GRANTING)
+    file = ConfigFile(path)
+    file.read()
+    path.write_text(GRANTING.replace("{role: guest}", "{role: {file: role}}"))
+    with pytest.raises(ConfigError, match="role"):
+        file.read()
+    assert named(files, file) == {"config.yaml", "role"}
+    path.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        file.read()
+    assert named(files, file) == {"config.yaml", "role"}

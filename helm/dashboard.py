@@ -132,6 +132,12 @@ ROWS: Final[dict[str, tuple[Plot, ...]]] = {
         Plot("memory", "bytes", {"{{instance}}": f"process_resident_memory_bytes{CHOSEN}"}),
         Plot("open files", "short", {"{{instance}}": f"process_open_fds{CHOSEN}"}),
         Plot("turns longer than 100 ms", "ops", {"{{instance}}": _rate("wampha_turns_long_total")}),
+        Plot(
+            "certificates end in",
+            "s",
+            {"{{instance}} {{use}}": f"wampha_certificate_expiry_timestamp_seconds{CHOSEN} - time()"},
+        ),
+        Plot("nodes with another configuration", "short", {"{{instance}}": f"wampha_config_differing_nodes{CHOSEN}"}),
         Plot("versions", "short", {"{{version}}": f"count by (version) (wampha_build_info{CHOSEN})"}),
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from wampha.distributions import MEASURES, Distribution, Sizes
+from wampha.distributions import COUNTS, MEASURES, SUMS, Distribution, Sizes
 
 CATALOGUE: Final[Mapping[str, str]] = {
     # configuration
@@ -69,6 +69,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "events_undeliverable": "EVENTs left out because the receiver could not be sent this payload",
     "calls": "CALL accepted",
     "calls_ended": "CALLs answered with RESULT or ERROR, or dropped because the caller left",
+    "yields": "YIELD of callees of this node",
     "late_yields": "YIELD or ERROR for an invocation that had ended already",
     "late_parts": "CALLs that continue a progressive call which had ended already",
     "progress_unwanted": "progressive YIELDs dropped because the call did not ask for them, or the callee cannot",
@@ -149,7 +150,9 @@ class Counters:
 
     def __init__(self, seconds: Callable[[], float] = _no_time) -> None:
         """`seconds` is the clock by which durations are measured; nothing else depends on it."""
-        self.values: Final = dict.fromkeys(CATALOGUE, 0)  # for the hot path, which adds 1 without a call
+        self.values: Final = dict.fromkeys(
+            CATALOGUE, 0
+        )  # for the hot path, which adds 1 without a call; read `self[name]`
         self.fanout: Final = Sizes(MEASURES["publish_fanout"].bounds)
         self.distributions: Final[Mapping[str, Distribution]] = {
             **{name: Distribution(measure.bounds) for name, measure in MEASURES.items()},
@@ -163,8 +166,15 @@ class Counters:
         self.values[name] += amount
 
     def __getitem__(self, name: str) -> int:
-        return self.values[name]
+        return self.values[name] + self._measured(name)
 
     def snapshot(self) -> dict[str, int]:
         """All counts by name, as a copy."""
-        return dict(self.values)
+        return {**self.values, **{name: self[name] for name in (*SUMS, *COUNTS)}}
+
+    def _measured(self, name: str) -> int:
+        if name in SUMS:
+            return int(self.distributions[SUMS[name]].reading()[1])
+        if name in COUNTS:
+            return sum(self.distributions[COUNTS[name]].reading()[0])
+        return 0

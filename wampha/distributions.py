@@ -43,6 +43,11 @@ MEASURES: Final[Mapping[str, Measure]] = {
 }
 
 
+# Counters that need not be counted beside a distribution: the sum of its values, or how many there were.
+SUMS: Final = {"events_delivered": "publish_fanout"}
+COUNTS: Final = {"calls_ended": "call_duration_seconds"}
+
+
 class Distribution:
     """Counts of values by range, and their sum."""
 

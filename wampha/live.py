@@ -38,6 +38,10 @@ class Entries:
         self._origins.append(Origins(listener.origins))
         return self._doorways[-1], self._certificates[-1], self._origins[-1]
 
+    def expires(self) -> float | None:
+        """When the first certificate of a listener ends, in seconds since 1970; None if there is none."""
+        return min((each.expires for each in self._certificates if each), default=None)
+
     def prepare(self, settings: Settings) -> Callable[[], None]:
         """Let the same listeners have other methods, principals, certificates and origins."""
         doorways = [doorway(listener.auth, self._key) for listener in settings.listeners]

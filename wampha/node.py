@@ -56,11 +56,11 @@ from wampha.state.commands import Owner
 from wampha.state.machine import Machine
 from wampha.threads import Threads
 from wampha.tidings import Tidings
-from wampha.transport.census import Census
 from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
+from wampha.transport.headcount import Headcount
 from wampha.transport.listeners import Listener
 from wampha.transport.room import Room, descriptors
 from wampha.transport.slow import SlowClients
@@ -144,7 +144,7 @@ class Node:
         self._entries: Final = Entries(_bytes(self._chance, 32))
         self._slow: Final = SlowClients(limits=self._limits, counters=self.counters, reactor=reactor)
         self._room: Final = Room(descriptors=descriptors(), limits=self._limits, counters=self.counters)
-        self._census: Final = Census(limits=self._limits, counters=self.counters, audit=self._audit)
+        self._headcount: Final = Headcount(limits=self._limits, counters=self.counters, audit=self._audit)
         self.doors: Final = Doors(
             doors=self._make_listeners(), linked=self._linked, opened=self._tell_listening, reactor=reactor
         )
@@ -254,6 +254,10 @@ class Node:
             "links": self.links.status() if self.links else {},
             **of_tables(self.ledger.tables),
             "config": self.router.concord.status(),
+            "certificates": {
+                "listeners": self._entries.expires(),
+                "links": self._link_encryption.expires if self._link_encryption else None,
+            },
             "connections": self._room.connections,
             "descriptors_max": self._room.descriptors,
             "slow": self._slow.status(),
@@ -387,7 +391,7 @@ class Node:
                 delivery=self.delivery,
                 slow=self._slow,
                 room=self._room,
-                census=self._census,
+                headcount=self._headcount,
                 origins=origins,
                 audit=self._audit,
                 limits=limits,

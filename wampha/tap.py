@@ -74,16 +74,18 @@ def _tune_collector() -> None:
 
 
 def _stop_once() -> None:
-    """Let only the first SIGINT or SIGTERM stop the reactor: Twisted's own handlers log an error at the second one."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Let only the first SIGINT or SIGTERM stop the reactor: Twisted's own handlers log an error at the second one.
+
+    One that is ignored stays so, as SIGINT is for what a shell runs in the background.
+    """
+    present = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in present.items() if callable(handler)}
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in handlers:
             # Not SIG_IGN: Python complains when a signal that had arrived already is ignored then.
             signal.signal(each, _heedless)
-        handler = handlers[signal.Signals(number)]
-        if callable(handler):
-            handler(number, frame)
+        handlers[signal.Signals(number)](number, frame)
 
     for each in handlers:
         signal.signal(each, stop)

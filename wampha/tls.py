@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography import x509
 from OpenSSL import SSL
 
 from wampha.errors import WamphaError
@@ -40,6 +42,18 @@ def context(method: int, minimum_version: int, files: Any) -> SSL.Context:
             "key", f"{files.key} is no private key in PEM format that fits {files.certificate}"
         ) from None
     return made
+
+
+def expires(path: str) -> float:
+    """When the first of the certificates in a file ends, in seconds since 1970; infinity if that cannot be read.
+
+    OpenSSL has accepted the file before, so that it is used in any case.
+    """
+    try:
+        certificates = x509.load_pem_x509_certificates(Path(path).read_bytes())
+        return min(each.not_valid_after_utc.timestamp() for each in certificates)
+    except (OSError, ValueError):
+        return math.inf
 
 
 def believe(made: SSL.Context, key: str, path: str) -> None:

@@ -166,6 +166,18 @@ CAUSES: Final[dict[str, tuple[list[dict[str, str]], list[dict[str, str]]]]] = {
         [series("wampha_links_refused_total", "0+2x60")],
         [series("wampha_links_refused_total", "0x20 3x40")],
     ),
+    "WamphaCertificateExpires": (
+        [series("wampha_certificate_expiry_timestamp_seconds", "1200000x60", use="links")],
+        [series("wampha_certificate_expiry_timestamp_seconds", "1300000x60", use="links")],
+    ),
+    "WamphaConfigDiffers": (
+        [series("wampha_config_differing_nodes", "2x60")],
+        [series("wampha_config_differing_nodes", "0x20 2x30 0x10")],
+    ),
+    "WamphaConfigRefused": (
+        [series("wampha_config_reload_failures_total", "0x20 1x40")],
+        [series("wampha_config_reload_failures_total", "4x60")],
+    ),
     "WamphaFilesShort": (
         [series("process_open_fds", "900x60"), series("process_max_fds", "1000x60")],
         [series("process_open_fds", "500x60"), series("process_max_fds", "1000x60")],
@@ -210,7 +222,7 @@ def test_a_cluster_that_is_well_is_silent(rules: dict[str, Any], tmp_path: Path)
     """Nodes that have just started, as a real one shows itself; see test_monitoring.py for the numbers."""
     values = {
         "up": 1, "wampha_ready": 1, "wampha_serving": 1, "wampha_raft_has_leader": 1, "wampha_link_up": 1,
-        "process_max_fds": 20000, "wampha_build_info": 1,
+        "wampha_certificate_expiry_timestamp_seconds": 2000000000, "process_max_fds": 20000, "wampha_build_info": 1,
     }  # fmt: skip
     names = sorted(set().union(*(asked_for(rule["expr"]) for rule in alerts(rules).values())))
     calm = [series(name, f"{values.get(name, 0)}x80", **node) for name in names for node in (NODE, *OTHERS)]

@@ -303,6 +303,15 @@ def settled(
     return load(file, told)
 
 
+def test_the_values_of_the_readme_make_a_cluster(foreign: dict[str, dict[str, bytes]], tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", (CHART / "README.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    objects = render(yaml.safe_load(shown))
+    own = {name: files for name, files in foreign.items() if name == "router-tls"}
+    settings = settled(objects, nodes(objects)[0], tmp_path / "pod", foreign=own, secrets=SECRETS)
+    (listener,) = settings.listeners
+    assert listener.tls and listener.auth.anonymous is None and listener.auth.ticket
+
+
 def test_numbers_arrive_as_they_are() -> None:
     limits = configuration(render({"config": {"limits": {"message_bytes_max": 10485760}}}))["limits"]
     assert limits == {"message_bytes_max": 10485760}

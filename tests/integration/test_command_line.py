@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from tests.support.commands import WAMPHA, Commands, commands, environment
 from tests.support.nodes import ALL_RIGHTS, NodeProcess, free_ports
@@ -62,16 +63,26 @@ class Door(NodeProcess):
 
     def __init__(self, folder: Path) -> None:
         port, self.guarded, self.encrypted = free_ports(3)
+        self.folder: Final = folder
         self.ca: Final = folder / "ca.pem"
         authority = Authority.new(1)
         write(folder, CA, authority.key, authority.certificate)
         write(folder, "server", *authority.sign("server", ["127.0.0.1", "localhost"], 1))
+        key, certificate = authority.sign("joe", [], 1)
+        write(folder, "joe", key, certificate)
         anyone = {"anonymous": {"role": "anonymous"}}
         tls = {"certificate": str(folder / "server.pem"), "key": str(folder / "server.key")}
+        asked = {"client_ca": str(self.ca), "client_certificate": "optional"}
+        fingerprint = certificate.fingerprint(SHA256()).hex()
+        joe = {"principals": {"joe": {"certificate-sha256": fingerprint, "role": "narrow"}}}
         listeners = [
             {"endpoint": f"tcp:{port}:interface=127.0.0.1", "auth": anyone},
             {"endpoint": f"tcp:{self.guarded}:interface=127.0.0.1", "auth": AUTH},
-            {"endpoint": f"tcp:{self.encrypted}:interface=127.0.0.1", "auth": anyone, "tls": tls},
+            {
+                "endpoint": f"tcp:{self.encrypted}:interface=127.0.0.1",
+                "auth": {**anyone, "tls": joe},
+                "tls": {**tls, **asked},
+            },
         ]
         realms = [{"name": "realm1", "roles": [ALL_RIGHTS, NARROW]}]
         limits = {"identity_failures_max": 0, "address_failures_max": 0}  # these tests fail on purpose
@@ -265,7 +276,10 @@ def test_the_next_url_is_tried_when_one_fails(door: Door, wampha: Commands) -> N
 def test_tls_is_believed_if_its_authority_is_and_only_then(door: Door, wampha: Commands) -> None:
     place = f"127.0.0.1:{door.encrypted}"
     wss, rss = f"wss://localhost:{door.encrypted}/ws", f"rss://{place}"
+    joe = ["--cert", str(door.folder / "joe.pem"), "--cert-key", str(door.folder / "joe.key"), "--authmethod", "tls"]
     started = [
+        (wampha.start("pub", "a.b", "-a", "--url", wss, *joe, "--ca", str(door.ca)), Exit.REFUSED, "not_authorized"),
+        (wampha.start("call", "open.x", "--url", rss, *joe, "--insecure"), Exit.FAILED, "no_such_procedure"),
         (wampha.start("pub", "a.b", "-a", "--url", wss, "--ca", str(door.ca)), Exit.DONE, ""),
         (wampha.start("pub", "a.b", "-a", "--url", rss, "--ca", str(door.ca)), Exit.DONE, ""),
         (wampha.start("pub", "a.b", "-a", "--url", wss, "--insecure"), Exit.DONE, ""),

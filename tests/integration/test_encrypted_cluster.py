@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from cryptography import x509
 
 from tests.support.nodes import SECRET, Cluster, NodeProcess, eventually
 from tests.support.tlsoffers import (
@@ -255,6 +256,22 @@ def test_an_observer_that_must_not_join_is_refused_and_says_why(
         del cluster.nodes["d"]
 
 
+def test_a_node_that_is_shown_the_certificate_of_another_one_than_it_dialled_says_so(cluster: Cluster) -> None:
+    observer = cluster.observer("d")
+    section = observer.settings["cluster"]
+    del section["secret"]
+    section["tls"] = tls_of("d")
+    for voter, other in zip(section["voters"], "bac", strict=True):
+        voter["address"] = f"127.0.0.1:{cluster.peer_ports[other]}"
+    observer.log_path.unlink(missing_ok=True)
+    try:
+        observer.launch()
+        observer.wait_for_log(rf"peer a at .* is refused: {Refusal.CERTIFICATE.value} \(it is for b, .* not for 'a'\)")
+    finally:
+        observer.end()
+        del cluster.nodes["d"]
+
+
 # ---- another side of the handshake, and the life of certificates
 
 
@@ -316,7 +333,10 @@ def test_certificates_and_even_the_authority_change_by_sighup_and_no_link_is_los
         reload(node)
     for node in cluster:
         certificate, links = before[node.name]
-        assert certificate_at(cluster, node.name) != certificate
+        now = certificate_at(cluster, node.name)
+        assert now is not None and now != certificate
+        end = x509.load_der_x509_certificate(now).not_valid_after_utc.timestamp()
+        assert node.status()["certificates"] == {"listeners": None, "links": end}
         assert links_of(node) == links
     cluster["c"].stop()
     cluster["c"].launch().wait_until_serving()  # new links, with the new files

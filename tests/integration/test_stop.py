@@ -55,6 +55,18 @@ def test_an_idle_node_and_one_with_a_few_clients_stop_at_once(fresh_node: Callab
         assert stopped_after(node) < SOON_S
 
 
+def test_a_node_that_a_shell_runs_in_the_background_ignores_sigint_and_nothing_else(
+    fresh_node: Callable[..., NodeProcess],
+) -> None:
+    node = fresh_node()
+    node.prefix += ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh"]
+    node.launch().wait_until_serving()
+    terminate(node, signal.SIGINT)
+    node.session().leave()
+    terminate(node)
+    assert stopped_after(node) < SOON_S
+
+
 def test_clients_are_spread_and_served_until_their_turn_and_nobody_new_is_let_in(
     fresh_node: Callable[..., NodeProcess],
 ) -> None:

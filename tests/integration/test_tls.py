@@ -114,10 +114,12 @@ def context(folder: Path, client: str | None = None) -> ssl.SSLContext:
 class Encrypted:
     """A client over TLS."""
 
-    def __init__(self, node: NodeProcess, how: ssl.SSLContext, transport: str = "rawsocket") -> None:
+    def __init__(
+        self, node: NodeProcess, how: ssl.SSLContext, transport: str = "rawsocket", name: str = "localhost"
+    ) -> None:
         kind: Any = KINDS[transport]
         plain = socket.create_connection(("127.0.0.1", node.port), timeout=10)
-        secure = how.wrap_socket(plain, server_hostname="localhost")
+        secure = how.wrap_socket(plain, server_hostname=name)
         self.version = secure.version()
         self.cipher = secure.cipher()
         self.shown = secure.getpeercert(binary_form=True)
@@ -134,10 +136,10 @@ class Encrypted:
         self.connection.close()
 
 
-def refused(node: NodeProcess, how: ssl.SSLContext, why: str) -> None:
+def refused(node: NodeProcess, how: ssl.SSLContext, why: str, name: str = "localhost") -> None:
     """The client is refused, and a line of the log says why."""
     before = node.log().count("TLS handshake")
-    with pytest.raises((OSError, ConnectionEndedError)), Encrypted(node, how) as client:
+    with pytest.raises((OSError, ConnectionEndedError)), Encrypted(node, how, name=name) as client:
         client.join()
     eventually(lambda: node.log().count("TLS handshake") > before, 5, "a line about the handshake", node.log)
     assert why in node.log().splitlines()[-1], node.log()
@@ -227,6 +229,17 @@ def test_a_client_without_a_good_certificate_is_refused_where_one_is_required(
 def test_a_client_that_does_not_believe_the_server_is_noticed(node: Callable[..., NodeProcess], folder: Path) -> None:
     how = ssl.create_default_context(cafile=str(folder / "other-ca.pem"))
     refused(node(), how, "unknown ca")
+
+
+@pytest.mark.parametrize(
+    ("shown", "name", "why"),
+    [("server", "elsewhere.example.org", "bad certificate"), ("late", "late", "certificate expired")],
+    ids=["wrong name", "expired"],
+)
+def test_a_client_that_is_shown_the_wrong_certificate_is_noticed(
+    node: Callable[..., NodeProcess], folder: Path, shown: str, name: str, why: str
+) -> None:
+    refused(node(certificate=f"{shown}.pem", key=f"{shown}.key"), context(folder), why, name)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

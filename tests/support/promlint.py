@@ -29,6 +29,7 @@ LABELS: Final = frozenset(
         "version",
         "python",
         "role",
+        "use",
     }
 )
 SERIES_MAX: Final = 2000

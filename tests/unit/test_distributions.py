@@ -78,3 +78,4 @@ def test_a_call_lasts_from_the_turn_in_which_it_came_to_the_one_in_which_it_ends
     assert sum(durations.counts) == 0
     callee.result(1)
     assert (sum(durations.counts), durations.sum) == (1, 0.25)
+    assert node.counters["calls_ended"] == node.counters["yields"] == 1

@@ -51,6 +51,9 @@ def test_a_program_that_is_shown_is_python(text: str) -> None:
         "docs/quickstart.md",
         "docs/from-crossbar.md",
         "docs/decisions/README.md",
+        "docs/operations.md",
+        "helm/README.md",
+        "helm/wampha/README.md",
     ],
 )
 def test_links_inside_the_project_lead_somewhere(document: str) -> None:

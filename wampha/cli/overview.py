@@ -111,8 +111,17 @@ def _of_cluster(status: Status) -> Iterable[str]:
         yield "nobody leads: nothing can be decided until somebody is elected"
     if len(versions := sorted({node["version"] for node in status["nodes"] if "version" in node})) > 1:
         yield f"nodes have different versions: {', '.join(versions)}"
-    if len({node["config"] for node in status["nodes"] if node.get("config")}) > 1:
-        yield "nodes have different configurations: realms, roles or limits are not the same on all; reload them"
+    yield from _differences(status["nodes"])
+
+
+def _differences(nodes: Iterable[Status]) -> Iterable[str]:
+    """Each pair of nodes that have different configurations, once, though both say so."""
+    found: dict[frozenset[str], str] = {}
+    for node in nodes:
+        for other, parts in sorted((node.get("config") or {}).get("differing", {}).items()):
+            sentence = f"{node['name']} and {other} have different configurations: {', '.join(sorted(parts))}"
+            found.setdefault(frozenset((node["name"], other)), sentence)
+    return found.values()
 
 
 def _of_nodes(nodes: Iterable[Status]) -> Iterable[str]:

@@ -52,6 +52,8 @@ class Url:
             raise ValueError(f'"{text}" is no URL: {error}') from None
         if parts.scheme not in _PORTS:
             raise ValueError(f'"{text}" should begin with ws://, wss://, rs:// or rss://')
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("a URL should have no user and no password; use --authid and --ticket-file")
         port = port or _PORTS[parts.scheme]
         if not host or not port:
             raise ValueError(f'"{text}" should name a host{"" if parts.scheme.startswith("ws") else " and a port"}')

@@ -17,7 +17,7 @@ from zope.interface import implementer
 
 from wampha.cluster.handshake import HandshakeRefused, Refusal, RefusedByPeer
 from wampha.errors import LinkRefused
-from wampha.tls import CertificateError, believe, context, read, why
+from wampha.tls import CertificateError, believe, context, expires, read, why
 
 _RECORD_TYPES: Final = (21, 22)  # alert and handshake: what a peer that speaks TLS can say first
 _Codes = SSL.X509VerificationCodes
@@ -44,13 +44,14 @@ class Encryption:
         self._name: Final = name
         self._reactor: Final = reactor
         self._context = link_context(tls, name)
+        self.expires = expires(tls.certificate)  # seconds since 1970
 
     def prepare(self) -> Callable[[], None]:
         """Read the files again; raises CertificateError. What is returned makes them hold for links to come."""
-        fresh = link_context(self._tls, self._name)
+        fresh, end = link_context(self._tls, self._name), expires(self._tls.certificate)
 
         def use() -> None:
-            self._context = fresh
+            self._context, self.expires = fresh, end
 
         return use
 

@@ -13,6 +13,7 @@ from wampha.config.section import Authid, RealmName, RoleName, Section, Uri
 
 HASH_MEMORY_KIB_MAX: Final = 256 * 1024  # of one argon2id hash; two may be calculated at once
 HASH_ITERATIONS_MAX: Final = 100
+COOKIE_LENGTH_MIN: Final = 22  # characters of 6 random bits: 128 bits, which nobody guesses
 _PHC: Final = re.compile(r"\$argon2id\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=\d{1,3}\$[A-Za-z0-9+/]{11,}\$[A-Za-z0-9+/]{22,}")
 
 
@@ -230,7 +231,7 @@ class CookieAuth(Section):
     """Method cookie, for WebSocket: browsers are known again once ticket, wampcra, scram or cryptosign let them in."""
 
     name: Annotated[str, AfterValidator(_check_cookie_name)] = Field("cbtid", description="the cookie's name")
-    length: int = Field(24, ge=22, le=64, description="characters of the cookie, 6 random bits each")
+    length: int = Field(24, ge=COOKIE_LENGTH_MIN, le=64, description="characters of the cookie, 6 random bits each")
     max_age: int = Field(86400, ge=1, le=315_360_000, description="seconds for which a browser is known")
     store: CookieStore = Field(CookieStore(), description="where cookies are kept")
     same_site: Literal["strict", "lax", "none"] = Field(

@@ -114,6 +114,17 @@ GAUGES: Final[tuple[Family, ...]] = (
     Family("wampha_link_up", "1 if the links to that node are up", _of_links("up"), ("peer",)),
     Family("wampha_link_queue_bytes", "bytes that wait to be sent to that node", _of_links("queue_bytes"), ("peer",)),
     Family("wampha_link_behind", "1 if so much waits that clients must wait", _of_links("behind"), ("peer",)),
+    Family(
+        "wampha_certificate_expiry_timestamp_seconds",
+        "when the first certificate of listeners, or that of links between nodes, ends, since 1970",
+        lambda reading: [((use,), end) for use, end in reading.status["certificates"].items() if end is not None],
+        ("use",),
+    ),
+    Family(
+        "wampha_config_differing_nodes",
+        "other nodes that run another configuration than this one",
+        lambda reading: len(reading.status["config"]["differing"]),
+    ),
     Family("process_resident_memory_bytes", "memory of the process", _of("resident_bytes")),
     Family("process_open_fds", "open file descriptors of the process", _of("file_descriptors")),
     Family("process_max_fds", "file descriptors that the process may have", _of("descriptors_max")),

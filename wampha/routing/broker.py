@@ -290,7 +290,6 @@ class Broker:
             for owner in route.owners:
                 if owner != own:
                     others[owner] = None
-        self._counts["events_delivered"] += reached
         if reached < SMALL:
             self._fanouts[reached] += 1
         else:

@@ -72,6 +72,7 @@ class Callees:
         self._realm: Final = realm
         self._uris: Final = uris
         self._counters: Final = counters
+        self._counts: Final = counters.values
         self._outbox: Final = outbox
         self._ledger: Final = ledger
         self._offers: Final = offers
@@ -185,6 +186,7 @@ class Callees:
 
     def yielded(self, callee: Session, result: Yield) -> None:
         """The callee's result, on its way to the caller."""
+        self._counts["yields"] += 1
         options = result.options
         if options:
             if options.get("ppt_scheme") and not callee.features.callee_passthru:

@@ -112,7 +112,6 @@ class Calls:
             self._timeouts.end(pending.timeout)
         if pending.more:
             self._expect_parts(pending)
-        self._counts["calls_ended"] += 1
         took, durations = self._counters.turn_began - pending.began, self._durations
         durations.counts[bisect_left(durations.bounds, took)] += 1  # `add`, without a call
         durations.sum += took

@@ -55,9 +55,11 @@ class Comebacks:
         permissions: Permitting,
         welcome: Callable[[Realm, Session], Options],
         over: Callable[[Session], None],
+        parted: Callable[[Session], None],
         arrived: Callable[[Realm, Session], None],
     ) -> None:
-        """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session.
+        """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session,
+        `parted` hears of one that goes on at another node.
 
         `arrived` looks whether a session of another node may have here what it had there.
 
@@ -72,6 +74,7 @@ class Comebacks:
         self._audit: Final = audit
         self._welcome: Final = welcome
         self._over: Final = over
+        self._parted: Final = parted
         self._arrived: Final = arrived
         self._resumptions: Final = Resumptions(limits=limits, counters=counters, ids=ids, clock=clock, end=self.end)
         passage = Passage(ledger=ledger, gather=gather, clock=clock)
@@ -246,5 +249,6 @@ class Comebacks:
         session.open = False
         del self._sessions[session.id]
         self._attendance.parted(session)
+        self._parted(session)
         self._calls.caller_dismissed(session)
         self._realms[session.realm].part(session, sorted(session.resumption.line.unsent_invocations()))

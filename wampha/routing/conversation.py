@@ -237,6 +237,7 @@ class Conversation:
         self._state = State.RESUMED
         self.client.send(Welcome(session.id, details))
         line.attach(self.client)
+        self._router.came_back(session, self.client)
         return True
 
     def _proved(self, message: Any) -> None:

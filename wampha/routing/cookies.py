@@ -93,8 +93,14 @@ class KnownCookies:
         self._held[session.id] = held
         self._sessions.setdefault(held.digest, {})[session.id] = session
 
+    def came_back(self, session: Session, cookie: BrowserCookie | None) -> None:
+        """A session goes on with another connection, perhaps after it was at another node: a logout ends it too."""
+        identity = self.identity(cookie, session.realm)
+        if cookie is not None and identity is not None and session.id not in self._held:
+            self._hold(session, _held(cookie, identity))
+
     def left(self, session: Session) -> None:
-        """A session is over; its cookie stays."""
+        """A session is over, or goes on at another node; its cookie stays."""
         held = self._held.pop(session.id, None)
         if held is None:
             return

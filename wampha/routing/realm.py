@@ -46,16 +46,6 @@ _CODES: Final[Mapping[type, int]] = {
 }
 
 
-class _Handler:
-    """What handles one type of message, and how many have come."""
-
-    __slots__ = ("handle", "received")
-
-    def __init__(self, handle: Callable[[Session, Any], None]) -> None:
-        self.handle: Final = handle
-        self.received = 0
-
-
 class Realm:
     """Where the messages of a realm's sessions go."""
 
@@ -142,18 +132,18 @@ class Realm:
             timeout_unit_s=rules.timeout_unit_s,
             queue_max=rules.call_queue_max,
         )
-        handlers: Mapping[type, Callable[[Session, Any], None]] = {
+        self._others: Final[dict[type, int]] = {}  # messages of types that are counted here, or were refused
+        self._handlers: Final[Mapping[type, Callable[[Session, Any], None]]] = {
             Publish: self.broker.publish,
-            Subscribe: self.broker.subscribe,
-            Unsubscribe: self.broker.unsubscribe,
+            Subscribe: self._counted(Subscribe, self.broker.subscribe),
+            Unsubscribe: self._counted(Unsubscribe, self.broker.unsubscribe),
             Call: self.dealer.call,
             Yield: self.dealer.callees.yielded,
-            Error: self.dealer.callees.failed,
-            Register: self.offers.register,
-            Unregister: self.offers.unregister,
-            Cancel: self.dealer.cancel,
+            Error: self._counted(Error, self.dealer.callees.failed),
+            Register: self._counted(Register, self.offers.register),
+            Unregister: self._counted(Unregister, self.offers.unregister),
+            Cancel: self._counted(Cancel, self.dealer.cancel),
         }
-        self._handlers: Final = {kind: _Handler(handle) for kind, handle in handlers.items()}
         self._behind: Final[Collection[Owner]] = outbox.behind
         # The nodes that a message with a payload would be sent to; the others are small.
         self._destinations: Final[Mapping[type, Callable[[Session, Any], Iterable[Owner]]]] = {
@@ -257,8 +247,7 @@ class Realm:
         try:
             if self._behind:
                 self._check_destinations(session, message)
-            handler.received += 1
-            handler.handle(session, message)
+            handler(session, message)
         except WampError as error:
             self._refuse(session, message, error)
         except Later:
@@ -266,9 +255,19 @@ class Realm:
                 allowance.give_back()
             raise
 
+    def _counted(self, kind: type, handle: Callable[[Session, Any], None]) -> Callable[[Session, Any], None]:
+        """For messages of which there are few."""
+        self._others[kind] = 0
+
+        def handler(session: Session, message: Any) -> None:
+            self._others[kind] += 1
+            handle(session, message)
+
+        return handler
+
     def received(self) -> dict[str, int]:
-        """How many messages of each type have come from sessions of this realm at this node."""
-        return {kind.__name__.upper(): handler.received for kind, handler in self._handlers.items()}
+        """Messages by type that sessions of this realm have sent; of PUBLISH and CALL only those that were refused."""
+        return {kind.__name__.upper(): count for kind, count in self._others.items()}
 
     def _check_destinations(self, session: Session, message: Any) -> None:
         destinations = self._destinations.get(type(message))
@@ -323,6 +322,9 @@ class Realm:
     def _refuse(self, session: Session, message: Any, error: WampError) -> None:
         if isinstance(error, NotAuthorized):
             self._audit("denied", {**who(session), "request": type(message).__name__.upper(), "why": str(error)})
+        kind = type(message)
+        if kind is Publish or kind is Call:
+            self._others[kind] = self._others.get(kind, 0) + 1
         # Basic profile, "Publishing": without `acknowledge` the publisher is told nothing.
         if type(message) is Publish and message.options.get("acknowledge") is not True:
             self._counters.add("publishes_refused_silently")

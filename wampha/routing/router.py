@@ -153,6 +153,7 @@ class Router:
             permissions=permissions,
             welcome=lambda realm, session: details_of(realm, session.grant, self._agent),
             over=self._over,
+            parted=lambda session: self._cookies.left(session),  # noqa: PLW0108 - they are made below
             arrived=self._revision.arrived,
         )
         self._insiders = Insiders(
@@ -240,6 +241,8 @@ class Router:
     def figures(self) -> dict[str, dict[str, int]]:
         """How many messages of each type came from sessions, and failed authentications by the kind of method."""
         received = self._all_realms.received(*self._realms.values())
+        for kind, counter in (("PUBLISH", "publications"), ("CALL", "calls"), ("YIELD", "yields")):
+            received[kind] = received.get(kind, 0) + self.counters[counter]
         return {"received": received, "failures": dict(self.entrance.failures)}
 
     def census(self) -> list[Session]:
@@ -342,6 +345,10 @@ class Router:
     def recognises(self, cookie: str) -> bool:
         """Whether somebody has proved who they are with this cookie."""
         return self._cookies.knows(cookie)
+
+    def came_back(self, session: Session, client: Client) -> None:
+        """A session was resumed by this client."""
+        self._cookies.came_back(session, client.cookie())
 
     def log_out(self, session: Session) -> None:
         """The user of this session, which is about to end, shall not be let in again by a cookie."""

@@ -149,11 +149,13 @@ class Tables:
 
     def add_route(self, realm: str, route: Route) -> None:
         """Put a route where there is none."""
+        assert route.id not in self._places, "an id is used once"
         self.routes_in(realm).add(route.match, route.topic, route)
         self._places[route.id] = (realm, route.match, route.topic)
 
     def add_registration(self, realm: str, row: Registration) -> None:
         """Put a registration where there is none."""
+        assert row.id not in self._places, "an id is used once"
         self.registrations_in(realm).add(row.match, row.procedure, row)
         self._places[row.id] = (realm, row.match, row.procedure)
 

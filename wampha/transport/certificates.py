@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from wampha.auth.steps import Certificate
 from wampha.counters import Counters
-from wampha.tls import believe, context, why
+from wampha.tls import believe, context, expires, why
 
 LOG_S: Final = 10.0
 VERSIONS: Final = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
@@ -29,13 +29,14 @@ class Certificates:
     def __init__(self, tls: Any) -> None:
         """`tls`: a `config.tls.Tls`. Raises CertificateError."""
         self._context = context_of(tls)
+        self.expires = expires(tls.certificate)  # seconds since 1970
 
     def prepare(self, tls: Any) -> Callable[[], None]:
         """Read the files of `tls`; raises CertificateError. What is returned makes them hold from now on."""
-        fresh = context_of(tls)
+        fresh, end = context_of(tls), expires(tls.certificate)
 
         def use() -> None:
-            self._context = fresh
+            self._context, self.expires = fresh, end
 
         return use
 

@@ -21,13 +21,13 @@ from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.limits import Limits
 from wampha.routing.ports import Audit
-from wampha.transport.census import Census
 from wampha.transport.certificates import Certificates
 from wampha.transport.connection import Ended, Router, Service, address_of
 from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
+from wampha.transport.headcount import Headcount
 from wampha.transport.origins import Origins
 from wampha.transport.rawsocket import MAGIC, RawSocketFactory
 from wampha.transport.room import Room
@@ -54,12 +54,12 @@ class Undecided(Protocol):
     def __init__(
         self,
         service: Service,
-        census: Census,
+        headcount: Headcount,
         websocket: WebSocketFactory | None,
         rawsocket: RawSocketFactory | None,
     ) -> None:
         self._service: Final = service
-        self._census: Final = census
+        self._headcount: Final = headcount
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
         self._age = 0
@@ -67,7 +67,7 @@ class Undecided(Protocol):
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
         """Count it, and set TCP_NODELAY: without it an EVENT behind a reply would wait for 40 ms."""
         transport = cast(Any, self.transport)
-        self.refusal = self._census.enter(transport.getPeer())
+        self.refusal = self._headcount.enter(transport.getPeer())
         if self.refusal == "":
             transport.abortConnection()
             return
@@ -144,7 +144,7 @@ class _UniversalFactory(Factory):
         self,
         service: Service,
         room: Room,
-        census: Census,
+        headcount: Headcount,
         websocket: WebSocketFactory | None,
         rawsocket: RawSocketFactory | None,
         *,
@@ -152,7 +152,7 @@ class _UniversalFactory(Factory):
     ) -> None:
         self._service: Final = service
         self._room: Final = room
-        self._census: Final = census
+        self._headcount: Final = headcount
         self._encrypted: Final = encrypted
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
@@ -168,7 +168,7 @@ class _UniversalFactory(Factory):
             return self._refused()
         if not self._room.has_place():
             return self._refused()
-        return Undecided(self._service, self._census, self._websocket, self._rawsocket)
+        return Undecided(self._service, self._headcount, self._websocket, self._rawsocket)
 
     def _refused(self) -> Protocol | None:
         """Nothing where that closes the connection: an orderly end is better than a reset."""
@@ -199,7 +199,7 @@ class Listener:
         delivery: Delivery,
         slow: SlowClients,
         room: Room,
-        census: Census,
+        headcount: Headcount,
         limits: Limits,
         counters: Counters,
         serializers: Sequence[Serializer],
@@ -212,7 +212,7 @@ class Listener:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
         `doorway`: how clients are let in; `origins`: which web pages they may come from. `serializers`, `slow`, `room`
-        and `census` are the same for all listeners.
+        and `headcount` are the same for all listeners.
         """
         self._endpoint_string: Final = endpoint_string
         self._reactor: Final = reactor
@@ -230,13 +230,13 @@ class Listener:
             audit=audit,
             cookies=cookies,
         )
-        self._census: Final = census
+        self._headcount: Final = headcount
         self._service.gone = self._left
         room.share(self._service.deadlines)
         self._factory: Final = _UniversalFactory(
             self._service,
             room,
-            census,
+            headcount,
             WebSocketFactory(self._service, serializers) if WEBSOCKET in protocols else None,
             RawSocketFactory(self._service, serializers) if RAWSOCKET in protocols else None,
             encrypted=certificates is not None or endpoint_string.startswith("ssl:"),
@@ -302,7 +302,7 @@ class Listener:
         return drained
 
     def _left(self, connection: Ended) -> None:
-        self._census.leave(connection.transport.getPeer(), refused=connection.refusal is not None)
+        self._headcount.leave(connection.transport.getPeer(), refused=connection.refusal is not None)
         self._tell_drained()
 
     def _tell_drained(self) -> None:

@@ -35,9 +35,9 @@ from wampha.errors import StartError
 from wampha.limits import Limits
 from wampha.messages.model import Event
 from wampha.messages.payload import Family, Payload
-from wampha.transport.census import Census
 from wampha.transport.delivery import Delivery
 from wampha.transport.gate import Gate
+from wampha.transport.headcount import Headcount
 from wampha.transport.listeners import RAWSOCKET, WEBSOCKET, Listener
 from wampha.transport.origins import Origins
 from wampha.transport.room import Room
@@ -77,7 +77,7 @@ class Server:
             gate=self.gate,
             delivery=self.delivery,
             room=Room(descriptors=descriptors, limits=Limits(**limits), counters=self.counters),
-            census=Census(limits=Limits(**limits), counters=self.counters, audit=self._note),
+            headcount=Headcount(limits=Limits(**limits), counters=self.counters, audit=self._note),
             origins=Origins(),
             audit=self._note,
             slow=SlowClients(limits=Limits(**limits), counters=self.counters, reactor=reactor),  # type: ignore[arg-type]
@@ -345,11 +345,11 @@ def test_who_is_one_too_many_is_told_so_in_the_words_of_its_transport(serve: Ser
     first.send_json("still here")
     assert first.read_json() == ["still here"]
     second.close()
-    wait_for(lambda: in_reactor(lambda: len(server.listener._census)) == 1)
+    wait_for(lambda: in_reactor(lambda: len(server.listener._headcount)) == 1)
     with WebSocketClient(server.port) as web:
         assert web.shake_hands().startswith(b"HTTP/1.1 101 ")
     first.close()
-    wait_for(lambda: in_reactor(lambda: len(server.listener._census)) == 0)
+    wait_for(lambda: in_reactor(lambda: len(server.listener._headcount)) == 0)
 
 
 def test_a_refused_client_that_says_nothing_is_cut_in_time(serve: Serve) -> None:

@@ -74,6 +74,14 @@ def test_rates_are_those_between_two_looks_at_the_same_life_of_a_node() -> None:
         ),
         (cluster(leader=None), ["nobody leads: nothing can be decided until somebody is elected"]),
         (cluster(node("a"), node("b", version="2"), node("c")), ["nodes have different versions: 1, 2"]),
+        (
+            cluster(
+                node("a", config={"digest": {}, "differing": {"b": ["roles", "realms"]}}),
+                node("b", config={"digest": {}, "differing": {"a": ["realms", "roles"]}}),
+                node("c", config={"digest": {}, "differing": {}}),
+            ),
+            ["a and b have different configurations: realms, roles"],
+        ),
         (cluster(node("a", reasons=["it is being stopped"]), node("b"), node("c")), ["a: it is being stopped"]),
         (
             cluster(node("a"), node("b"), node("c", lag=LAG_ENTRIES + 1)),

@@ -79,6 +79,10 @@ def test_a_wrong_url_gets_a_sentence(text: str) -> None:
     assert "Error: --url: " in refusal("--url", text)
 
 
+def test_a_password_in_a_url_is_refused_without_showing_it() -> None:
+    assert "geheim" not in refusal("--url", "ws://joe:geheim@h/")
+
+
 def test_secrets_come_from_files_too(tmp_path: Path) -> None:
     (tmp_path / "ticket").write_text("geheim\n")
     assert target("--authid", "a", "--ticket-file", str(tmp_path / "ticket")).credentials.ticket == "geheim"

@@ -392,6 +392,41 @@ def test_credentials_without_a_counterpart_are_listed(tmp_path: Path, method: st
     assert [line.split(":")[0] for line in left] == [f"workers[0].transports[0].auth.{path}"]
 
 
+TICKETS: Final = {"ticket": {"principals": {"a": {"ticket": "t", "role": "anonymous"}}}}
+
+
+@pytest.mark.parametrize(
+    ("tracking", "cookie", "left"),
+    [
+        ({}, {}, []),
+        ({"name": "cbtid", "length": 24, "max_age": 864000, "store": {"type": "memory"}},
+         {"name": "cbtid", "length": 24, "max_age": 864000}, []),
+        ({"store": {"type": "file", "filename": "cookies.dat"}}, {}, ["cookie.store.filename"]),
+        ({"length": 6}, {}, ["cookie.length"]),
+        (None, None, ["auth.cookie"]),
+    ],
+)  # fmt: skip
+def test_browsers_that_are_tracked_by_the_transport_are_let_in_again(
+    tmp_path: Path, tracking: Any, cookie: Any, left: list[str]
+) -> None:
+    transport = {**WEB["paths"]["ws"], "auth": {**TICKETS, "cookie": {}}}
+    if tracking is not None:
+        transport["cookie"] = tracking
+    settings, lines = converted(tmp_path, node({**WEB, "paths": {"ws": transport}}))
+    assert settings["listeners"][0]["auth"].get("cookie") == cookie
+    assert [line.split(":")[0].partition("paths.ws.")[2] for line in lines] == left
+
+
+def test_rawsocket_shares_the_listener_of_browsers_that_come_back(tmp_path: Path) -> None:
+    ways = {
+        "websocket": {"ws": {"cookie": {}, "auth": {**TICKETS, "cookie": {}}}},
+        "rawsocket": {"auth": TICKETS},
+    }
+    settings, lines = converted(tmp_path, node({"type": "universal", "endpoint": WEB["endpoint"], **ways}))
+    assert "protocols" not in settings["listeners"][0] and settings["listeners"][0]["auth"]["cookie"] == {}
+    assert lines == []
+
+
 def test_a_secret_is_in_no_line_of_what_is_listed(tmp_path: Path) -> None:
     section = {"ticket": {"principals": {"a": {"ticket": "geheim", "role": "none"}}}, "anonymous": {"role": "user"}}
     _, left = auth(tmp_path, section)

@@ -7,6 +7,8 @@ from typing import Any
 from autobahn.wamp import message as autobahn
 
 from tests.support.core import ALL, MEANT, Cluster, Node, RecorderClient, hello
+from tests.unit.routing.test_moving import run
+from tests.unit.routing.test_resumption import RULES
 from wampha.auth.cookie import LOGOUT, METHOD, Cookie
 from wampha.auth.doorway import Doorway
 from wampha.auth.principals import Principals
@@ -35,13 +37,14 @@ class Browser:
         authid: str | None = None,
         methods: tuple[str, ...] = ("cookie", "ticket"),
         realm: str = "realm1",
+        **details: Any,
     ) -> None:
         """Come in by the cookie if that is possible, else by the ticket of `authid`."""
         self.client = RecorderClient()
         self.client.brought = cookie
         self.conversation = node.router.connected(self.client, DOORWAY)
-        self.conversation.receive(hello(realm, authmethods=list(methods), authid=authid))
-        if isinstance(self.client.sent[-1], Challenge):
+        self.conversation.receive(hello(realm, authmethods=list(methods), authid=authid, **details))
+        if self.client.sent and isinstance(self.last, Challenge):
             self.conversation.receive(autobahn.Authenticate("right"))
 
     @property
@@ -97,6 +100,25 @@ def test_logging_out_ends_the_other_sessions_of_the_browser_and_lets_nobody_in_a
         assert Browser(cluster[name], SECOND).method == "cookie"
     assert [kind for kind, _ in cluster["a"].audit if kind == "logged_out"] == ["logged_out"]
     assert cluster["a"].counters["cookies_forgotten"] == 1
+
+
+def test_a_session_that_was_resumed_at_another_node_ends_with_its_user_s_logout() -> None:
+    cluster = Cluster("a", "b", resumption=RULES)
+    first = Browser(cluster["a"], authid="joe")
+    cluster.settle()
+    second = Browser(cluster["a"], resumable=True)
+    assert second.method == "cookie"
+    session, token = second.last.session, second.last.details["resume_token"]
+    second.conversation.lost()
+    run(cluster)
+    resumed = Browser(cluster["b"], resume_session=session, resume_token=token)
+    run(cluster)
+    assert isinstance(resumed.last, Welcome) and resumed.last.session == session
+    first.log_out()
+    cluster.settle()
+    assert isinstance(resumed.last, Goodbye) and resumed.last.reason == LOGOUT
+    for node in cluster.nodes.values():
+        assert not node.router._cookies._held
 
 
 def test_an_ordinary_goodbye_is_no_logout() -> None:

@@ -533,6 +533,19 @@ def test_a_snapshot_that_cannot_be_read_leaves_the_tables_as_they_are(log: Log, 
     assert log.machine.digest() == before
 
 
+def test_a_snapshot_in_which_two_rows_have_one_id_cannot_be_read(log: Log) -> None:
+    log(Up(A, (), "host:1", "0"))
+    for number, topic in enumerate(("a.topic", "b.topic"), 1):
+        log(AddRoute(A, number, REALM, "exact", topic))
+    facts, routes = log.machine.snapshot()
+    first, second = (log.machine.tables.route(REALM, "exact", topic) for topic in ("a.topic", "b.topic"))
+    assert first is not None and second is not None and routes.count(bytes([second.id])) >= 2
+    twice = routes.replace(bytes([second.id, 0x91]), bytes([first.id, 0x91]))
+    assert twice != routes
+    with pytest.raises(UnreadableError, match="an id is used once"):
+        Machine(Counters()).restore([facts, twice])
+
+
 def test_different_tables_have_different_digests(log: Log) -> None:
     before = log.machine.digest()
     log(route(A, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from twisted.logger import LogEvent, globalLogPublisher
 from wampha.certs import CA, Authority, write
 from wampha.config.tls import Tls
 from wampha.counters import Counters
-from wampha.tls import CertificateError
+from wampha.tls import CertificateError, expires
 from wampha.transport.certificates import LOG_S, Certificates, FailedHandshakes
 
 
@@ -47,6 +48,22 @@ def test_a_file_that_cannot_be_used_says_why(folder: Path, files: dict[str, str]
     with pytest.raises(CertificateError, match=words) as caught:
         Certificates(tls(folder, **files))
     assert caught.value.key == key
+
+
+def test_the_first_end_of_a_chain_is_known_and_changes_with_the_file(folder: Path) -> None:
+    authority = Authority.load(folder)
+    key, long = authority.sign("a", [], 300)
+    (folder / "a.key").unlink()
+    write(folder, "a", key, long)
+    certificates = Certificates(tls(folder))
+    assert certificates.expires == long.not_valid_after_utc.timestamp()
+    with (folder / "a.pem").open("ab") as chain:
+        chain.write((folder / "ca.pem").read_bytes())
+    use = certificates.prepare(tls(folder))
+    assert certificates.expires == long.not_valid_after_utc.timestamp()
+    use()
+    assert certificates.expires == authority.certificate.not_valid_after_utc.timestamp()
+    assert expires(str(folder / "text")) == expires(str(folder / "none")) == math.inf
 
 
 def test_a_reload_that_fails_keeps_what_there_was(folder: Path) -> None:

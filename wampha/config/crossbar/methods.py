@@ -6,8 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from wampha.config.authentication import COOKIE_LENGTH_MIN
 from wampha.config.crossbar.part import Part
 
+_REMEMBERED: Final = frozenset(("ticket", "wampcra", "scram", "cryptosign"))
+_ONLY_TO_RETURN: Final = (
+    "browsers get a cookie only to be let in again by method cookie, once ticket, wampcra, scram or cryptosign did"
+)
 _KDFS: Final = {"argon2id-13": "argon2id-13", "argon2id13": "argon2id-13", "pbkdf2": "pbkdf2"}
 
 
@@ -22,6 +27,7 @@ class Known:
 def auth(part: Part | None, transport: Part, known: Known) -> dict[str, Any]:
     """Our `auth` of a listener; empty if nobody could join."""
     if part is None:
+        transport.leave("cookie", _ONLY_TO_RETURN)
         # As Crossbar has it: a transport without `auth` lets anybody in.
         if "anonymous" in known.roles:
             return {"anonymous": {"role": "anonymous"}}
@@ -33,9 +39,36 @@ def auth(part: Part | None, transport: Part, known: Known) -> dict[str, Any]:
         converted = convert(section, known) if section is not None else None
         if converted is not None:
             made[method] = converted
-    part.leave("cookie", "browsers prove anew who they are with each connection")
+    cookie = _cookie(part, transport, made)
+    if cookie is not None:
+        made["cookie"] = cookie
     part.close()
     return made
+
+
+def _cookie(part: Part, transport: Part, made: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Crossbar tracks browsers by the `cookie` of a transport, and lets them in again by the one of its `auth`."""
+    if "cookie" not in part or not made.keys() & _REMEMBERED:
+        part.leave("cookie", _ONLY_TO_RETURN)
+        transport.leave("cookie", _ONLY_TO_RETURN)
+        return None
+    section, tracking = part.part("cookie"), transport.part("cookie")
+    if section is None or tracking is None:
+        part.leave("cookie", "needs the cookie of the transport, which is not there")
+        return None
+    section.close()
+    store = tracking.part("store")
+    if store is not None:
+        store.ignore("type")
+        store.leave("filename", "cookies are kept in the memory of all nodes, and not in a file")
+        store.close()
+    found = {"name": tracking.take("name", str), "length": tracking.take("length", int)}
+    found["max_age"] = tracking.take("max_age", int)
+    if found["length"] is not None and found["length"] < COOKIE_LENGTH_MIN:
+        tracking.leave("length", f"a cookie has {COOKIE_LENGTH_MIN} characters or more, that nobody guesses it")
+        found["length"] = None
+    tracking.close()
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _anonymous(part: Part, known: Known) -> dict[str, Any] | None:

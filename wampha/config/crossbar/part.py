@@ -86,7 +86,7 @@ class Part:
         self._taken.add(key)
 
     def leave(self, key: str, sentence: str) -> None:
-        """Note a key that is known, and why it is left out."""
+        """Note a key that is known, if it is there, and why it is left out or works otherwise."""
         self._taken.add(key)
         if key in self._data:
             self.notes.leave((*self.path, key), sentence)

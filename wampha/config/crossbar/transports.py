@@ -160,13 +160,13 @@ class Transports:
             return [], {}
         first = ways[0][1]
         for _, auth, part in ways[1:]:
-            if auth != first:
+            if _but_cookie(auth) != _but_cookie(first):
                 part.leave(
                     "auth", "a listener has one auth, and this one differs from the first; add a listener for it"
                 )
                 if "auth" not in part:
                     part.note("lets anybody in, which differs from the first one's auth; add a listener for it")
-        protocols = {name for name, auth, _ in ways if auth == first}
+        protocols = {name for name, auth, _ in ways if _but_cookie(auth) == _but_cookie(first)}
         return [name for name in ("websocket", "rawsocket") if name in protocols], first
 
     # ---- their options
@@ -174,7 +174,6 @@ class Transports:
     def _about_websocket(self, part: Part) -> None:
         part.ignore("url", "id", "debug")
         part.leave("serializers", "all serializers are spoken here: json, msgpack, cbor")
-        part.leave("cookie", "browsers are not tracked")
         options = part.part("options")
         if options is None:
             return
@@ -276,3 +275,8 @@ def relocation(source: Path, target: Path | None) -> Relocate:
         return os.path.relpath(source.parent / path, target.parent)
 
     return relocate
+
+
+def _but_cookie(auth: dict[str, Any]) -> dict[str, Any]:
+    """RawSocket has no cookies, and shares a listener with WebSocket all the same."""
+    return {method: section for method, section in auth.items() if method != "cookie"}

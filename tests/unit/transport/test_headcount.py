@@ -11,8 +11,8 @@ from twisted.logger import capturedLogs
 from tests.support.transports import Bench, websocket_request
 from wampha.counters import Counters
 from wampha.limits import Limits, PresentLimits
-from wampha.transport import census as module
-from wampha.transport.census import CROWDED, FULL, Census
+from wampha.transport import headcount as module
+from wampha.transport.headcount import CROWDED, FULL, Headcount
 
 UNIX = UNIXAddress(b"/run/wampha.sock")
 
@@ -25,13 +25,13 @@ def v6(host: str) -> IPv6Address:
     return IPv6Address("TCP", host, 50000)
 
 
-def census(counters: Counters | None = None, **limits: Any) -> Census:
-    return Census(limits=Limits(**limits), counters=counters or Counters())
+def headcount(counters: Counters | None = None, **limits: Any) -> Headcount:
+    return Headcount(limits=Limits(**limits), counters=counters or Counters())
 
 
 def test_a_full_node_refuses_counts_and_says_it_once_until_there_is_room_again() -> None:
     counters = Counters()
-    clients = census(counters, connections_max=20)
+    clients = headcount(counters, connections_max=20)
     with capturedLogs() as said:
         for number in range(20):
             assert clients.enter(v4(f"192.0.2.{number}")) is None
@@ -48,7 +48,7 @@ def test_a_full_node_refuses_counts_and_says_it_once_until_there_is_room_again()
 
 def test_one_address_has_no_more_than_its_share_and_others_are_let_in() -> None:
     counters, told = Counters(), []
-    clients = Census(
+    clients = Headcount(
         limits=Limits(address_connections_max=2),
         counters=counters,
         audit=lambda kind, fields: told.append((kind, fields)),
@@ -64,7 +64,7 @@ def test_one_address_has_no_more_than_its_share_and_others_are_let_in() -> None:
 
 
 def test_addresses_are_those_of_households_and_a_unix_socket_has_none() -> None:
-    clients = census(address_connections_max=1)
+    clients = headcount(address_connections_max=1)
     assert clients.enter(v6("2001:db8:1:2::1")) is None
     assert clients.enter(v6("2001:db8:1:2::2")) == CROWDED
     assert clients.enter(v6("2001:db8:1:3::1")) is None
@@ -77,7 +77,7 @@ def test_addresses_are_those_of_households_and_a_unix_socket_has_none() -> None:
 
 
 def test_no_address_is_limited_unless_asked_and_nothing_is_remembered_of_who_is_gone() -> None:
-    clients = census()
+    clients = headcount()
     for _ in range(2000):
         assert clients.enter(v4("192.0.2.1")) is None
     for _ in range(2000):
@@ -87,7 +87,7 @@ def test_no_address_is_limited_unless_asked_and_nothing_is_remembered_of_who_is_
 
 def test_other_limits_hold_at_once() -> None:
     limits = PresentLimits.of(Limits())
-    clients = Census(limits=limits, counters=Counters())
+    clients = Headcount(limits=limits, counters=Counters())
     for _ in range(3):
         clients.enter(v4("192.0.2.1"))
     limits.become(Limits(address_connections_max=2))
@@ -98,7 +98,7 @@ def test_other_limits_hold_at_once() -> None:
 
 def test_few_wait_to_hear_that_they_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_TURNED_AWAY_MAX", 2)
-    clients = census(connections_max=1)
+    clients = headcount(connections_max=1)
     assert [clients.enter(UNIX) for _ in range(5)] == [None, FULL, FULL, "", ""]
     for _ in range(3):
         clients.leave(UNIX, refused=True)

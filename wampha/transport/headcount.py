@@ -24,7 +24,7 @@ FULL: Final = "This node has as many clients as it may have; connect to another 
 CROWDED: Final = "This node has as many connections from your address as it may have; close some, or try again later."
 
 
-class Census:
+class Headcount:
     """What all client ports of a node share; counted are connections, whatever has become of their handshake."""
 
     _log = Logger(namespace="wampha.transport")

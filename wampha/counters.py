@@ -12,6 +12,10 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "config_reloads": "times the configuration was read again and taken over, as far as it may change",
     "config_reload_failures": "times it was read again and could not be used: nothing has changed",
     "config_differences": "times nodes ran different configurations for longer than 10 s",
+    # realms of templates
+    "dynamic_realms_opened": "realms of a template that came to be on this node",
+    "dynamic_realms_closed": "those of which this node had no session any more, and that it has forgotten",
+    "dynamic_realms_refused": "clients refused since dynamic_realms_max realms of templates were there",
     # clients
     "sessions_opened": "sessions that got WELCOME",
     "sessions_closed": "sessions that ended, for any reason",

@@ -97,6 +97,12 @@ class Limits(BaseModel):
     ping_timeout_s: float = Field(20.0, gt=0, le=3600, description="seconds without an answer before a client is cut")
     session_subscriptions_max: int = Field(100_000, ge=1, description="subscriptions of one session")
     session_registrations_max: int = Field(10_000, ge=1, description="registrations of one session")
+    dynamic_realms_max: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="realms of templates that there are at once, on all nodes; each has somebody or something in it",
+    )
     options_bytes_max: int = Field(
         1 * MIB, ge=1 * KIB, description="bytes of the options of one message; other clients wait while they are read"
     )
@@ -261,6 +267,7 @@ LIVE: Final = frozenset(
         "detached_bytes_max",
         "undecided_bytes_max",
         "hello_timeout_s",
+        "dynamic_realms_max",
         "session_subscriptions_max",
         "session_registrations_max",
         "session_calls_max",

@@ -13,7 +13,7 @@ from wampha.cluster.encryption import Encryption
 from wampha.config.schema import ListenerSettings, Settings
 from wampha.limits import PresentLimits
 from wampha.reloading import Part
-from wampha.routing.permissions import RealmRules
+from wampha.routing.permissions import RealmRules, RealmTemplate
 from wampha.routing.router import Router
 from wampha.transport.certificates import Certificates
 from wampha.transport.origins import Origins
@@ -122,4 +122,5 @@ def live_parts(
 
 def _realms(router: Router, settings: Settings) -> Callable[[], None]:
     rules = [RealmRules.of(realm) for realm in settings.realms]
-    return lambda: router.reconfigure(rules)
+    templates = [RealmTemplate.of(template) for template in settings.realm_templates]
+    return lambda: router.reconfigure(rules, templates)

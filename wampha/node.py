@@ -47,7 +47,7 @@ from wampha.observe.status import Inquiry, of_process, of_tables
 from wampha.observe.turns import Turns
 from wampha.reloading import Reloaded, Reloading
 from wampha.routing.concord import Differing
-from wampha.routing.permissions import RealmRules
+from wampha.routing.permissions import RealmRules, RealmTemplate
 from wampha.routing.ports import Cancellable
 from wampha.routing.router import Router
 from wampha.stages import Event, Stage, after
@@ -123,6 +123,7 @@ class Node:
         )
         self.router: Final = Router(
             realms=[RealmRules.of(realm) for realm in settings.realms],
+            templates=[RealmTemplate.of(template) for template in settings.realm_templates],
             limits=self._limits,
             counters=self.counters,
             ids=Ids(self._chance),
@@ -134,6 +135,7 @@ class Node:
             audit=self._audit,
             wall_ms=wall_ms,
             status=self.status,
+            linked=lambda name: self.links is not None and name in self.links.connected(),
             differing=self._tell_differing,
         )
         self.ledger: Final = self._make_ledger(settings.cluster)
@@ -254,6 +256,7 @@ class Node:
             "links": self.links.status() if self.links else {},
             **of_tables(self.ledger.tables),
             "config": self.router.concord.status(),
+            "realms": self.router.realms(),
             "certificates": {
                 "listeners": self._entries.expires(),
                 "links": self._link_encryption.expires if self._link_encryption else None,

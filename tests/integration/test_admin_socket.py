@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ from wampha.observe.web import text
 class Process:
     """What the socket may do to its process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, its_reactor: Any = reactor) -> None:
         self.shown: list[str] = []
         self.done: list[str] = []
         self.problem: str | None = None
@@ -39,7 +40,7 @@ class Process:
             reload=self._reload,
             level=logs,
             counters=Counters(),
-            reactor=reactor,
+            reactor=its_reactor,
         )
 
     def _reload(self) -> defer.Deferred[dict[str, Any]]:
@@ -70,6 +71,24 @@ def test_it_is_for_its_user_only_and_goes_with_its_process(process: Callable[...
     assert ask(there.admin.path, "/readyz").text == "ok\n"
     in_reactor(there.admin.stop)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_nobody_else_s_at_any_moment(tmp_path: Path) -> None:
+    """Twisted sets the mode when the socket is there already."""
+    masks = []
+
+    class Reactor:
+        def listenUNIX(self, *_: Any, **__: Any) -> None:  # noqa: N802 - Twisted's name
+            masks.append(os.umask(0o077))
+
+    before = os.umask(0o022)
+    try:
+        there = Process(tmp_path, Reactor())
+        there.admin.listen()
+        assert os.umask(0o022) == 0o022, "it is as it was"
+        assert masks == [0o177]
+    finally:
+        os.umask(before)
 
 
 def test_what_changes_something_asks_for_post(process: Callable[..., Process]) -> None:

@@ -336,6 +336,24 @@ def test_bench_measures(wampha: Commands, kind: str) -> None:
     assert done.err == ""  # the progress bar is for terminals
 
 
+def test_on_a_terminal_bench_shows_how_far_it_is(door: Door) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*WAMPHA, "bench", "pub", "--count", "200", "--url", f"{door.url},rs://127.0.0.1:{door.port}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env=environment(),
+    )
+    os.close(theirs)
+    assert process.stdout is not None
+    (figures,) = map(json.loads, process.stdout.read().splitlines())
+    process.stdout.close()
+    assert process.wait(30) == 0 and figures["count"] == 200
+    assert b"100%" in os.read(ours, 65536)
+    os.close(ours)
+
+
 def test_nobody_reads_any_more_and_it_ends_without_a_word(door: Door) -> None:
     reader, writer = os.pipe()
     process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import yaml
 
 from tests.helm.prometheus import ALERTS, PROMTOOL, check_alarms, need_promtool
 from tests.integration.test_start import somebody_on
-from tests.support.nodes import NodeProcess, eventually, free_ports
+from tests.support.nodes import START_S, NodeProcess, eventually, free_ports
 from tests.support.promlint import complaints, families, value
 from tests.support.wampclient import CALL, EVENT, AnsweredError
 from tests.support.watched import Watched
@@ -184,13 +185,30 @@ def test_a_node_that_drains_is_alive_and_not_ready_until_it_ends(watched: Watche
                 answer = watched.get("c", "/readyz?verbose", timeout=2)
                 seen.add((answer.status, *reasons(answer)))
                 assert watched.get("c", "/livez", timeout=2).status == 200
+                assert "c" in [node["name"] for node in watched.get("c", "/status", timeout=2).json["nodes"]]
             except OSError:
                 break
     assert any(status == 503 and "staying" in names for status, *names in seen), seen
     assert node.exit_status() in (0, -signal.SIGTERM)
     assert not watched.socket("c").exists()
     assert watched.get("a", "/readyz").status == 200
-    node.launch().wait_until_serving()
+    assert "opened" in until_ready(watched, node), "it votes again a second after it serves"
+
+
+def until_ready(watched: Watched, node: NodeProcess) -> set[str]:
+    """Start the node again; gives the checks that have failed until it was ready."""
+    node.launch()
+    failed: set[str] = set()
+
+    def ready() -> bool:
+        with contextlib.suppress(OSError):  # it does not listen yet
+            answer = watched.get(node.name, "/readyz?verbose")
+            failed.update(reasons(answer))
+            return answer.status == 200
+        return False
+
+    eventually(ready, START_S, f"{node.name} is ready", node.log)
+    return failed
 
 
 def test_a_monitoring_port_in_use_is_said_in_one_line(fresh_node: Callable[..., NodeProcess]) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import pty
+import select
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.commands import Commands, commands
-from tests.support.nodes import START_S, Cluster, eventually, free_ports
+from tests.support.commands import LIMIT_S, WAMPHA, Commands, commands
+from tests.support.nodes import START_S, Cluster, NodeProcess, eventually, free_ports
 from wampha.cli.exits import Exit
 
 
@@ -85,3 +90,32 @@ def test_any_node_shows_the_cluster_and_what_became_of_it(watched: Cluster, wamp
     assert ended.code == Exit.DONE
     sizes = [len(json.loads(line).get("nodes", ())) for line in ended.out.splitlines()]
     assert [size for index, size in enumerate(sizes) if size != sizes[index - 1]] == [3, 2, 0]
+
+
+def test_on_a_terminal_each_look_takes_the_place_of_the_one_before(
+    fresh_node: Callable[..., NodeProcess], tmp_path: Path
+) -> None:
+    (port,) = free_ports(1)
+    node = fresh_node(monitoring={"endpoint": f"tcp:{port}:interface=127.0.0.1"})
+    node.launch().wait_until_serving()
+    ours, theirs = pty.openpty()
+    command = [*WAMPHA, "status", "--watch", "--interval", "0.5", "--url", f"http://127.0.0.1:{port}"]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    with node.session() as session:
+        shown = read_until(ours, b"\x1b[H\x1b[J", 2)
+        assert b"a node on its own, as node sees it" in shown and b"All is well." in shown
+        session.leave()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=LIMIT_S)
+    os.close(ours)
+    assert (process.returncode, said) == (Exit.DONE, b"")
+
+
+def read_until(terminal: int, mark: bytes, times: int) -> bytes:
+    """What a terminal shows until it has shown the mark so often, and what follows it."""
+    shown = b""
+    while shown.count(mark) < times or not shown.endswith(b"\n"):
+        assert select.select([terminal], [], [], LIMIT_S)[0], shown
+        shown += os.read(terminal, 65536)
+    return shown

@@ -103,7 +103,7 @@ def test_it_shows_the_cluster_and_what_clients_do(watched: Watched, page: Page) 
     with Traffic(watched):
         page.show(url(watched))
         page.wait_for(READY)
-        page.wait_for(f"parseFloat({EVENTS}) > 10")
+        page.wait_for(f"parseFloat({EVENTS}) > 1")
         words = page.value("document.body.innerText")
         assert cards(page) == ["a", "b", "c"]
         assert "All 3 nodes are ready" in words and "leads in term" in words and "cluster test" in words

@@ -49,5 +49,7 @@ def ask(where: int | Path, path: str, method: str = "GET", timeout: float = PATI
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return Answer(answer.status, dict(answer.getheaders()), answer.read())
+    except http.client.HTTPException as cut:
+        raise ConnectionResetError(str(cut)) from cut
     finally:
         connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from array import array
 from collections.abc import Callable
@@ -35,7 +36,9 @@ class Measure:
         self._count: Final = count
         self._window: Final = window
         self._clock: Final = clock
-        self._bar: Final[Any] = click.progressbar(length=count, label=unit, hidden=not progress, update_min_steps=100)
+        self._bar: Final[Any] = click.progressbar(
+            length=count, label=unit, hidden=not progress, update_min_steps=100, file=sys.stderr
+        )
         self._receivers: Final = receivers
         self._sent_at: Final[dict[int, float]] = {}  # number -> when it was sent, of those on their way
         self._missing: Final[dict[int, int]] = {}  # number -> receivers that have not got it

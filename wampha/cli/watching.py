@@ -56,7 +56,7 @@ def status(url: str, as_json: bool, watch: bool, interval: float) -> None:
         _show(printer, found, earlier, as_json)
     except KeyboardInterrupt:
         raise CommandFailed(Exit.DONE if watch else Exit.INTERRUPTED) from None
-    if problems(found):
+    if _read(found, earlier)[1]:
         raise CommandFailed(Exit.FAILED)
 
 
@@ -76,13 +76,25 @@ def _watch(printer: Printer, url: str, as_json: bool, interval: float) -> None:
         time.sleep(interval)
 
 
+def _read(found: Mapping[str, Any], earlier: Mapping[str, Any] | None) -> tuple[list[str], bool]:
+    """The overview, and whether something is wrong. Raises CommandFailed for what another version may have answered."""
+    try:
+        return lines(found, earlier), bool(problems(found))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        about = f"{type(error).__name__} {error}"
+        raise CommandFailed(
+            Exit.FAILED,
+            f"the node answers in a form that this version does not know ({about}); --json shows it as it is",
+        ) from None
+
+
 def _show(
     printer: Printer, found: Mapping[str, Any], earlier: Mapping[str, Any] | None, as_json: bool, again: bool = False
 ) -> None:
     if as_json:
         printer.line(shown(found))
     else:
-        text = lines(found, earlier)
+        text, _ = _read(found, earlier)
         printer.line(_framed(printer, text) if again else "\n".join(text))
 
 

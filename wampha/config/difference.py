@@ -22,6 +22,7 @@ _EACH: Final = "*"
 _LIVE: Final[tuple[Path, ...]] = (
     ("node", "drain"),
     ("realms",),
+    ("realm_templates",),
     *(("listeners", _EACH, "auth", method) for method in sorted(set(Auth.model_fields) - {"cookie"})),
     ("listeners", _EACH, "tls", _EACH),
     ("listeners", _EACH, "origins"),

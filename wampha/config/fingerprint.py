@@ -40,7 +40,7 @@ def fingerprint(settings: Settings) -> Mapping[str, str]:
     limits = {name: value for name, value in settings.limits if name not in _OF_THE_MACHINE}
     # Listeners with other addresses may let in the same people.
     return {
-        "realms": _digest(_text(settings.realms)),
+        "realms": _digest(_text(settings.realms) + _text(settings.realm_templates)),
         "limits": _digest(_text(limits)),
         "principals": _digest("".join(sorted({_text(auth) for auth in auths}))),
         SECRETS: _digest("".join(sorted({_text(list(_secrets(auth))) for auth in auths})), secret),

@@ -14,8 +14,10 @@ from pydantic import BaseModel, ValidationError
 from wampha.config.document import Document, PathInFile
 from wampha.config.places import Place, host_of, is_loopback, place_of
 from wampha.config.schema import SECRETS, Drain, HistorySettings
+from wampha.config.section import starred
 from wampha.config.sentences import did_you_mean
 from wampha.limits import KIB, MIB, Limits
+from wampha.names.patterns import matcher
 from wampha.names.uri import EXACT
 
 EACH: Final = "*"
@@ -36,6 +38,8 @@ _PRINCIPALS: Final = (
 
 _GRANT: Final = "permissions, as in: permissions: [{uri: 'com.example.*', allow: {call: true, subscribe: true}}]"
 _REMEMBERED: Final = ("ticket", "wampcra", "scram", "cryptosign")  # those for which a cookie can stand
+
+_REALMS: Final = ("realms", "realm_templates")
 
 Found = tuple[PathInFile, Any]
 
@@ -73,6 +77,12 @@ def select(data: Any, *steps: str | int, at: PathInFile = ()) -> Iterator[Found]
         yield from select(data[steps[0]], *steps[1:], at=(*at, steps[0]))
 
 
+def _of_realms(data: Any, *steps: str | int) -> Iterator[Found]:
+    """Likewise in each realm, and each template of realms."""
+    for section in _REALMS:
+        yield from select(data, section, EACH, *steps)
+
+
 def _texts(data: Any, *steps: str | int) -> list[Found]:
     return [(path, value) for path, value in select(data, *steps) if isinstance(value, str)]
 
@@ -83,10 +93,11 @@ def _one(data: Any, *steps: str | int) -> str | None:
 
 def _names(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """Names that tell entries apart are given once."""
-    yield from _given_once(_texts(data, "realms", EACH, "name"))
+    for section in _REALMS:
+        yield from _given_once(_texts(data, section, EACH, "name"))
     yield from _given_once(_texts(data, "cluster", "voters", EACH, "name"))
     yield from _given_once(_texts(data, "cluster", "voters", EACH, "address"))
-    for path, _ in select(data, "realms", EACH, "roles"):
+    for path, _ in _of_realms(data, "roles"):
         yield from _given_once(_texts(data, *path, EACH, "name"))
     for path, _ in select(data, "listeners", EACH, "protocols"):
         yield from _given_once(_texts(data, *path, EACH))
@@ -102,7 +113,7 @@ def _given_once(found: list[Found]) -> Iterator[tuple[PathInFile, str]]:
 
 def _permissions(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """A role has one permission per pattern, so that the order in the file never matters."""
-    for role, _ in select(data, "realms", EACH, "roles", EACH, "permissions"):
+    for role, _ in _of_realms(data, "roles", EACH, "permissions"):
         seen = set()
         for path, uri in _texts(data, *role, EACH, "uri"):
             pattern = (_one(data, *path[:-1], "match"), uri)
@@ -113,13 +124,14 @@ def _permissions(data: Any) -> Iterator[tuple[PathInFile, str]]:
 
 def _roles(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """Every listener lets somebody in, as a role that some realm has."""
-    roles = sorted({role for _, role in _texts(data, "realms", EACH, "roles", EACH, "name")})
+    roles = sorted({str(role) for _, role in _of_realms(data, "roles", EACH, "name")})
     for path, role in _given_to(data, "role"):
         if role not in roles:
             yield path, f'no realm has a role "{role}"' + did_you_mean(role, roles, otherwise=_known("roles", roles))
     realms = [name for _, name in _texts(data, "realms", EACH, "name")]
+    templates = [matcher(*starred(name)) for _, name in _texts(data, "realm_templates", EACH, "name")]
     for path, realm in _given_to(data, "realm"):
-        if realm not in realms:
+        if realm not in realms and not any(matches(realm) for matches in templates):
             yield path, f'there is no realm "{realm}"' + did_you_mean(realm, realms, otherwise=_known("realms", realms))
     for path, listener in select(data, "listeners", EACH):
         if isinstance(listener, dict) and not listener.get("auth", None):
@@ -160,7 +172,7 @@ def _given_to(data: Any, key: str) -> Iterator[Found]:
 
 def _grants(document: Document) -> Iterator[tuple[PathInFile, str]]:
     """Who comes in as a role may do something."""
-    for path, role in select(document.data, "realms", EACH, "roles", EACH):
+    for path, role in _of_realms(document.data, "roles", EACH):
         if not isinstance(role, dict) or role.get("authorizer") is not None:
             continue
         granted = [allowed for _, allowed in select(role, "permissions", EACH, "allow") if isinstance(allowed, dict)]
@@ -272,7 +284,7 @@ def _limits(data: Any) -> Iterator[tuple[PathInFile, str]]:
 
 def _histories(data: Any) -> Iterator[tuple[PathInFile, str]]:
     """A realm has one history per pattern, and room for all of them."""
-    for realm, _ in select(data, "realms", EACH, "history"):
+    for realm, _ in _of_realms(data, "history"):
         seen = set()
         room = HISTORIES_BYTES_MAX
         for path, _ in select(data, *realm, EACH):

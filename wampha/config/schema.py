@@ -4,6 +4,7 @@
     |-- node       who this process is
     |-- cluster    the others, if there are any
     |-- realms     each with its roles, each with its permissions
+    |-- realm_templates  realms by a pattern of their names
     |-- listeners  where clients come in, and as which role
     |-- limits     the bounds of `wampha/limits.py`
     |-- monitoring where health, metrics and the status page are
@@ -20,10 +21,21 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from wampha.config.authentication import Auth
-from wampha.config.section import Address, Endpoint, Name, RealmName, RoleName, Section, Uri, check_uri
+from wampha.config.section import (
+    Address,
+    Endpoint,
+    Name,
+    RealmName,
+    RealmPattern,
+    RoleName,
+    Section,
+    Uri,
+    check_uri,
+    starred,
+)
 from wampha.config.tls import ClusterTls, Tls
 from wampha.limits import KIB, MIB, Limits, RoleLimits
-from wampha.names.uri import EXACT, PREFIX, WILDCARD, is_reserved
+from wampha.names.uri import EXACT, is_reserved
 from wampha.transport.origins import SAME_HOST, check_pattern
 
 SECRET_LENGTH_MIN: Final = 16  # characters; whoever records a handshake can try shorter ones one by one
@@ -149,12 +161,8 @@ class Permission(Section):
     def _read_stars(cls, given: Any) -> Any:
         if not isinstance(given, Mapping) or "match" in given or not isinstance(given.get("uri"), str):
             return given
-        uri = given["uri"]
-        if "*" not in uri:
-            return given
-        if uri.index("*") == len(uri) - 1:
-            return {**given, "match": PREFIX, "uri": uri[:-1]}
-        return {**given, "match": WILDCARD, "uri": uri.replace("*", "")}
+        match, uri = starred(given["uri"])
+        return given if match == EXACT else {**given, "match": match, "uri": uri}
 
     @field_validator("uri")
     @classmethod
@@ -265,6 +273,26 @@ class Realm(Section):
     )
 
 
+class RealmTemplate(Realm):
+    """Realms that come to be when somebody joins them whose role is here, and go when nobody is left."""
+
+    name: RealmPattern = Field(
+        description="the names of the realms, with stars: tenants.* for all that begin with tenants., tenants.*.eu for "
+        "any component in between; what realms names, and a more specific template, goes before"
+    )
+    linger_s: float = Field(
+        60.0,
+        ge=0,
+        le=86400,
+        description="seconds for which a node remembers such a realm of which it has no session left",
+    )
+
+    @property
+    def pattern(self) -> tuple[str, str]:
+        """Match policy, and the pattern without stars."""
+        return starred(self.name)
+
+
 Origin = Annotated[str, AfterValidator(check_pattern)]
 
 
@@ -316,6 +344,9 @@ class Settings(Section):
     node: NodeSettings = Field(NodeSettings(), description="who this process is")
     cluster: ClusterSettings | None = Field(None, description="the other nodes; leave it out for a node on its own")
     realms: tuple[Realm, ...] = Field(min_length=1, description="the realms that clients can join")
+    realm_templates: tuple[RealmTemplate, ...] = Field(
+        (), description="realms that come to be when somebody joins them; the same on all nodes"
+    )
     listeners: tuple[ListenerSettings, ...] = Field(min_length=1, description="where clients connect")
     limits: Limits = Field(Limits(), description="every bound of the node; the defaults suit most")
     monitoring: MonitoringSettings | None = Field(

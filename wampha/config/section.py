@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from wampha.config.places import check_address, check_endpoint
 from wampha.errors import InvalidUri
 from wampha.limits import Limits
-from wampha.names.uri import EXACT, UriRules
+from wampha.names.uri import EXACT, PREFIX, WILDCARD, UriRules
 
 _NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LIMITS: Final = Limits()
@@ -32,9 +32,27 @@ def check_uri(uri: str, match: str = EXACT) -> str:
     return uri
 
 
+def starred(pattern: str) -> tuple[str, str]:
+    """Match policy and pattern without stars, as in Crossbar: `a.*` is the prefix `a.`, `a.*.c` a wildcard."""
+    if "*" not in pattern:
+        return EXACT, pattern
+    if pattern.index("*") == len(pattern) - 1:
+        return PREFIX, pattern[:-1]
+    return WILDCARD, pattern.replace("*", "")
+
+
+def _check_pattern(pattern: str) -> str:
+    match, uri = starred(pattern)
+    if match == EXACT:
+        raise ValueError("should have a star, as in tenants.*; a realm of one name belongs to realms")
+    check_uri(uri, match)
+    return pattern
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
 Uri = Annotated[str, AfterValidator(check_uri)]
 RealmName = Uri
+RealmPattern = Annotated[str, AfterValidator(_check_pattern)]
 RoleName = Annotated[str, Field(min_length=1, max_length=255)]
 Authid = Annotated[str, Field(min_length=1, max_length=255)]
 Address = Annotated[str, AfterValidator(check_address)]

@@ -150,6 +150,7 @@ class Broker:
         self._turnover: Final = turnover
         self._subscriptions: Final[dict[tuple[str, str], Subscription]] = {}  # (match, topic) -> local subscribers
         self._by_id: Final[dict[int, Subscription]] = {}  # subscription id -> those that stood
+        self._withdrawing = 0  # routes that nobody needs any more, and whose removal waits for what is told before
 
     # ---- PUBLISH
 
@@ -371,6 +372,11 @@ class Broker:
         self._take(session, standing, reason)
         return True
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has subscriptions here, and no route of former ones is to be removed."""
+        return not self._subscriptions and not self._withdrawing
+
     def holdings(self, of: Session | None = None) -> Iterator[Holding]:
         """What one session, or (None) each of this node, has subscribed to; of all, also what they have asked for.
 
@@ -423,6 +429,7 @@ class Broker:
         """The incarnation is dead: nothing is told any more of the subscriptions that died with it (rule 4)."""
         self._subscriptions.clear()
         self._by_id.clear()
+        self._withdrawing = 0
 
     def _drop_some(self, left: deque[Subscription], session_id: int, moves: bool) -> None:
         for _ in range(min(_DROPPED_MAX, len(left))):
@@ -483,12 +490,14 @@ class Broker:
             return
         self._by_id.pop(subscription.id, None)
         del self._subscriptions[subscription.key.match, subscription.key.uri]
+        self._withdrawing += 1
         self._turnover.then(partial(self._withdraw, subscription.key, session_id))
 
     def _known(self, subscription: Subscription) -> bool:
         return self._subscriptions.get((subscription.key.match, subscription.key.uri)) is subscription
 
     def _withdraw(self, key: RowKey, session_id: int) -> None:
+        self._withdrawing -= 1
         if (key.match, key.uri) not in self._subscriptions:  # else somebody has subscribed meanwhile
             self._rows.withdraw(key, session=session_id)
 

@@ -49,6 +49,7 @@ class Comebacks:
         attendance: Attendance,
         calls: Calls,
         realms: Mapping[str, Realm],
+        find: Callable[[str], Realm | None],
         sessions: dict[int, Session],
         conversations: dict[Conversation, None],
         audit: Audit,
@@ -61,14 +62,14 @@ class Comebacks:
         """`sessions` and `conversations` are the router's; `welcome` makes WELCOME.Details, `over` ends a session,
         `parted` hears of one that goes on at another node.
 
-        `arrived` looks whether a session of another node may have here what it had there.
-
-        `permissions` are those of a role for one session, or SessionRefused.
+        `find` gives the realm of a name, if there is one; `permissions` are those of a role for one session, or
+        SessionRefused; `arrived` looks whether a session of another node may have here what it had there.
         """
         self._ledger: Final = ledger
         self._attendance: Final = attendance
         self._calls: Final = calls
         self._realms: Final = realms
+        self._find: Final = find
         self._sessions: Final = sessions
         self._conversations: Final = conversations
         self._audit: Final = audit
@@ -134,7 +135,7 @@ class Comebacks:
 
         A session of another node comes to this one first. Raises SessionRefused if nothing can come of it.
         """
-        session, realm = self._sessions.get(hello.resume_session), self._realms.get(hello.realm)
+        session, realm = self._sessions.get(hello.resume_session), self._find(hello.realm)
         if session is None and realm is not None and realm.resumption is not None:
             moved_to = self._givings.moved_to(hello.resume_session)
             if moved_to not in self._ledger.tables.up and self._revivals.can(hello, realm.resumption):

@@ -45,13 +45,17 @@ class Concord:
         gather: Gather,
         clock: Clock,
         counters: Counters,
+        linked: Callable[[str], bool],
         told: Callable[[Differing], None],
     ) -> None:
-        """`told` is called when nodes have differed for DIFFERS_S, and with nothing when they agree again."""
+        """`linked`: whether there is a link to a node; nobody is asked for whom a question would have to wait.
+
+        `told` is called when nodes have differed for DIFFERS_S, and with nothing when they agree again."""
         self._ledger: Final = ledger
         self._gather: Final = gather
         self._clock: Final = clock
         self._counters: Final = counters
+        self._linked: Final = linked
         self._told: Final = told
         self._own: dict[str, str] = {}  # part of the configuration -> its digest; empty: nobody asks
         self._others: Final[dict[Owner, dict[str, str]]] = {}
@@ -91,7 +95,7 @@ class Concord:
         self._look_at = now + _LOOK_S
         self._keep_up(now)
         for owner, (at, wait_s) in list(self._waits.items()):
-            if at <= now:
+            if at <= now and self._linked(owner.name):
                 self._waits[owner] = (now + wait_s, min(2 * wait_s, _AGAIN_S[1]))
                 self._ask(owner)
         self._judge(now)

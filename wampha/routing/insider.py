@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from wampha.auth.grant import Grant
@@ -46,6 +46,11 @@ class Insider(Client):
             self._realm.dealer.call(self.session, Call(request, options, procedure, Payload.of(args)))
         except WampError as error:
             self._tell(request, Asked(error=error.uri))
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is awaited."""
+        return bool(self._waiting)
 
     # ---- the client of the session
 
@@ -110,8 +115,8 @@ class Insider(Client):
 class Insiders:
     """Those of all realms, each made when it is first needed."""
 
-    def __init__(self, *, realms: Mapping[str, Realm], ids: Ids, calls: Calls, timeout_s: float) -> None:
-        self._realms: Final = realms
+    def __init__(self, *, find: Callable[[str], Realm | None], ids: Ids, calls: Calls, timeout_s: float) -> None:
+        self._find: Final = find
         self._ids: Final = ids
         self._calls: Final = calls
         self._timeout_s: Final = timeout_s
@@ -119,14 +124,19 @@ class Insiders:
 
     def ask(self, ask: Ask, told: Callable[[Asked], None]) -> None:
         """Call the procedure; `told` is called once, within the time, perhaps before this returns."""
-        realm = self._realms.get(ask.realm)
-        if realm is None or not realm.open:
+        realm = self._find(ask.realm)
+        if realm is None:
             told(Asked(error="wamp.error.no_such_realm"))
             return
         insider = self._by_realm.get(ask.realm)
         if insider is None:
             insider = self._by_realm[ask.realm] = Insider(realm, self._ids.session())
         insider.call(ask.procedure, ask.args, self._timeout_s, told)
+
+    def waits(self, realm: str) -> bool:
+        """Whether an answer is awaited in the realm of this name."""
+        insider = self._by_realm.get(realm)
+        return insider is not None and insider.waits
 
     def forget(self, realm: str) -> None:
         """The realm is there no longer: errors answer what was asked there."""

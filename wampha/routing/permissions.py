@@ -10,7 +10,7 @@ far it is trusted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from wampha.errors import NotAuthorized
@@ -188,6 +188,7 @@ class RealmRules:
     history_as_list: bool = False  # they are told as Crossbar does it
     resumption: ResumptionRules | None = None  # None: sessions end with their connection
     role_limits: Mapping[str, RoleLimits] = field(default_factory=dict)  # of roles that have some of their own
+    linger_s: float | None = None  # of a template: how long an empty realm is remembered; None: it is always there
 
     @classmethod
     def of(cls, realm: Any) -> RealmRules:
@@ -220,3 +221,22 @@ class RealmRules:
             resumption=ResumptionRules.of(realm.resumable_sessions),
             role_limits={role.name: role.limits for role in realm.roles if role.limits},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RealmTemplate:
+    """Rules of all realms whose name matches, for those that are not in the configuration themselves."""
+
+    match: str
+    pattern: str
+    rules: RealmRules  # without a name
+
+    @classmethod
+    def of(cls, template: Any) -> RealmTemplate:
+        """From the configuration's `config.schema.RealmTemplate`."""
+        match, pattern = template.pattern
+        return cls(match, pattern, replace(RealmRules.of(template), linger_s=template.linger_s))
+
+    def named(self, name: str) -> RealmRules:
+        """The rules of one of them. All share what they remember of their roles."""
+        return replace(self.rules, name=name)

@@ -203,6 +203,11 @@ class Realm:
         """Nobody can come in any more."""
         self.open = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is here or on its way out of the tables."""
+        return not self.sessions and self.broker.idle
+
     def enter(self, session: Session) -> None:
         """The session is here from now on, until `leave`, and has the bounds of its role."""
         self.sessions[session] = None

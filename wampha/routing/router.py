@@ -34,7 +34,7 @@ from wampha.routing.insider import Insiders
 from wampha.routing.keeper import Keeper
 from wampha.routing.meta.apis import MetaApis
 from wampha.routing.neighbours import Neighbours
-from wampha.routing.permissions import RealmRules
+from wampha.routing.permissions import RealmRules, RealmTemplate
 from wampha.routing.ports import Audit, Cancellable, Client, Clock, Ledger, Outbox, Workers, no_audit
 from wampha.routing.realm import Realm
 from wampha.routing.realms import Realms
@@ -57,6 +57,7 @@ class Router:
         self,
         *,
         realms: Iterable[RealmRules],
+        templates: Iterable[RealmTemplate] = (),
         limits: Limits,
         counters: Counters,
         ids: Ids,
@@ -68,11 +69,12 @@ class Router:
         audit: Audit = no_audit,
         wall_ms: Callable[[], int],
         status: Callable[[], Mapping[str, Any]] = dict,
+        linked: Callable[[str], bool] = lambda name: True,
         differing: Callable[[Differing], None] = lambda differing: None,
     ) -> None:
         """`agent` names the software in WELCOME; `status` is what clients may ask of (`wampha.cluster.status`).
 
-        `differing` is told of nodes that run another configuration (`Concord`).
+        `linked` and `differing`, which is told of nodes that run another configuration: see `Concord`.
 
         `wall_ms` gives milliseconds since 1970, for what clients are told of the age of things (P11).
         `attach` must follow before anything else is called.
@@ -81,7 +83,7 @@ class Router:
         self._workers: Final = workers
         self._chance: Final = chance
         self._audit: Final = audit
-        self._rules: Final = tuple(realms)  # of the beginning
+        self._rules: Final = (tuple(realms), tuple(templates))  # of the beginning
         self._limits: Final = limits
         self._ids: Final = ids
         self._clock: Final = clock
@@ -89,13 +91,14 @@ class Router:
         self._agent: Final = agent
         self._wall_ms: Final = wall_ms
         self._status: Final = status
+        self._linked: Final = linked
         self._differing: Final = differing
         self._calls: Final = Calls(counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node
         self._farewell: Farewell | None = None  # once the node stops
-        self._all_realms: Final = Realms(self._make_realm)
+        self._all_realms: Final = Realms(make=self._make_realm, limits=limits, counters=counters, clock=clock)
         self._realms: Final = self._all_realms.by_name
         self._expulsion: Final = Expulsion(clock=clock, over=self._over, log_out=self.log_out)
         self._ledger: Ledger
@@ -131,7 +134,12 @@ class Router:
             limits=self._limits, counters=self.counters, clock=self._clock, outbox=self._outbox, ledger=ledger
         )
         self.concord = Concord(
-            ledger=ledger, gather=self.gather, clock=self._clock, counters=self.counters, told=self._differing
+            ledger=ledger,
+            gather=self.gather,
+            clock=self._clock,
+            counters=self.counters,
+            linked=self._linked,
+            told=self._differing,
         )
         permissions: Permitting = lambda *of: self.entrance.permissions(*of)  # noqa: E731, PLW0108 - it is made below
         self._revision = Revision(
@@ -147,6 +155,7 @@ class Router:
             attendance=self._attendance,
             calls=self._calls,
             realms=self._realms,
+            find=self._all_realms.find,
             sessions=self._sessions,
             conversations=self._conversations,
             audit=self._audit,
@@ -157,7 +166,7 @@ class Router:
             arrived=self._revision.arrived,
         )
         self._insiders = Insiders(
-            realms=self._realms, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
+            find=self._all_realms.find, ids=self._ids, calls=self._calls, timeout_s=self._limits.authenticator_timeout_s
         )
         self._cookies = KnownCookies(
             ledger=ledger, limits=self._limits, counters=self.counters, clock=self._clock, audit=self._audit
@@ -196,8 +205,10 @@ class Router:
             counters=self.counters,
             marked=self._meta.marked,
         )
-        self._all_realms.attach(born=self._meta.offer, gone=self._insiders.forget)
-        self._all_realms.adapt(self._rules)
+        self._all_realms.attach(
+            ledger=ledger, born=self._meta.offer, gone=self._insiders.forget, asks=self._insiders.waits
+        )
+        self._all_realms.adapt(*self._rules)
 
     def _make_realm(self, rules: RealmRules) -> Realm:
         return Realm(
@@ -218,9 +229,12 @@ class Router:
             emptied=self._all_realms.emptied,
         )
 
-    def reconfigure(self, realms: Iterable[RealmRules]) -> None:
-        """These are the realms from now on: see `revision.py` for what that means for the sessions of this node."""
-        self._revision.revise(self._all_realms.adapt(realms))
+    def reconfigure(self, realms: Iterable[RealmRules], templates: Iterable[RealmTemplate] = ()) -> None:
+        """These are the realms from now on, and the templates of others.
+
+        What that means for the sessions of this node stands in `revision.py`.
+        """
+        self._revision.revise(self._all_realms.adapt(realms, templates))
 
     # ---- clients
 
@@ -233,6 +247,10 @@ class Router:
     def sessions(self) -> int:
         """How many sessions this node has."""
         return len(self._sessions)
+
+    def realms(self) -> dict[str, int]:
+        """How many realms this node has open, and how many of templates there are on all nodes."""
+        return {"open": len(self._realms), "dynamic": self._all_realms.dynamic()}
 
     def waiting(self) -> dict[str, int]:
         """How many of them have no connection, and the bytes that wait to be sent when they come back."""
@@ -282,7 +300,8 @@ class Router:
         self, hello: Any, claim: Claim, grant: Grant, conversation: Conversation
     ) -> tuple[Realm, Session, Options]:
         """Open a session for who was let in; returns it with WELCOME.Details, or raises SessionRefused."""
-        realm = self._room(claim.realm)
+        self.check_realm(claim.realm)
+        realm = self._all_realms.room(claim.realm, grant.authrole)
         permissions = self.entrance.permissions(realm, claim.session, grant)
         if claim.session in self._sessions:
             raise SessionRefused(Unavailable.uri, "The session's id is taken; try again.")
@@ -364,16 +383,11 @@ class Router:
 
     def check_realm(self, name: str) -> None:
         """Raise SessionRefused if no session can be opened in that realm at present, whoever it is."""
-        self._room(name)
-
-    def _room(self, name: str) -> Realm:
-        """The realm, if sessions can be opened in it at present; raises SessionRefused."""
         if self._farewell:
             raise SessionRefused(SYSTEM_SHUTDOWN, STOPPING)
-        realm = self._all_realms.room(name)
+        self._all_realms.check(name)
         if not self.serving():
             raise SessionRefused(Unavailable.uri, "This node does not serve at the moment; try again.")
-        return realm
 
     def caller_dismissed(self, session: Session) -> None:
         """Answer the calls of a session that is about to get GOODBYE."""
@@ -511,5 +525,6 @@ class Router:
         self._attendance.ticked()
         self._keeper.ticked()
         self._docket.ticked()
+        self._all_realms.ticked()
         self.concord.ticked()
         self._cookies.ticked()

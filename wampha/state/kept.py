@@ -7,6 +7,7 @@ events.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -74,6 +75,10 @@ class Archive:
         self.retained_bytes = 0
         self.histories: Final[dict[tuple[str, str], History]] = {}  # by (match, topic) of the configured pattern
 
+    def keeps(self) -> bool:
+        """Whether anything is kept."""
+        return bool(self.retained) or any(history.events for history in self.histories.values())
+
     def retain(self, kept: Kept, topics_max: int, bytes_max: int) -> bool:
         """Let the event be its topic's retained one; False, and nothing changes, if the bounds leave no room."""
         topic = kept.event.topic
@@ -127,6 +132,10 @@ class KeptEvents:
     def of(self, realm: str) -> Archive | None:
         """What is kept in a realm, if anything ever was."""
         return self.archives.get(realm)
+
+    def realms(self) -> Iterator[str]:
+        """The realms in which something is kept."""
+        return (realm for realm, archive in self.archives.items() if archive.keeps())
 
     def handled_of(self, owner: Owner) -> Handled:
         """The last `Keep` of that incarnation that took effect."""

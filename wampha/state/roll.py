@@ -5,7 +5,7 @@ Rows are never changed, only replaced, so whoever holds one may keep it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -132,6 +132,10 @@ class Roll:
     def within(self, realm: str) -> Mapping[int, Member]:
         """The sessions of a realm by id, in the order of the log."""
         return self._realms.get(realm, _NOBODY)
+
+    def realms(self) -> Iterable[str]:
+        """The realms that have sessions."""
+        return self._realms
 
     def owned(self, owner: Owner) -> Mapping[int, Member]:
         """The sessions of a node's incarnation by id, in the order of the log."""

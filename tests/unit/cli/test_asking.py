@@ -88,6 +88,13 @@ def test_somebody_else_s_port_is_called_so(answer: bytes) -> None:
     assert url in result.stderr and result.stderr.count("\n") == 1
 
 
+def test_an_answer_of_another_version_gets_a_sentence_and_no_traceback() -> None:
+    with node(lambda _: reply(b'{"nodes": [{"name": 5, "links": []}], "node": "a"}')) as url:
+        result = run("status", "--url", url)
+    assert result.exit_code == Exit.FAILED
+    assert "in a form that this version does not know" in result.stderr
+
+
 def test_an_answer_that_is_too_long_is_not_one_of_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "ANSWER_BYTES_MAX", 10)
     with node(lambda _: reply(b'{"nodes": []}')) as url:

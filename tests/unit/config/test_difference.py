@@ -73,6 +73,7 @@ LIVE_CHANGES = [
     (("log", "level"), "debug", "log.level"),
     (("node", "drain", "spread_s"), 1.0, "node.drain.spread_s"),
     (("realms", 1), {"name": "more"}, "realms[more] (added)"),
+    (("realm_templates",), [{"name": "tenants.*"}], "realm_templates[tenants.*] (added)"),
     (("realms", 0, "name"), "other", "realms[realm1] (removed), realms[other] (added)"),
     (("realms", 0, "slow_clients"), "drop_newest", "realms[realm1].slow_clients"),
     (("realms", 0, "resumable_sessions"), {"grace_s": 1.0}, "realms[realm1].resumable_sessions (added)"),

@@ -27,6 +27,7 @@ def differing(after: Settings) -> list[str]:
     [
         (("realms", 0, "roles", 0, "permissions", 0, "allow", "publish"), True, ["realms"]),
         (("realms", 1), {"name": "more"}, ["realms"]),
+        (("realm_templates",), [{"name": "tenants.*"}], ["realms"]),
         (("limits", "message_bytes_max"), 4096, ["limits"]),
         (("listeners", 1, "auth", "anonymous", "role"), "user", ["principals"]),
         ((*PRINCIPALS, "joe", "role"), "guest", ["principals"]),

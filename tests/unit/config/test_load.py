@@ -185,7 +185,8 @@ def test_a_misspelt_key_is_not_missing_as_well(files: Files) -> None:
 
 def test_an_unknown_key_without_neighbour_gets_the_list(files: Files) -> None:
     assert files.problem("frobnicate: 1\n" + SMALLEST) == (
-        "1:1: frobnicate: unknown key; known here: node, cluster, realms, listeners, limits, monitoring, log"
+        "1:1: frobnicate: unknown key; known here: node, cluster, realms, realm_templates, listeners, "
+        "limits, monitoring, log"
     )
 
 
@@ -678,6 +679,43 @@ def test_mistakes_in_histories_are_told(files: Files, line: str, wrong: str, pla
     problem = files.problem(text.replace("{uri: com.log}", wrong))
     assert problem.startswith(f"{place}: realms[0].history[1]"), problem
     assert sentence in problem
+
+
+# ---- templates of realms
+
+TEMPLATE = SMALLEST + "realm_templates:\n  - name: tenants.*\n    roles: [{name: tenant}]\n"
+
+
+def test_a_template_may_have_all_that_a_realm_has(files: Files) -> None:
+    (template,) = load(files.write(TEMPLATE + "    call_timeout_unit: s\n    linger_s: 5.0\n")).realm_templates
+    assert (template.pattern, template.linger_s, template.call_timeout_unit) == (("prefix", "tenants."), 5.0, "s")
+
+
+def test_roles_and_realms_of_a_template_count(files: Files) -> None:
+    anonymous = "{anonymous: {role: guest}}"
+    load(files.write(TEMPLATE.replace(anonymous, "{anonymous: {role: tenant}}")))
+    ticket = "{ticket: {principals: {joe: {ticket: x, role: tenant, realm: REALM}}}}"
+    load(files.write(TEMPLATE.replace(anonymous, ticket.replace("REALM", "tenants.a"))))
+    assert 'there is no realm "others.a"' in files.problem(
+        TEMPLATE.replace(anonymous, ticket.replace("REALM", "others.a"))
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("tenants.*", "tenants", "9:11: realm_templates[0].name: should have a star, as in tenants.*"),
+        ("tenants.*", "tenants #.*", "9:11: realm_templates[0].name: should have a star"),
+        ("name: tenants.*", "name: 'a b.*'", "9:11: realm_templates[0].name: 'a b.' is not a valid URI"),
+        ("roles: [{name: tenant}]", "roles: [{name: t}, {name: t}]", '"t" is given twice'),
+    ],
+)
+def test_what_is_wrong_with_a_template_is_told(files: Files, old: str, new: str, problem: str) -> None:
+    assert problem in files.problem(TEMPLATE.replace(old, new))
+
+
+def test_two_templates_of_one_name_are_told(files: Files) -> None:
+    assert 'realm_templates[1].name: "tenants.*" is given twice' in files.problem(TEMPLATE + "  - name: tenants.*\n")
 
 
 # ---- what is no mistake, but hardly meant

@@ -75,6 +75,18 @@ def test_who_does_not_answer_in_time_is_missing_and_comes_too_late() -> None:
     assert watch.names() == ["a", "b", "c"]
 
 
+def test_an_answer_to_an_earlier_question_is_none_to_the_next_one() -> None:
+    watch = Watch("a", "b")
+    watch.cluster.hold("b")
+    watch.ask("a")
+    watch.cluster["a"].tick(PATIENCE_S)
+    watch.cluster["a"].tick(0.5)
+    watch.ask("a")
+    watch.cluster.held.clear()
+    watch.cluster.settle()
+    assert [each["missing"] for each in watch.told] == [["b"], []]
+
+
 def test_a_node_that_dies_meanwhile_is_not_missing() -> None:
     watch = Watch("a", "b", "c")
     watch.cluster.hold("c")

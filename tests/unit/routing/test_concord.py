@@ -89,6 +89,19 @@ def test_a_node_that_does_not_answer_is_asked_again_less_and_less_often() -> Non
     assert 10 < nodes["a"].counters["gathers"] - before < 20
 
 
+def test_nobody_is_asked_without_a_link_since_the_question_would_wait_and_count_as_lost() -> None:
+    nodes = cluster(FIRST, FIRST)
+    linked: set[str] = set()
+    nodes["a"].router.concord._linked = linked.__contains__  # type: ignore[misc]
+    nodes.hold("a", OTHER)
+    before = nodes["a"].counters["gathers"]
+    nodes.pass_s(30)
+    assert nodes["a"].counters["gathers"] == before
+    linked.add("b")
+    nodes.pass_s(1)
+    assert nodes.differing("b") == {"a": ["realms", SECRETS]}
+
+
 def test_a_question_that_was_lost_is_put_again() -> None:
     nodes = cluster(FIRST, FIRST)
     nodes.hold("a", OTHER)

@@ -19,8 +19,8 @@ from typing import Any, Final
 import yaml
 
 from helm.dashboard import dashboard
+from wampha.config.difference import LIVE
 from wampha.config.schema import json_schema
-from wampha.limits import LIVE
 
 FOLDER: Final = Path(__file__).parent
 CHART: Final = FOLDER / "wampha"
@@ -183,16 +183,15 @@ def dashboard_text() -> str:
     return json.dumps(dashboard(), indent=1) + "\n"
 
 
-def live_limits_text() -> str:
-    """The limits that a running node takes over, for the checksum of what it cannot."""
-    return "# Limits that a running node takes over; written by `make chart`.\n" + "".join(
-        f"- {name}\n" for name in sorted(LIVE)
-    )
+def live_text() -> str:
+    """Which parts of the configuration a running node takes over; the pods' checksum is of all else."""
+    paths = "".join(f"- /{'/'.join(path)}\n" for path in sorted(LIVE))
+    return f"# What of its configuration a running node takes over, all below it too; written by `make chart`.\n{paths}"
 
 
 def main() -> None:
     """Write all four."""
-    (CHART / "files" / "live-limits.yaml").write_text(live_limits_text())
+    (CHART / "files" / "live.yaml").write_text(live_text())
     (CHART / "files" / "dashboard.json").write_text(dashboard_text())
     (CHART / "values.schema.json").write_text(schema_text())
     (CHART / "README.md").write_text(readme_text())

@@ -341,6 +341,7 @@ CHANGES: Final[list[dict[str, Any]]] = [
     {"config": {"limits": {"message_bytes_max": 100000}}},
     {"config": {"cluster": {"election_timeout_s": 1}}},
     {"listeners": {"wamp": {"auth": {"anonymous": None, "ticket": TICKET}}}},
+    {"listeners": {"wamp": {"auth": {"ticket": TICKET, "cookie": {}}}}},
     {"listeners": {"wamp": {"port": 8090}}},
     {"listeners": {"wamp": {"protocols": ["websocket"]}}},
     {"listeners": {"more": {"port": 8090, "auth": {"anonymous": {"role": "anonymous"}}}}},

@@ -69,8 +69,17 @@ def test_any_node_shows_the_cluster_and_what_became_of_it(watched: Cluster, wamp
     assert "debug" in wampha("log-level", "debug", "--socket", str(folder / "admin.sock")).err
     reloaded = wampha("reload", "-c", str(tmp_path / "b.yaml"))
     assert reloaded.code == Exit.DONE, reloaded.err
+    urls_of_clients = f"{watched['b'].url},{watched['a'].url}"
+    subscriber = wampha.start("sub", "com.example.topic", "--count", "1", "--url", urls_of_clients)
+    subscriber.wait_for("subscribed")
     drained = wampha("drain", "--wait", "-c", str(tmp_path / "b.yaml"))
     assert drained.code == Exit.DONE, drained.err
+    subscriber.wait_for("connected again")
+    with watched["c"].session() as publisher:
+        publisher.publish("com.example.topic", ["from the third node"])
+    moved = subscriber.done()
+    assert moved.code == Exit.DONE and moved.lines[0]["args"] == ["from the third node"]
+    assert "wamp.close.system_shutdown" in moved.err
     assert eventually(lambda: not watched["b"].running(), START_S, "the drained node has ended")
     assert wampha("drain", "-c", str(tmp_path / "b.yaml")).code == Exit.UNREACHABLE
 

@@ -23,3 +23,4 @@ def test_what_the_chart_has_from_elsewhere_is_current() -> None:
     """The schema of its values is made from that of the configuration."""
     assert (generate.CHART / "values.schema.json").read_text() == generate.schema_text(), "run: make chart"
     assert (generate.CHART / "README.md").read_text() == generate.readme_text(), "run: make chart"
+    assert (generate.CHART / "files" / "live.yaml").read_text() == generate.live_text(), "run: make chart"

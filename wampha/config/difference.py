@@ -19,7 +19,7 @@ Path = tuple[str, ...]  # of keys; an entry of a list has brackets around what t
 
 _EACH: Final = "*"
 # What may change while a node runs, with all that is below it; anything else waits for a restart.
-_LIVE: Final[tuple[Path, ...]] = (
+LIVE: Final[tuple[Path, ...]] = (
     ("node", "drain"),
     ("realms",),
     ("realm_templates",),
@@ -138,5 +138,5 @@ def _name(entry: BaseModel) -> str:
 def _is_live(path: Path) -> bool:
     return any(
         len(live) <= len(path) and all(step in (_EACH, there) for step, there in zip(live, path, strict=False))
-        for live in _LIVE
+        for live in LIVE
     )

@@ -55,17 +55,29 @@ client_certificate: {{ .Values.tls.clientCertificates }}
 
 {{/* What of the configuration holds from the start of a node to its end; a running node takes over the rest. */}}
 {{- define "wampha.fixed" -}}
-{{- $config := include "wampha.config" . | fromYaml -}}
-{{- $fixed := omit $config "realms" "log" -}}
-{{- $_ := set $fixed "node" (omit $config.node "drain") -}}
-{{- $_ := set $fixed "limits" ($config.limits | default dict) -}}
-{{- range $name := .Files.Get "files/live-limits.yaml" | fromYamlArray -}}
-{{- $_ := set $fixed "limits" (omit $fixed.limits $name) -}}
+{{- $live := .Files.Get "files/live.yaml" | fromYamlArray -}}
+{{- include "wampha.fixedBelow" (dict "value" (include "wampha.config" . | fromYaml) "path" "" "live" $live) -}}
 {{- end -}}
-{{- $listeners := list -}}
-{{- range $listener := $config.listeners -}}
-{{- $listeners = append $listeners (merge (dict "tls" (hasKey $listener "tls")) (omit $listener "auth" "tls")) -}}
+
+{{/* A value without what is live in it, as JSON with the key "v": (dict "value" v "path" "/listeners/*" "live" paths). */}}
+{{- define "wampha.fixedBelow" -}}
+{{- $live := .live -}}
+{{- $path := .path -}}
+{{- $kept := .value -}}
+{{- if kindIs "map" .value -}}
+{{- $kept = dict -}}
+{{- range $key, $one := .value -}}
+{{- $at := printf "%s/%s" $path $key -}}
+{{- if not (or (has $at $live) (has (printf "%s/*" $path) $live)) -}}
+{{- $_ := set $kept $key (include "wampha.fixedBelow" (dict "value" $one "path" $at "live" $live) | fromJson).v -}}
 {{- end -}}
-{{- $_ := set $fixed "listeners" $listeners -}}
-{{- toYaml $fixed -}}
+{{- end -}}
+{{- else if kindIs "slice" .value -}}
+{{- $kept = list -}}
+{{- range $one := .value -}}
+{{- $at := printf "%s/*" $path -}}
+{{- $kept = append $kept (include "wampha.fixedBelow" (dict "value" $one "path" $at "live" $live) | fromJson).v -}}
+{{- end -}}
+{{- end -}}
+{{- dict "v" $kept | toJson -}}
 {{- end -}}

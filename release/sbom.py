@@ -66,14 +66,8 @@ def document(lock: Path) -> dict[str, Any]:
         },
         "components": [_component(package) for package in packages],
         "dependencies": [
-            {"ref": own, "dependsOn": sorted(names[name].purl for name in _required("wampha") if name in names)},
-            *(
-                {
-                    "ref": each.purl,
-                    "dependsOn": sorted(names[name].purl for name in _required(each.name) if name in names),
-                }
-                for each in packages
-            ),
+            {"ref": ref, "dependsOn": sorted({names[needed].purl for needed in _required(name) if needed in names})}
+            for ref, name in ((own, "wampha"), *((package.purl, package.name) for package in packages))
         ],
     }
     serial = uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(made, sort_keys=True))

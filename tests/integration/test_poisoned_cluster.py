@@ -81,7 +81,7 @@ def test_a_poisoned_cluster_serves_elects_restarts_and_takes_snapshots(cluster: 
         callee.register("poisoned.procedure")
         works(callee, caller, 1)
         leader.kill()
-        eventually(lambda: cluster.leader() is not leader, 10, "another leader", one.log)
+        eventually(lambda: cluster.leader() is not leader, START_S, "another leader", one.log)
         works(callee, caller, 2)
         fill_the_log(one)
         leader.launch().wait_until_serving()

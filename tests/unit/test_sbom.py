@@ -46,6 +46,7 @@ def test_it_says_who_needs_whom() -> None:
     known = {component["bom-ref"] for component in made["components"]}
     assert set(needs) == {*known, f"pkg:pypi/wampha@{__version__}"}
     assert all(ref in known for refs in needs.values() for ref in refs)
+    assert all(len(refs) == len(set(refs)) for refs in needs.values()), "which the schema of CycloneDX demands"
 
 
 def test_it_is_the_same_for_the_same_lock(tmp_path: Path) -> None:

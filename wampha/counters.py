@@ -30,7 +30,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "events_dropped_newest": "EVENTs not queued for a client that does not read (slow_clients: drop_newest)",
     "events_dropped_oldest": "EVENTs taken out of the queue of a client that does not read (slow_clients: drop_oldest)",
     "clients_paused": "times nothing was read from a client because a node that it sends to, or the log, was behind, "
-    "or an authorizer was asked about its message",
+    "an authorizer was asked about its message, or it had sent its session_messages_per_s",
     "authentications_failed": "clients that could not prove who they are",
     "authentications_throttled": "clients refused unheard, since their authid or address had failed too often",
     "cookies_remembered": "browsers that are known from now on, since their user was let in by another method",
@@ -52,6 +52,10 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "messages_unsendable": "RESULT, INVOCATION, ERROR or reply that was larger than its receiver accepts",
     "connections_refused_suspended": "connections closed at once because the node was not serving",
     "turns_long": "turns of the reactor that lasted longer than 100 ms",
+    "connections_refused_max": "connections refused because there were connections_max",
+    "connections_refused_address": "connections refused because there were address_connections_max from that address",
+    "origins_refused": "WebSocket handshakes of pages whose origin the listener does not accept",
+    "sessions_throttled": "times nothing was read from a session because it had sent its session_messages_per_s",
     "connections_refused_full": "connections closed at once because only descriptors_reserved open files were left",
     # sessions that can be resumed
     "sessions_detached": "sessions that lost their connection and wait to be resumed",
@@ -101,6 +105,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "reports_repeated": "reports of this node's sessions that are proposed again: it is not known what became of them",
     "testaments_refused": "testaments refused because a bound of the testament, session or realm was reached",
     "session_bounds_reached": "requests refused because a bound of the session was reached",
+    "realm_bounds_reached": "requests refused because realm_topics_max or realm_procedures_max was reached",
     # ledger
     "proposals": "routes and registrations proposed to the ledger, to be added or removed",
     "reports": "reports of joined and ended sessions proposed to the ledger",

@@ -13,6 +13,7 @@
     |-- Later                 a message that cannot be handled yet: its sender waits
     |   |-- NodeBehind        it is for a node that does not keep up
     |   |-- Undecided         an authorizer is asked whether it is allowed
+    |   |-- TooFast           its session has sent what it may for now
     |-- LinkRefused           a peer that must not become a member: one log line, then the close
     |-- ConfigError           a configuration that cannot be used: every problem of the file at once
     `-- StartError            the node cannot start (a port in use, ...): one sentence, exit status 1
@@ -172,6 +173,10 @@ class NodeBehind(Later):
 
 class Undecided(Later):
     """It is not known yet whether the message is allowed; awaited: the decision (`routing.authorizer.Decision`)."""
+
+
+class TooFast(Later):
+    """The session has sent as much as it may for now; awaited: its allowance (`routing.allowance.Allowance`)."""
 
 
 class LinkRefused(WamphaError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -45,6 +45,18 @@ class Limits(BaseModel):
         128 * MIB,
         ge=1 * MIB,
         description="bytes that wait for all sessions to be resumed; beyond it those with most lose events or end",
+    )
+    connections_max: int = Field(
+        100_000,
+        ge=1,
+        description="connections of clients; one that is idle takes some 10 kB, and what it may have waiting comes on "
+        "top. Fewer if there are fewer open files",
+    )
+    address_connections_max: int = Field(
+        0,
+        ge=0,
+        description="connections from one address, or IPv6 network of 64 bits; 0: any number, since behind a balancer "
+        "or a translated network very many clients share an address. 1000 suits where none is in between",
     )
     descriptors_reserved: int = Field(
         128,
@@ -100,6 +112,25 @@ class Limits(BaseModel):
         description="entries of all black and white lists of one publication; each node looks at them",
     )
     session_calls_max: int = Field(10_000, ge=1, description="calls of one session that wait for their result")
+    session_messages_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="messages of one session per second, in the long run; who sends more is read more slowly. 0: any "
+        "number, since a session may well be what a node is there for",
+    )
+    session_messages_burst: int = Field(
+        1000, ge=1, description="messages that a session may send at once before session_messages_per_s holds"
+    )
+    realm_topics_max: int = Field(
+        500_000,
+        ge=1,
+        description="topics and patterns of one realm that have subscribers; every node holds each, in some 600 bytes",
+    )
+    realm_procedures_max: int = Field(
+        200_000,
+        ge=1,
+        description="procedures and patterns of one realm that have callees; every node holds each, in some 500 bytes",
+    )
     call_attempts_max: int = Field(
         32,
         ge=1,
@@ -184,6 +215,38 @@ class Limits(BaseModel):
     )
 
 
+class RoleLimits(BaseModel):
+    """What holds for the sessions of one role in the place of the node's limits of the same names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    session_subscriptions_max: int | None = Field(None, ge=1, description="subscriptions of one session")
+    session_registrations_max: int | None = Field(None, ge=1, description="registrations of one session")
+    session_calls_max: int | None = Field(None, ge=1, description="calls of one session that wait for their result")
+    session_messages_per_s: float | None = Field(
+        None, ge=0, description="messages of one session per second, in the long run; 0: any number"
+    )
+    session_messages_burst: int | None = Field(
+        None, ge=1, description="messages that a session may send at once before session_messages_per_s holds"
+    )
+
+
+class SessionBounds(NamedTuple):
+    """What one session may have and do."""
+
+    subscriptions: int
+    registrations: int
+    calls: int
+    messages_per_s: float
+    messages_burst: int
+
+    @classmethod
+    def of(cls, limits: Limits, role: RoleLimits | None = None) -> SessionBounds:
+        """Those of a role's sessions, or of all whose role says nothing about it."""
+        own = {} if role is None else role.model_dump(exclude_none=True)
+        return cls(*(own.get(name, getattr(limits, name)) for name in RoleLimits.model_fields))
+
+
 class PresentLimits(Limits):
     """The limits of a running node. All its parts share this one, and some read it whenever they need it (`LIVE`)."""
 
@@ -208,6 +271,12 @@ LIVE: Final = frozenset(
         "session_subscriptions_max",
         "session_registrations_max",
         "session_calls_max",
+        "session_messages_per_s",
+        "session_messages_burst",
+        "realm_topics_max",
+        "realm_procedures_max",
+        "connections_max",
+        "address_connections_max",
         "call_attempts_max",
         "session_details_bytes_max",
         "testament_bytes_max",

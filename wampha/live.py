@@ -16,10 +16,11 @@ from wampha.reloading import Part
 from wampha.routing.permissions import RealmRules, RealmTemplate
 from wampha.routing.router import Router
 from wampha.transport.certificates import Certificates
+from wampha.transport.origins import Origins
 
 
 class Entries:
-    """How clients are let in through each listener: the methods, and the certificates."""
+    """How clients are let in through each listener: the methods, the certificates, and from which web pages."""
 
     _log = Logger(namespace="wampha.node")
 
@@ -28,19 +29,21 @@ class Entries:
         self._key: Final = key
         self._doorways: Final[list[Doorway]] = []  # one for each listener, in their order
         self._certificates: Final[list[Certificates | None]] = []  # likewise
+        self._origins: Final[list[Origins]] = []  # likewise
 
-    def add(self, listener: ListenerSettings) -> tuple[Doorway, Certificates | None]:
+    def add(self, listener: ListenerSettings) -> tuple[Doorway, Certificates | None, Origins]:
         """Those of one more listener; raises CertificateError."""
         self._certificates.append(Certificates(listener.tls) if listener.tls else None)
         self._doorways.append(doorway(listener.auth, self._key))
-        return self._doorways[-1], self._certificates[-1]
+        self._origins.append(Origins(listener.origins))
+        return self._doorways[-1], self._certificates[-1], self._origins[-1]
 
     def expires(self) -> float | None:
         """When the first certificate of a listener ends, in seconds since 1970; None if there is none."""
         return min((each.expires for each in self._certificates if each), default=None)
 
     def prepare(self, settings: Settings) -> Callable[[], None]:
-        """Let the same listeners have other methods, principals and certificates."""
+        """Let the same listeners have other methods, principals, certificates and origins."""
         doorways = [doorway(listener.auth, self._key) for listener in settings.listeners]
         uses = [
             certificates.prepare(listener.tls)
@@ -51,6 +54,8 @@ class Entries:
         def use() -> None:
             for present, other in zip(self._doorways, doorways, strict=True):
                 present.become(other)
+            for origins, listener in zip(self._origins, settings.listeners, strict=True):
+                origins.become(listener.origins)
             for each in uses:
                 each()
             if uses:

@@ -60,6 +60,7 @@ from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.doors import Doors, now
 from wampha.transport.gate import Gate
+from wampha.transport.headcount import Headcount
 from wampha.transport.listeners import Listener
 from wampha.transport.room import Room, descriptors
 from wampha.transport.slow import SlowClients
@@ -104,6 +105,7 @@ class Node:
         self._chance: Final = chance or random.SystemRandom()
         self._machine: Final = machine
         self._options: Final = options
+        self._audit: Final = Audit(self._clock.now).add
         self._stage = Stage.JOINING
         self._telling: Cancellable | None = None  # the timer that tells why this node does not serve
 
@@ -119,7 +121,6 @@ class Node:
             counters=self.counters,
             reactor=reactor,
         )
-        audit = Audit(self._clock.now).add
         self.router: Final = Router(
             realms=[RealmRules.of(realm) for realm in settings.realms],
             templates=[RealmTemplate.of(template) for template in settings.realm_templates],
@@ -131,7 +132,7 @@ class Node:
             workers=self._threads,
             chance=Chance(partial(_bytes, self._chance), _utc),
             agent=AGENT,
-            audit=audit,
+            audit=self._audit,
             wall_ms=wall_ms,
             status=self.status,
             linked=lambda name: self.links is not None and name in self.links.connected(),
@@ -145,6 +146,7 @@ class Node:
         self._entries: Final = Entries(_bytes(self._chance, 32))
         self._slow: Final = SlowClients(limits=self._limits, counters=self.counters, reactor=reactor)
         self._room: Final = Room(descriptors=descriptors(), limits=self._limits, counters=self.counters)
+        self._headcount: Final = Headcount(limits=self._limits, counters=self.counters, audit=self._audit)
         self.doors: Final = Doors(
             doors=self._make_listeners(), linked=self._linked, opened=self._tell_listening, reactor=reactor
         )
@@ -164,7 +166,7 @@ class Node:
             ),
             workers=self._threads,
             counters=self.counters,
-            audit=audit,
+            audit=self._audit,
         )
         self.monitor: Final = self._make_monitor(wall_ms)
 
@@ -392,13 +394,16 @@ class Node:
                 delivery=self.delivery,
                 slow=self._slow,
                 room=self._room,
+                headcount=self._headcount,
+                origins=origins,
+                audit=self._audit,
                 limits=limits,
                 counters=self.counters,
                 serializers=shared,
                 reactor=self._reactor,
             )
             for listener in self.settings.listeners
-            for entry, certificates in (self._entries.add(listener),)
+            for entry, certificates, origins in (self._entries.add(listener),)
         ]
 
     def _cookies(self, listener: ListenerSettings) -> BrowserCookies | None:

@@ -312,6 +312,10 @@ def test_the_values_of_the_readme_make_a_cluster(foreign: dict[str, dict[str, by
     assert listener.tls and listener.auth.anonymous is None and listener.auth.ticket
 
 
+def test_roles_whose_names_only_a_node_knows_are_left_to_it() -> None:
+    assert render({"config": {"realms": [{"name": "a", "roles": [{"name": {"env": "ROLE"}}]}]}})
+
+
 def test_numbers_arrive_as_they_are() -> None:
     limits = configuration(render({"config": {"limits": {"message_bytes_max": 10485760}}}))["limits"]
     assert limits == {"message_bytes_max": 10485760}
@@ -398,6 +402,10 @@ REFUSED: Final[list[tuple[dict[str, Any], str]]] = [
     ({"config": {"node": {"name": "node-0"}}}, "name"),
     ({"config": {"node": {"drain": {"deadline_s": 0}}}}, "deadline_s"),
     ({"config": {"node": {"drain": {"deadline_s": {"env": "DEADLINE"}}}}}, "must be a number here"),
+    ({"config": {"node": {"drain": {"spread_s": 60}}}}, "should be at least spread_s + answer_s + 5 (67)"),
+    ({"config": {"realms": [{"name": "a", "roles": [{"name": "guest"}]}]}}, 'the role "anonymous", but the roles'),
+    ({"listeners": {"wamp": {"auth": {"ticket": {"principals": {"joe": {"ticket": "a", "role": "b"}}}}}}}, '"b"'),
+    ({"listeners": {"wamp": {"auth": {"anonymous": None}}}}, "nobody could join at listeners.wamp"),
     ({"config": {"cluster": {"voters": []}}}, "voters"),
     ({"config": {"cluster": {"election_timeout_s": 9}}}, "election_timeout_s"),
     ({"config": {"limits": {"nesting_depth_max": 100000}}}, "nesting_depth_max"),

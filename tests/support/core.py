@@ -15,7 +15,7 @@ from wampha.auth.anonymous import Anonymous
 from wampha.auth.doorway import Doorway
 from wampha.auth.steps import Chance, no_channel
 from wampha.counters import Counters
-from wampha.limits import Limits
+from wampha.limits import Limits, RoleLimits
 from wampha.messages.model import (
     NO_OPTIONS,
     Call,
@@ -398,6 +398,7 @@ class Node:
         resumption: ResumptionRules | None = None,
         call_queue_max: int = 0,
         roles: Mapping[str, Authorizer] | None = None,
+        role_limits: Mapping[str, RoleLimits] | None = None,
         up: bool = True,
         attends: bool = False,
     ) -> None:
@@ -421,6 +422,7 @@ class Node:
                     history_as_list=history_as_list,
                     resumption=resumption,
                     call_queue_max=call_queue_max,
+                    role_limits=role_limits or {},
                 ),
                 _open_realm("realm2"),
             ],

@@ -11,6 +11,7 @@ from collections.abc import Hashable
 from typing import Final
 
 _BUCKETS_MAX: Final = 10_000  # remembered; more and those are forgotten that failed longest ago
+_MAPPED: Final = "::ffff:"  # before the address of an IPv4 client of an IPv6 port
 _IPV6_PREFIX: Final = 4  # groups of an IPv6 address that are one household: 64 bits
 
 
@@ -50,6 +51,7 @@ class Throttle:
 
 def household(address: str) -> str:
     """What stands for an address: an IPv6 network has more addresses than anybody could count."""
+    address = address.removeprefix(_MAPPED)
     if ":" not in address:
         return address
     groups = address.partition("%")[0].split("::")[0].split(":")

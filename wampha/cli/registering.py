@@ -25,7 +25,11 @@ _POLICIES: Final = ["single", "first", "last", "random", "roundrobin", "load"]
 @click.option("--echo", is_flag=True, help="answer each call with its own arguments")
 @click.option("--exec", "command", metavar="COMMAND", help="run a command of the shell for each call")
 @click.option(
-    "--match", type=click.Choice(["exact", "prefix", "wildcard"]), default="exact", show_default=True, help="how"
+    "--match",
+    type=click.Choice(["exact", "prefix", "wildcard"]),
+    default="exact",
+    show_default=True,
+    help="how PROCEDURE is compared: as it is, as the beginning of URIs, or with empty components for any",
 )
 @click.option(
     "--invoke", type=click.Choice(_POLICIES), default="single", show_default=True, help="who of several is asked"

@@ -20,7 +20,11 @@ _DETAILS: Final = ("publisher", "publisher_authid", "publisher_authrole", "retai
 @click.command()
 @click.argument("topic")
 @click.option(
-    "--match", type=click.Choice(["exact", "prefix", "wildcard"]), default="exact", show_default=True, help="how"
+    "--match",
+    type=click.Choice(["exact", "prefix", "wildcard"]),
+    default="exact",
+    show_default=True,
+    help="how TOPIC is compared: as it is, as the beginning of topics, or with empty components for any",
 )
 @click.option("--count", type=click.IntRange(1), help="end after so many events")
 @click.option("--retained", is_flag=True, help="begin with the event that was kept, if there is one")

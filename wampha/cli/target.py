@@ -128,7 +128,14 @@ _OPTIONS: Final[list[Callable[[Any], Any]]] = [
         help="where the router is: ws://, wss://, rs:// or rss:// (RawSocket); several with commas between: the next "
         "one is tried when one fails",
     ),
-    click.option("--realm", envvar="WAMPHA_REALM", show_envvar=True, default="realm1", show_default=True, help="realm"),
+    click.option(
+        "--realm",
+        envvar="WAMPHA_REALM",
+        show_envvar=True,
+        default="realm1",
+        show_default=True,
+        help="the realm to join",
+    ),
     click.option(
         "--serializer",
         envvar="WAMPHA_SERIALIZER",

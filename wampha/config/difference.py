@@ -25,6 +25,7 @@ LIVE: Final[tuple[Path, ...]] = (
     ("realm_templates",),
     *(("listeners", _EACH, "auth", method) for method in sorted(set(Auth.model_fields) - {"cookie"})),
     ("listeners", _EACH, "tls", _EACH),
+    ("listeners", _EACH, "origins"),
     ("log",),
     *(("limits", name) for name in sorted(LIVE_LIMITS)),
 )

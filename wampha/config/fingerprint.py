@@ -21,6 +21,7 @@ from wampha.routing.concord import SECRETS
 _BYTES: Final = 8  # of a digest: it tells versions of a file apart, and need not resist anybody
 _OF_THE_MACHINE: Final = frozenset(
     (
+        "connections_max",
         "clients_queue_bytes_max",
         "detached_sessions_max",
         "detached_bytes_max",

@@ -16,9 +16,9 @@ What must hold *between* keys (a listener's role exists, names are unique, ...) 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from wampha.config.authentication import Auth
 from wampha.config.section import (
@@ -34,8 +34,9 @@ from wampha.config.section import (
     starred,
 )
 from wampha.config.tls import ClusterTls, Tls
-from wampha.limits import KIB, MIB, Limits
+from wampha.limits import KIB, MIB, Limits, RoleLimits
 from wampha.names.uri import EXACT, is_reserved
+from wampha.transport.origins import SAME_HOST, check_pattern
 
 SECRET_LENGTH_MIN: Final = 16  # characters; whoever records a handshake can try shorter ones one by one
 
@@ -180,6 +181,9 @@ class Role(Section):
     authorizer_cache_s: float = Field(
         60.0, ge=0, le=86400, description="seconds for which a decision holds that the authorizer lets be cached"
     )
+    limits: RoleLimits | None = Field(
+        None, description="what holds for this role's sessions in the place of the node's limits"
+    )
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
@@ -289,6 +293,9 @@ class RealmTemplate(Realm):
         return starred(self.name)
 
 
+Origin = Annotated[str, AfterValidator(check_pattern)]
+
+
 class ListenerSettings(Section):
     """A place where clients connect; WebSocket and RawSocket share it and are told apart by their first byte."""
 
@@ -297,6 +304,12 @@ class ListenerSettings(Section):
         ("websocket", "rawsocket"), min_length=1, description="what clients may speak here"
     )
     tls: Tls | None = Field(None, description="encryption; without it, use tcp only where nobody listens in")
+    origins: tuple[Origin, ...] = Field(
+        (SAME_HOST,),
+        max_length=100,
+        description="the web pages from which browsers may connect: same-host (as the listener's name in the request), "
+        "null (files, sandboxes), * (all), or origins such as https://*.example.com; other clients may in any case",
+    )
     auth: Auth = Field(Auth(), description="the ways to be let in")
 
     @model_validator(mode="after")

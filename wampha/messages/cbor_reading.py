@@ -16,7 +16,7 @@ from wampha.messages.grammar import ID_MAX, is_map
 from wampha.messages.options import SEALED, OptionsReader, is_transparent
 from wampha.messages.payload import NOTHING, Payload
 from wampha.messages.reading import INVOCATION, Unreadable
-from wampha.messages.values import CBOR, CBOR_REFUSED, load_cbor
+from wampha.messages.values import CBOR, CBOR_RULES, load_cbor
 
 _UNSIGNED, _BYTES, _TEXT, _LIST, _MAP, _TAG = 0, 2, 3, 4, 5, 6  # major types
 _EMPTY_MAP: Final = 0xA0
@@ -143,7 +143,7 @@ class CborReader:
             whole: list[Any] = load_cbor(bytes((0x80 + count,)) + elements, depth_max)
             return whole
         framed = bytes((0x81 + count,)) + elements + _END
-        decoded: list[Any] = cbor2.loads(framed, semantic_decoders=CBOR_REFUSED, max_depth=depth_max)
+        decoded: list[Any] = cbor2.loads(framed, **CBOR_RULES, max_depth=depth_max)
         if type(decoded[-1]) is not float or decoded[-1] != _END_VALUE:
             raise Unreadable
         return decoded

@@ -17,7 +17,7 @@ from wampha.limits import Limits
 from wampha.messages.depth import tree_exceeds
 from wampha.messages.grammar import is_map
 from wampha.messages.model import NO_OPTIONS, Options
-from wampha.messages.values import Family, Untranscodable, for_binary, for_json, load
+from wampha.messages.values import Family, Untranscodable, for_binary, for_json, load_strange
 
 EMPTY_MAP: Final[Mapping[Family, bytes]] = {Family.JSON: b"{}", Family.MSGPACK: b"\x80", Family.CBOR: b"\xa0"}
 _REMEMBERED_MAX: Final = 1024  # maps of options per type of message
@@ -145,7 +145,7 @@ class OptionsReader:
         if len(data) > self.bytes_max:
             self.refuse_length()
         try:
-            options = self.checked(load(self._family, data, depth_max=self._depth_max))
+            options = self.checked(load_strange(self._family, data, depth_max=self._depth_max))
         except Untranscodable as error:
             raise ProtocolViolation(f"{self._message} has options that WAMP cannot carry: {error}") from None
         if len(data) <= _REMEMBERED_BYTES_MAX:

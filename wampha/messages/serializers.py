@@ -22,7 +22,7 @@ from wampha.messages.depth import json_exceeds, tree_exceeds
 from wampha.messages.options import OptionsReader
 from wampha.messages.payload import Family, Transcoder
 from wampha.messages.reading import JsonReader, MsgpackReader, TooDeep, TooManyElements
-from wampha.messages.values import load
+from wampha.messages.values import load_strange
 from wampha.messages.writing import CborWriter, JsonWriter, MsgpackWriter, Writer
 
 _SENTENCE_MAX: Final = 300  # characters; errors of libraries may quote the message
@@ -119,7 +119,7 @@ class Wire:
         try:
             if self.family is Family.JSON:
                 str(data, "utf8")
-            message = load(self.family, data, depth_max=depth_max)
+            message = load_strange(self.family, data, depth_max=depth_max)
             if self.family is Family.JSON and json_exceeds(data, depth_max):
                 raise TooDeep(self._depth_max)
         except TooDeep:

@@ -11,7 +11,7 @@ conversion of JSON strings"). What only some families can write stays within the
 | a string that begins with NUL                    | Untranscodable | as it is       | as it is       |
 | undefined (CBOR's; the extension of msgpackr)    | null           | nil            | as it is       |
 | half and single floats                           | the same value in the width that the target writes       |
-| map keys that are no strings                     | Untranscodable unless the family stays the same          |
+| binary map keys (any others are refused)         | Untranscodable unless the family stays the same          |
 | MessagePack extensions, CBOR tags, simple values | Untranscodable unless the family stays the same          |
 
 A number beyond the range of a double cannot leave JSON either.
@@ -23,13 +23,16 @@ import base64
 import binascii
 import enum
 import io
+from functools import partial
 from typing import Any, Final, NoReturn
 
 import cbor2
+import msgpack  # type: ignore[import-untyped]  # it has no stubs
 import msgspec
 
 from wampha.errors import WamphaError
 
+_FRACTION_BITS_MAX: Final = 4096  # of each integer in a decimal or rational number
 NUL_ESCAPE: Final = b"\\u0000"  # the only way to write NUL in JSON
 
 
@@ -65,10 +68,23 @@ def load(family: Family, data: bytes, *, depth_max: int = 600) -> Any:
     return load_cbor(data, depth_max)
 
 
+def load_strange(family: Family, data: bytes, *, depth_max: int) -> Any:
+    """`load` for bytes of a stranger that no reader has accepted: map keys are strings or binary.
+
+    Whoever may choose other keys can choose many that Python finds only by comparing each with all before it.
+    """
+    if family is not Family.MSGPACK:
+        return load(family, data, depth_max=depth_max)
+    try:
+        return msgpack.unpackb(data, ext_hook=_extension)
+    except msgpack.exceptions.StackError:
+        raise RecursionError from None
+
+
 def load_cbor(data: bytes, depth_max: int) -> Any:
-    """Decode the one CBOR item that `data` consists of; trailing bytes raise ValueError."""
+    """Decode the one CBOR item that `data` consists of, by `CBOR_RULES`; trailing bytes raise ValueError."""
     stream = io.BytesIO(data)
-    value = cbor2.CBORDecoder(stream, semantic_decoders=CBOR_REFUSED, max_depth=depth_max).decode()
+    value = cbor2.CBORDecoder(stream, **CBOR_RULES, max_depth=depth_max).decode()
     if stream.tell() != len(data):
         raise ValueError("bytes follow the value")
     return value
@@ -151,7 +167,14 @@ def _refuse_tag(value: Any, immutable: bool) -> NoReturn:
     raise ValueError("references, regular expressions and MIME messages are not accepted in CBOR")
 
 
-def _extension(code: int, data: memoryview) -> Any:
+def _decode_fraction(tag: int, value: Any, immutable: bool) -> Any:
+    # Python takes quadratic time to make a decimal number of a long integer, or to shorten a fraction of two.
+    if len(value) != 2 or any(type(part) is not int or part.bit_length() > _FRACTION_BITS_MAX for part in value):
+        raise ValueError(f"a fraction consists of two integers of at most {_FRACTION_BITS_MAX} bits")
+    return cbor2.loads(cbor2.dumps(cbor2.CBORTag(tag, list(value))))
+
+
+def _extension(code: int, data: bytes | memoryview) -> Any:
     # msgpackr, hence wampy.js, writes JavaScript's undefined as extension 0 with one zero octet.
     if code == 0 and bytes(data) == b"\0":
         return cbor2.undefined
@@ -162,7 +185,13 @@ _SHARED_SCALARS: Final = frozenset((str, int, bool, float, bytes))
 
 # String references (25, 256) and shared values (28, 29) make a graph of what must be a tree; decoding a regular
 # expression (35) or a MIME message (36) would run a large parser on a stranger's input, here and at each receiver.
-CBOR_REFUSED: Final = dict.fromkeys((25, 28, 29, 35, 36, 256), _refuse_tag)
+_TAGS: Final = {
+    **dict.fromkeys((25, 28, 29, 35, 36, 256), _refuse_tag),
+    **{tag: partial(_decode_fraction, tag) for tag in (4, 5, 30)},
+}
+
+# With strict keys, maps have strings and binary as keys only, and sets hold nothing else: see `load_strange`.
+CBOR_RULES: Final[dict[str, Any]] = {"semantic_decoders": _TAGS, "strict_hashable_types": True}
 
 _json_decode: Final = msgspec.json.Decoder().decode
 _json_encode: Final = msgspec.json.Encoder().encode

@@ -72,6 +72,7 @@ class Monitor:
         self._turns: Final = turns
         self._chronicle: Final = chronicle
         self._wall_ms: Final = wall_ms
+        self._clock: Final = clock
         self._census: Final = Census(sessions=router.census, clock=clock)
         self._overview: Final = Overview(
             ledger=ledger, gather=router.gather, clock=clock, report=self.report, frame=self._frame
@@ -152,7 +153,10 @@ class Monitor:
                 figures=self._router.figures(),
                 cpu_s=time.process_time(),
             )
-            body, kind = Exposition(reading).encode(asked.accept)
+            self._clock.call_later(0, encode, Exposition(reading))  # a turn of its own
+
+        def encode(exposition: Exposition) -> None:
+            body, kind = exposition.encode(asked.accept)
             tell(Reply(body, kind))
 
         self._census.ask(counted)

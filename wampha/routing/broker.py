@@ -307,6 +307,7 @@ class Broker:
         self._uris.check_pattern(match, topic)
         session.permissions.require_pattern("subscribe", match, topic)
         self._check_bound(session)
+        self._check_room(match, topic)
         subscription = self._subscription(match, topic)
         if subscription.id and subscription.id == self._rows.standing(subscription.key):
             session.client.send(Subscribed(subscribe.request, subscription.id))
@@ -439,9 +440,20 @@ class Broker:
             self._clock.call_later(0, self._drop_some, left, session_id, moves)
 
     def _check_bound(self, session: Session) -> None:
-        if len(session.subscriptions) + len(session.undecided) >= self._limits.session_subscriptions_max:
+        if len(session.subscriptions) + len(session.undecided) >= session.bounds.subscriptions:
             self._counters.add("session_bounds_reached")
-            raise Unavailable(f"A session may have {self._limits.session_subscriptions_max} subscriptions.")
+            raise Unavailable(f"This session may have {session.bounds.subscriptions} subscriptions.")
+
+    def _check_room(self, match: str, topic: str) -> None:
+        """Refuse a topic that is new to the realm, if it has as many as it may; those under way here count."""
+        if (match, topic) in self._subscriptions:
+            return
+        topics_max = self._limits.realm_topics_max
+        routes = self._ledger.tables.routes.get(self._realm, ())
+        under_way = len(self._subscriptions) - len(self._by_id)
+        if len(routes) + under_way >= topics_max and self._ledger.tables.route(self._realm, match, topic) is None:
+            self._counters.add("realm_bounds_reached")
+            raise Unavailable(f"The realm may have {topics_max} topics and patterns that have subscribers.")
 
     def _enrol(self, session: Session, subscription: Subscription, *, retained: bool, moves: bool = False) -> None:
         known = session in subscription.members

@@ -14,7 +14,6 @@ from typing import Final, TypeVar
 
 from wampha.counters import Counters
 from wampha.errors import Canceled, ProtocolViolation, TimedOut, WampError
-from wampha.limits import Limits
 from wampha.messages.model import NO_OPTIONS, Call, Error, Interrupt, Options, Result
 from wampha.messages.payload import Payload
 from wampha.messages.relayed import Answer, CancelInvoke, Reply
@@ -34,8 +33,7 @@ _UNKNOWN: Final = {"outcome": "unknown"}  # the callee may have done the work, w
 class Calls:
     """All calls of one node, as caller's home and as callee's home."""
 
-    def __init__(self, *, limits: Limits, counters: Counters, clock: Clock, outbox: Outbox) -> None:
-        self._limits: Final = limits
+    def __init__(self, *, counters: Counters, clock: Clock, outbox: Outbox) -> None:
         self._timeouts: Final = Timeouts(clock=clock, expired=self._timed_out)
         self._counters: Final = counters
         self._counts: Final = counters.values
@@ -71,7 +69,7 @@ class Calls:
         # Who is handed the first time is the latest of all.
         elif pending.attempts and max(asked.get(callee, 0), asked.get(_ANYBODY, 0)) > pending.order:
             return False
-        elif len(asked) > self._limits.session_calls_max:
+        elif len(asked) > pending.caller.bounds.calls:
             asked.clear()
             asked[_ANYBODY] = self._opened - 1
         asked[callee] = pending.order
@@ -121,7 +119,7 @@ class Calls:
     def _expect_parts(self, pending: PendingCall) -> None:
         # The caller does not know of the end yet, and may go on (advanced profile, "Continuations on Completed Calls").
         unfinished = pending.caller.unfinished
-        if len(unfinished) >= self._limits.session_calls_max:
+        if len(unfinished) >= pending.caller.bounds.calls:
             del unfinished[next(iter(unfinished))]
         unfinished[pending.call.request] = None
 

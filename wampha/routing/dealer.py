@@ -106,9 +106,9 @@ class Dealer:
         verdict = caller.permissions.require("call", procedure)
         if options or verdict is not PLAIN:
             details = call_details(caller, options, verdict)
-        if len(calls) >= self._limits.session_calls_max:
+        if len(calls) >= caller.bounds.calls:
             self._counters.add("session_bounds_reached")
-            raise Unavailable(f"A session may have {self._limits.session_calls_max} calls that wait for their end.")
+            raise Unavailable(f"This session may have {caller.bounds.calls} calls that wait for their end.")
         pending = self._calls.open(caller, call, details)
         if options and (timeout := options.get("timeout", 0)):
             self._calls.limit(pending, timeout * self.timeout_unit_s)

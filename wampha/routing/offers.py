@@ -26,6 +26,7 @@ from wampha.routing.docket import Adoption, Docket, Undecided
 from wampha.routing.estate import Offered
 from wampha.routing.holding import Holding
 from wampha.routing.places import Places
+from wampha.routing.ports import Ledger
 from wampha.routing.replies import revocation
 from wampha.routing.rowkinds import REGISTRATIONS, RowKey, Terms
 from wampha.routing.rows import Rows
@@ -73,7 +74,15 @@ class Offers:
     """The procedures that sessions of this node offer in one realm."""
 
     def __init__(
-        self, *, realm: str, uris: UriRules, limits: Limits, counters: Counters, rows: Rows, docket: Docket
+        self,
+        *,
+        realm: str,
+        uris: UriRules,
+        limits: Limits,
+        counters: Counters,
+        rows: Rows,
+        docket: Docket,
+        ledger: Ledger,
     ) -> None:
         self._realm: Final = realm
         self._uris: Final = uris
@@ -81,6 +90,7 @@ class Offers:
         self._counters: Final = counters
         self._rows: Final = rows
         self._docket: Final = docket
+        self._ledger: Final = ledger
         # (match, procedure) -> session id -> its offer
         self._offers: Final[dict[tuple[str, str], dict[int, Offer]]] = {}
         self.standing: Final[dict[tuple[int, int], Offer]] = {}  # (registration, session) whose REGISTERED was queued
@@ -106,6 +116,7 @@ class Offers:
         session.permissions.require_pattern("register", match, procedure)
         self._check_others(self._offers.get((match, procedure), {}), session, procedure, terms)
         self._check_bound(session)
+        self._check_room(match, procedure)
         key = RowKey(REGISTRATIONS, self._realm, match, procedure, session.id)
         offer = Offer(self, key, session, terms, discloses=options.get("disclose_caller") is True)
         if terms.concurrency:
@@ -236,9 +247,18 @@ class Offers:
             del self._offers[key]
 
     def _check_bound(self, session: Session) -> None:
-        if len(session.registrations) + len(session.undecided) >= self._limits.session_registrations_max:
+        if len(session.registrations) + len(session.undecided) >= session.bounds.registrations:
             self._counters.add("session_bounds_reached")
-            raise Unavailable(f"A session may have {self._limits.session_registrations_max} registrations.")
+            raise Unavailable(f"This session may have {session.bounds.registrations} registrations.")
+
+    def _check_room(self, match: str, procedure: str) -> None:
+        """Refuse a procedure that is new to the realm, if it has as many as it may; this node's count at once."""
+        procedures_max = self._limits.realm_procedures_max
+        tables = self._ledger.tables
+        there = max(len(tables.registrations.get(self._realm, ())), len(self._offers))
+        if there >= procedures_max and tables.registration(self._realm, match, procedure) is None:
+            self._counters.add("realm_bounds_reached")
+            raise Unavailable(f"The realm may have {procedures_max} procedures and patterns that have callees.")
 
 
 def _removed(session: Session) -> None:

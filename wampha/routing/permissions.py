@@ -10,10 +10,11 @@ far it is trusted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from wampha.errors import NotAuthorized
+from wampha.limits import RoleLimits
 from wampha.names.patterns import PatternIndex, overlap
 from wampha.names.uri import EXACT, PREFIX, WILDCARD
 from wampha.routing.resumption import ResumptionRules
@@ -186,6 +187,7 @@ class RealmRules:
     histories: tuple[Ring, ...] = ()  # of which topics events are kept for those who ask later
     history_as_list: bool = False  # they are told as Crossbar does it
     resumption: ResumptionRules | None = None  # None: sessions end with their connection
+    role_limits: Mapping[str, RoleLimits] = field(default_factory=dict)  # of roles that have some of their own
     linger_s: float | None = None  # of a template: how long an empty realm is remembered; None: it is always there
 
     @classmethod
@@ -217,6 +219,7 @@ class RealmRules:
             call_queue_max=realm.call_queue_max,
             timeout_unit_s=1.0 if realm.call_timeout_unit == "s" else 0.001,
             resumption=ResumptionRules.of(realm.resumable_sessions),
+            role_limits={role.name: role.limits for role in realm.roles if role.limits},
         )
 
 

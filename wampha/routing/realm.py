@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any, Final
 
 from wampha.counters import Counters
-from wampha.errors import NodeBehind, NotAuthorized, ProtocolViolation, WampError
-from wampha.limits import Limits
+from wampha.errors import Later, NodeBehind, NotAuthorized, ProtocolViolation, WampError
+from wampha.limits import Limits, SessionBounds
 from wampha.messages.model import Call, Cancel, Error, Publish, Register, Subscribe, Unregister, Unsubscribe, Yield
 from wampha.names.ids import Ids
 from wampha.names.uri import UriRules
 from wampha.routing import replies
+from wampha.routing.allowance import Allowance
 from wampha.routing.attendance import Attendance
 from wampha.routing.broker import Broker
 from wampha.routing.calls import Calls
@@ -77,6 +78,10 @@ class Realm:
         self._emptied: Final = emptied
         self._when_detached: Final[list[Callable[[Session], None]]] = []
         self._counters: Final = counters
+        self._clock: Final = clock
+        self._outbox: Final = outbox
+        self._limits: Final = limits
+        self._bounds = self._bounds_of(rules)
         uris = self.uris = UriRules(
             strict=rules.strict_uris, bytes_max=limits.uri_bytes_max, components_max=limits.uri_components_max
         )
@@ -104,7 +109,13 @@ class Realm:
             turnover=Turnover(realm=rules.name, ledger=ledger, attendance=attendance),
         )
         self.offers: Final = Offers(
-            realm=rules.name, uris=uris, limits=limits, counters=counters, rows=rows, docket=docket
+            realm=rules.name,
+            uris=uris,
+            limits=limits,
+            counters=counters,
+            rows=rows,
+            docket=docket,
+            ledger=ledger,
         )
         self.procedures: Final = Procedures(calls=calls, counters=counters, audit=audit)
         self.dealer: Final = Dealer(
@@ -178,6 +189,9 @@ class Realm:
         roles = {name: _kept(before.get(name), role) for name, role in rules.roles.items()}
         self.rules = replace(rules, roles=roles)
         self.open = True
+        self._bounds = self._bounds_of(rules)
+        for session in self.sessions:
+            self._limit(session)
         self.uris.adapt(strict=rules.strict_uris)
         self.retention.adapt(rules.histories)
         self.broker.keeps_some = self.retention.has_histories
@@ -195,25 +209,56 @@ class Realm:
         return not self.sessions and self.broker.idle
 
     def enter(self, session: Session) -> None:
-        """The session is here from now on, until `leave`."""
+        """The session is here from now on, until `leave`, and has the bounds of its role."""
         self.sessions[session] = None
+        self._limit(session)
 
     def holdings(self, of: Session | None = None) -> Iterator[Holding]:
         """What one session, or (None) each of this node, has by a permission; of all, also what they have asked for."""
         yield from self.broker.holdings(of)
         yield from self.offers.holdings(of)
 
+    def _bounds_of(self, rules: RealmRules) -> dict[str, SessionBounds]:
+        """By role, and (empty name) of all whose role says nothing about it."""
+        own = {role: SessionBounds.of(self._limits, limits) for role, limits in rules.role_limits.items()}
+        return {"": SessionBounds.of(self._limits), **own}
+
+    def _limit(self, session: Session) -> None:
+        """From now on the bounds of its role hold for the session."""
+        bounds = self._bounds.get(session.authrole) or self._bounds[""]
+        if bounds == session.bounds:
+            return
+        session.bounds = bounds
+        if session.allowance is not None:
+            session.allowance.release()
+            session.allowance = None
+        if bounds.messages_per_s:
+            session.allowance = Allowance(
+                per_s=bounds.messages_per_s,
+                burst=bounds.messages_burst,
+                clock=self._clock,
+                outbox=self._outbox,
+                counters=self._counters,
+            )
+
     def receive(self, session: Session, message: Any) -> None:
         """Handle one message of an open session; raises ProtocolViolation or Later and nothing else."""
         handler = self._handlers.get(type(message))
         if handler is None:
             raise ProtocolViolation(f"A client may not send {type(message).__name__.upper()} in an open session.")
+        allowance = session.allowance
+        if allowance is not None:
+            allowance.take()
         try:
             if self._behind:
                 self._check_destinations(session, message)
             handler(session, message)
         except WampError as error:
             self._refuse(session, message, error)
+        except Later:
+            if allowance is not None:
+                allowance.give_back()
+            raise
 
     def _counted(self, kind: type, handle: Callable[[Session, Any], None]) -> Callable[[Session, Any], None]:
         """For messages of which there are few."""
@@ -268,6 +313,8 @@ class Realm:
 
     def leave(self, session: Session, *, moves: bool = False) -> None:
         """The session has ended, or goes on at another node (`moves`): nothing of it stays here."""
+        if session.allowance is not None:
+            session.allowance.stop()
         for undecided in list(session.undecided):
             undecided.withdraw()
         self.broker.leave(session, moves=moves)

@@ -93,7 +93,7 @@ class Router:
         self._status: Final = status
         self._linked: Final = linked
         self._differing: Final = differing
-        self._calls: Final = Calls(limits=limits, counters=counters, clock=clock, outbox=outbox)
+        self._calls: Final = Calls(counters=counters, clock=clock, outbox=outbox)
         self._docket: Final = Docket(limits=limits, counters=counters, clock=clock)
         self._conversations: Final[dict[Conversation, None]] = {}  # with a client each, oldest first
         self._sessions: Final[dict[int, Session]] = {}  # session id -> sessions of this node

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from wampha.auth.grant import Grant
+from wampha.limits import Limits, SessionBounds
 from wampha.messages.relayed import Originator
 from wampha.routing.features import NO_FEATURES, ClientFeatures
 from wampha.routing.permissions import Permissions
 from wampha.routing.ports import Client
 
 if TYPE_CHECKING:
+    from wampha.routing.allowance import Allowance
     from wampha.routing.authorizer import Authorization
     from wampha.routing.broker import Subscription
     from wampha.routing.conversation import Conversation
@@ -22,14 +24,18 @@ if TYPE_CHECKING:
     from wampha.routing.work import PendingCall, Served
     from wampha.state.roll import Load
 
+_BOUNDS: Final = SessionBounds.of(Limits())
+
 
 class Session:
     """What the router knows of one session; small, since there are many."""
 
     __slots__ = (
+        "allowance",
         "asked",
         "authid",
         "authrole",
+        "bounds",
         "calls",
         "client",
         "conversation",
@@ -73,6 +79,8 @@ class Session:
         self.client: Final = client
         self.features = features
         self.resumption: Final = resumption  # None: it ends with its connection
+        self.bounds = _BOUNDS  # those of its role, once it has entered its realm
+        self.allowance: Allowance | None = None  # None: it may send as fast as it likes
         self.originator: Final = Originator(session_id, grant.authid, grant.authrole)
         self.open = True
         self.conversation: Conversation | None = None  # None: it has no connection

@@ -16,6 +16,7 @@ from wampha.errors import InvalidArgument, Later, PayloadSizeExceeded, ProtocolV
 from wampha.limits import Limits
 from wampha.messages.model import Error, Event, Invocation, Result
 from wampha.messages.payload import NOTHING, Payload
+from wampha.routing.ports import Audit, no_audit
 from wampha.routing.slow import SlowPolicy
 from wampha.transport.certificates import FailedHandshakes, client_certificate
 from wampha.transport.channels import channel_id
@@ -24,6 +25,7 @@ from wampha.transport.deadlines import Deadlines
 from wampha.transport.flusher import Flusher
 from wampha.transport.frames import FrameGroups, Serializer, TooLarge
 from wampha.transport.gate import Gate, Reactor
+from wampha.transport.origins import Origins
 from wampha.transport.outbox import ClientOutbox
 from wampha.transport.pressure import Pressure
 from wampha.transport.slow import SlowClients
@@ -49,6 +51,13 @@ class Conversation(Protocol):
     def slow_teller(self) -> Callable[[str, Mapping[str, Any]], None] | None: ...
 
 
+class Ended(Protocol):
+    """A connection that is gone."""
+
+    transport: Any
+    refusal: str | None
+
+
 class Router(Protocol):
     """What connections ask the core for."""
 
@@ -71,8 +80,15 @@ class Service:
         counters: Counters,
         reactor: Reactor,
         cookies: BrowserCookies | None = None,
+        origins: Origins | None = None,
+        audit: Audit = no_audit,
     ) -> None:
-        """`cookies`: what browsers are given, if they are given any."""
+        """`cookies`: what browsers are given, if they are given any.
+
+        `origins`: which web pages may connect; without it those of the same host.
+        """
+        self.origins: Final = origins or Origins()
+        self.audit: Final = audit
         self.router: Final = router
         self.doorway: Final = doorway
         self.gate: Final = gate
@@ -86,7 +102,7 @@ class Service:
         self.groups: Final = FrameGroups()
         self.deadlines: Final = Deadlines(reactor=reactor, limits=limits, gate=gate)
         self.failed_handshakes: Final = FailedHandshakes(counters=counters, seconds=cast(Any, reactor).seconds)
-        self.gone: Callable[[], None] = lambda: None  # called after each connection that ended
+        self.gone: Callable[[Ended], None] = lambda _: None  # called after each connection that ended
 
 
 class Phase(enum.Enum):
@@ -113,6 +129,7 @@ class ClientConnection:
     TRANSPORT: ClassVar[str]
     transport: Any
     service: Service
+    refusal: str | None = None  # what its opening handshake is to be answered, since it is one too many
     spoke = 0
     phase = Phase.OPENING
     _age = 0  # ticks: OPEN: since something was heard; else since the phase began
@@ -386,7 +403,7 @@ class ClientConnection:
         service.flusher.begin()
         self.ended()
         service.flusher.flush()
-        service.gone()
+        service.gone(self)
 
     def certificate(self) -> Certificate | None:
         """What the client has shown in its TLS handshake."""

@@ -20,12 +20,15 @@ from wampha.auth.doorway import Doorway
 from wampha.counters import Counters
 from wampha.errors import StartError
 from wampha.limits import Limits
+from wampha.routing.ports import Audit
 from wampha.transport.certificates import Certificates
-from wampha.transport.connection import Router, Service, address_of
+from wampha.transport.connection import Ended, Router, Service, address_of
 from wampha.transport.cookies import BrowserCookies
 from wampha.transport.delivery import Delivery
 from wampha.transport.frames import Serializer
 from wampha.transport.gate import Gate
+from wampha.transport.headcount import Headcount
+from wampha.transport.origins import Origins
 from wampha.transport.rawsocket import MAGIC, RawSocketFactory
 from wampha.transport.room import Room
 from wampha.transport.slow import SlowClients
@@ -46,18 +49,28 @@ class Undecided(Protocol):
 
     spoke = 0
     opening = True
+    refusal: str | None = None
 
     def __init__(
-        self, service: Service, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None
+        self,
+        service: Service,
+        headcount: Headcount,
+        websocket: WebSocketFactory | None,
+        rawsocket: RawSocketFactory | None,
     ) -> None:
         self._service: Final = service
+        self._headcount: Final = headcount
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
         self._age = 0
 
     def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
-        """Set TCP_NODELAY: Autobahn does not succeed in it, and an EVENT behind a reply would wait for 40 ms."""
+        """Count it, and set TCP_NODELAY: without it an EVENT behind a reply would wait for 40 ms."""
         transport = cast(Any, self.transport)
+        self.refusal = self._headcount.enter(transport.getPeer())
+        if self.refusal == "":
+            transport.abortConnection()
+            return
         with contextlib.suppress(AttributeError, OSError):  # a unix socket has no such option
             transport.setTcpNoDelay(True)
         self._service.deadlines.add(self)
@@ -81,6 +94,8 @@ class Undecided(Protocol):
         factory.age = self._age
         real: Any = factory.protocol()
         real.factory = factory
+        if self.refusal is not None:
+            real.refusal = self.refusal
         # From here on this object is out of the path.
         if over_tls(transport):
             transport.wrappedProtocol = real
@@ -94,7 +109,7 @@ class Undecided(Protocol):
         if isinstance(reason.value, SSL.Error):
             self._service.failed_handshakes.add(address_of(self.transport), reason.value)
         self._service.deadlines.discard(self)
-        self._service.gone()
+        self._service.gone(cast(Ended, self))
 
     def tick(self, frozen: bool) -> None:
         """Count the time without a first octet; not while nothing is read."""
@@ -114,14 +129,31 @@ class Undecided(Protocol):
         cast(Any, self.transport).abortConnection()
 
 
+class _Refused(Protocol):
+    """A connection that is closed at once. Below TLS, which wraps whatever is built, no protocol would be an error."""
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        """Drop the connection."""
+        cast(Any, self.transport).abortConnection()
+
+
 class _UniversalFactory(Factory):
     noisy = False
 
     def __init__(
-        self, service: Service, room: Room, websocket: WebSocketFactory | None, rawsocket: RawSocketFactory | None
+        self,
+        service: Service,
+        room: Room,
+        headcount: Headcount,
+        websocket: WebSocketFactory | None,
+        rawsocket: RawSocketFactory | None,
+        *,
+        encrypted: bool,
     ) -> None:
         self._service: Final = service
         self._room: Final = room
+        self._headcount: Final = headcount
+        self._encrypted: Final = encrypted
         self._websocket: Final = websocket
         self._rawsocket: Final = rawsocket
 
@@ -129,14 +161,18 @@ class _UniversalFactory(Factory):
         """What Twisted's lines about the port begin with."""
         return "the port for clients is"
 
-    def buildProtocol(self, addr: IAddress | None) -> Undecided | None:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:  # noqa: N802 - Twisted's name
         """A new connection; refused at once if this node does not serve or is full: the client tries another one."""
         if not self._service.gate.open():
             self._service.counters.add("connections_refused_suspended")
-            return None
+            return self._refused()
         if not self._room.has_place():
-            return None
-        return Undecided(self._service, self._websocket, self._rawsocket)
+            return self._refused()
+        return Undecided(self._service, self._headcount, self._websocket, self._rawsocket)
+
+    def _refused(self) -> Protocol | None:
+        """Nothing where that closes the connection: an orderly end is better than a reset."""
+        return _Refused() if self._encrypted else None
 
 
 def with_backlog(endpoint_string: str) -> str:
@@ -163,16 +199,20 @@ class Listener:
         delivery: Delivery,
         slow: SlowClients,
         room: Room,
+        headcount: Headcount,
         limits: Limits,
         counters: Counters,
         serializers: Sequence[Serializer],
         reactor: Any,
+        origins: Origins,
+        audit: Audit,
         certificates: Certificates | None = None,
         cookies: BrowserCookies | None = None,
     ) -> None:
         """`endpoint_string`: as Twisted's `serverFromString` reads it. `protocols`: of "websocket" and "rawsocket".
 
-        `doorway`: how clients are let in. `serializers`, `slow`, `room`: the same for all listeners.
+        `doorway`: how clients are let in; `origins`: which web pages they may come from. `serializers`, `slow`, `room`
+        and `headcount` are the same for all listeners.
         """
         self._endpoint_string: Final = endpoint_string
         self._reactor: Final = reactor
@@ -186,15 +226,20 @@ class Listener:
             limits=limits,
             counters=counters,
             reactor=reactor,
+            origins=origins,
+            audit=audit,
             cookies=cookies,
         )
-        self._service.gone = self._one_gone
+        self._headcount: Final = headcount
+        self._service.gone = self._left
         room.share(self._service.deadlines)
         self._factory: Final = _UniversalFactory(
             self._service,
             room,
+            headcount,
             WebSocketFactory(self._service, serializers) if WEBSOCKET in protocols else None,
             RawSocketFactory(self._service, serializers) if RAWSOCKET in protocols else None,
+            encrypted=certificates is not None or endpoint_string.startswith("ssl:"),
         )
         self.certificates: Final = certificates
         self._port: Any = None
@@ -253,10 +298,14 @@ class Listener:
         for connection in self._service.deadlines:
             cast(Any, connection).finish()
         self._service.flusher.flush()
-        self._one_gone()
+        self._tell_drained()
         return drained
 
-    def _one_gone(self) -> None:
+    def _left(self, connection: Ended) -> None:
+        self._headcount.leave(connection.transport.getPeer(), refused=connection.refusal is not None)
+        self._tell_drained()
+
+    def _tell_drained(self) -> None:
         if self._drained and not len(self._service.deadlines):
             waiting, self._drained = self._drained, []
             for drained in waiting:

@@ -33,6 +33,7 @@ class Refusal(enum.IntEnum):
 
     SERIALIZER_UNSUPPORTED = 1
     RESERVED_BITS_USED = 3
+    MAXIMUM_CONNECTIONS_REACHED = 4
 
 
 class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
@@ -125,7 +126,9 @@ class RawSocketConnection(ClientConnection, WampRawSocketServerProtocol):
             self._keep(data, _HANDSHAKE - len(data))
             return 0
         serializer = self.factory.by_id.get(data[1] & 0x0F)
-        if serializer is None:
+        if self.refusal is not None:
+            self._refuse(Refusal.MAXIMUM_CONNECTIONS_REACHED)
+        elif serializer is None:
             self._refuse(Refusal.SERIALIZER_UNSUPPORTED)
         elif data[2] or data[3]:
             self._refuse(Refusal.RESERVED_BITS_USED)

@@ -41,7 +41,7 @@ class Room:
 
     def __init__(self, *, descriptors: int, limits: Limits, counters: Counters) -> None:
         self.descriptors: Final = descriptors
-        self.connections_max: Final = descriptors - min(limits.descriptors_reserved, descriptors // 2)
+        self.clients_max: Final = descriptors - min(limits.descriptors_reserved, descriptors // 2)
         self._counters: Final = counters
         self._connections: Final[list[Sized]] = []  # of each port
         self._told = False
@@ -58,8 +58,8 @@ class Room:
     def has_place(self) -> bool:
         """Whether one more client may connect; if not, that is counted, and said once until there is room again."""
         connections = self.connections
-        if connections < self.connections_max:
-            if self._told and connections < self.connections_max * _ROOMY:
+        if connections < self.clients_max:
+            if self._told and connections < self.clients_max * _ROOMY:
                 self._told = False
                 self._log.info("there is room for clients again")
             return True

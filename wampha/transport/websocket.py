@@ -36,6 +36,7 @@ PATHS: Final = ("/ws", "/")
 _UNBOUNDED: Final = 2**63 - 1  # a WebSocket client cannot say how much it accepts
 _HEADER_END: Final = b"\r\n\r\n"
 _PING: Final = b"\x89\x00"  # FIN, opcode 9, no payload: the same for all
+_ORIGIN_SHOWN_MAX: Final = 200  # characters of an origin that are repeated
 _PORTION_MAX: Final = 65536  # bytes of a batch per turn: no more than a turn reads of other clients
 _GREETING: Final = (
     "This is a WAMP router. Connect with a WAMP client, over WebSocket (path /ws, subprotocols {}) or RawSocket."
@@ -99,8 +100,11 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
 
     def onConnect(self, request: ConnectionRequest) -> tuple[str, dict[str, str]]:  # noqa: N802 - Autobahn's name
         """Choose the subprotocol: the first of the client's list that we speak."""
+        if self.refusal is not None:
+            raise _denial(HTTPStatus.SERVICE_UNAVAILABLE, self.refusal)
         if request.path not in PATHS:
             raise _denial(HTTPStatus.NOT_FOUND, f"Nothing is at this path; connect to {PATHS[0]}.")
+        self._check_origin(request)
         for name in request.protocols:
             subprotocol = self.factory.by_subprotocol.get(name)
             if subprotocol is not None:
@@ -109,6 +113,18 @@ class WebSocketConnection(ClientConnection, WampWebSocketServerProtocol):  # typ
         spoken = ", ".join(self.factory.by_subprotocol)
         raise _denial(
             HTTPStatus.BAD_REQUEST, f"Ask for a WAMP subprotocol in Sec-WebSocket-Protocol; spoken here: {spoken}."
+        )
+
+    def _check_origin(self, request: ConnectionRequest) -> None:
+        service, host = self.service, request.headers.get("host", "")
+        origin = request.origin or request.headers.get("origin", "")  # version 8 of the protocol called it otherwise
+        if service.origins.allow(origin, host):
+            return
+        origin = origin[:_ORIGIN_SHOWN_MAX]
+        service.counters.add("origins_refused")
+        service.audit("origin_refused", {"peer": self.describe(), "origin": origin, "host": host[:_ORIGIN_SHOWN_MAX]})
+        raise _denial(
+            HTTPStatus.FORBIDDEN, f"Pages of {origin} may not connect here; `origins` of the listener says which may."
         )
 
     def _track(self, headers: Mapping[str, str]) -> dict[str, str]:
@@ -382,7 +398,7 @@ class WebSocketFactory(WampWebSocketServerFactory):
     def __init__(self, service: Service, serializers: Sequence[Serializer]) -> None:
         make: Any = super().__init__  # untyped in Autobahn
         make(_no_session, serializers=list(serializers), reactor=service.reactor, server="wampha")
-        self.allowNullOrigin = True  # pages from files may connect; said here, since Autobahn's default varies
+        self.allowNullOrigin = True  # as all others: `Origins` decides
         self.service: Final = service
         self.age = 0  # ticks that the connection being made is old already
         self.by_subprotocol: Final = subprotocols(serializers)

@@ -3,6 +3,7 @@
 {{- include "wampha.checkPorts" . -}}
 {{- include "wampha.checkVoters" . -}}
 {{- include "wampha.checkTls" . -}}
+{{- include "wampha.checkRoles" . -}}
 {{- include "wampha.checkSecrets" . -}}
 {{- range $key, $listener := dict "ingress" (and .Values.ingress.enabled .Values.ingress.listener) "httpRoute" (and .Values.httpRoute.enabled .Values.httpRoute.listener) "test" .Values.test.listener -}}
 {{- if and $listener (not (hasKey $.Values.listeners $listener)) -}}
@@ -12,6 +13,15 @@
 {{- $deadline := dig "node" "drain" "deadline_s" 25 .Values.config -}}
 {{- if kindIs "map" $deadline -}}
 {{- fail "config.node.drain.deadline_s must be a number here: the pods' terminationGracePeriodSeconds is made from it" -}}
+{{- end -}}
+{{- $drain := dig "node" "drain" (dict) .Values.config -}}
+{{- $spread := get $drain "spread_s" | default 10 -}}
+{{- $answer := get $drain "answer_s" | default 2 -}}
+{{- if not (or (kindIs "map" $spread) (kindIs "map" $answer)) -}}
+{{- $needed := addf $spread $answer 5 -}}
+{{- if lt (float64 $deadline) $needed -}}
+{{- fail (printf "config.node.drain.deadline_s is %v, and should be at least spread_s + answer_s + 5 (%v)" $deadline $needed) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.observers.autoscaling.enabled (gt (int .Values.observers.autoscaling.minReplicas) (int .Values.observers.autoscaling.maxReplicas)) -}}
 {{- fail "observers.autoscaling.minReplicas must not be above maxReplicas" -}}
@@ -70,6 +80,34 @@
 {{- range $secret, $where := $needed -}}
 {{- if not (lookup "v1" "Secret" $.Release.Namespace $secret) -}}
 {{- fail (printf "%s names the secret %q, which namespace %q does not have, and pods would wait for it: kubectl create secret generic %s --namespace %s --from-file=...; or set secrets.mustExist=false if it comes later" $where $secret $.Release.Namespace $secret $.Release.Namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Clients come in as roles that some realm has; a node would not start otherwise. Names that are references are not known here. */}}
+{{- define "wampha.checkRoles" -}}
+{{- $roles := list -}}
+{{- range $realm := concat (.Values.config.realms | default list) (.Values.config.realm_templates | default list) -}}
+{{- range $role := $realm.roles }}{{ $roles = append $roles (kindIs "map" $role.name | ternary "" (toString $role.name)) }}{{ end -}}
+{{- end -}}
+{{- range $name, $listener := .Values.listeners -}}
+{{- if include "wampha.isThere" (dict "root" $ "listener" $listener) -}}
+{{- $auth := $listener.auth | default dict -}}
+{{- if not $auth -}}
+{{- fail (printf "nobody could join at listeners.%s; say who may, as in listeners.%s.auth: {anonymous: {role: %s}}" $name $name (first $roles | default "guest")) -}}
+{{- end -}}
+{{- $given := dict -}}
+{{- with get $auth "anonymous" }}{{ $_ := set $given "anonymous" (get . "role") }}{{ end -}}
+{{- range $method, $key := dict "ticket" "principals" "wampcra" "users" "scram" "principals" "cryptosign" "principals" "tls" "principals" -}}
+{{- range $authid, $principal := (get (get $auth $method | default dict) $key) | default dict -}}
+{{- $_ := set $given (printf "%s.%s.%s" $method $key $authid) (get ($principal | default dict) "role") -}}
+{{- end -}}
+{{- end -}}
+{{- range $where, $role := $given -}}
+{{- if and (kindIs "string" $role) (not (has $role $roles)) (not (has "" $roles)) -}}
+{{- fail (printf "listeners.%s.auth.%s has the role %q, but the roles of config.realms are: %s" $name $where $role ($roles | uniq | join ", ")) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

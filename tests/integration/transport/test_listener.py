@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ from wampha.messages.model import Event
 from wampha.messages.payload import Family, Payload
 from wampha.transport.delivery import Delivery
 from wampha.transport.gate import Gate
+from wampha.transport.headcount import Headcount
 from wampha.transport.listeners import RAWSOCKET, WEBSOCKET, Listener
+from wampha.transport.origins import Origins
 from wampha.transport.room import Room
 from wampha.transport.slow import SlowClients
 
@@ -58,6 +61,7 @@ class Server:
     ) -> None:
         self.router = FakeRouter(lambda conversation, message: conversation.client.send(message))
         self.counters = Counters()
+        self.audit: list[tuple[str, dict[str, Any]]] = []
         self.serving = True
         self.gate = Gate(serving=lambda: self.serving, reactor=reactor)  # type: ignore[arg-type]
         self.delivery = Delivery(
@@ -73,12 +77,18 @@ class Server:
             gate=self.gate,
             delivery=self.delivery,
             room=Room(descriptors=descriptors, limits=Limits(**limits), counters=self.counters),
+            headcount=Headcount(limits=Limits(**limits), counters=self.counters, audit=self._note),
+            origins=Origins(),
+            audit=self._note,
             slow=SlowClients(limits=Limits(**limits), counters=self.counters, reactor=reactor),  # type: ignore[arg-type]
             limits=Limits(**limits),
             counters=self.counters,
             serializers=[JsonStandIn(), MsgpackStandIn()],
             reactor=reactor,
         )
+
+    def _note(self, kind: str, fields: Mapping[str, Any]) -> None:
+        self.audit.append((kind, dict(fields)))
 
     @property
     def port(self) -> int:
@@ -307,6 +317,50 @@ def test_who_finds_no_room_is_refused_at_once_and_let_in_when_there_is_some(serv
     for client in clients:
         client.close()
     assert server.counters["connections_refused_full"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:Passing pyOpenSSL")  # Twisted does
+def test_who_is_refused_at_once_over_tls_leaves_no_error_behind(serve: Serve, tmp_path: Path) -> None:
+    pem = tmp_path / "server.pem"
+    pem.write_bytes(self_signed())
+    server = serve(f"ssl:0:interface=127.0.0.1:privateKey={pem}:certKey={pem}")
+    server.serving = False
+    with contextlib.suppress(ConnectionError), RawClient(server.port) as client:  # it may be closed that fast
+        client.send(b"\x16\x03\x01")
+        assert client.at_end()
+    wait_for(lambda: server.counters["connections_refused_suspended"] == 1)
+
+
+def test_who_is_one_too_many_is_told_so_in_the_words_of_its_transport(serve: Serve) -> None:
+    server = serve(connections_max=3, address_connections_max=2)
+    first, second = RawSocketClient(server.port), RawClient(server.port)
+    first.shake_hands()
+    for _ in range(2):  # who was refused takes no place
+        with RawSocketClient(server.port) as raw, WebSocketClient(server.port) as web:
+            assert raw.shake_hands() == b"\x7f\x40\0\0" and raw.at_end()
+            assert web.shake_hands().startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+            assert b"from your address" in web.read_until(b"\n") and web.at_end()
+    assert server.counters["connections_refused_address"] == 4
+    assert {fields["address"] for kind, fields in server.audit if kind == "connection_refused"} == {"127.0.0.1"}
+    first.send_json("still here")
+    assert first.read_json() == ["still here"]
+    second.close()
+    wait_for(lambda: in_reactor(lambda: len(server.listener._headcount)) == 1)
+    with WebSocketClient(server.port) as web:
+        assert web.shake_hands().startswith(b"HTTP/1.1 101 ")
+    first.close()
+    wait_for(lambda: in_reactor(lambda: len(server.listener._headcount)) == 0)
+
+
+def test_a_refused_client_that_says_nothing_is_cut_in_time(serve: Serve) -> None:
+    server = serve(connections_max=1, opening_timeout_s=0.3)
+    with RawSocketClient(server.port) as first:
+        first.shake_hands()
+        with RawClient(server.port) as silent:
+            assert silent.at_end()
+        assert server.counters["connections_refused_max"] == 1
+        first.send_json(1)
+        assert first.read_json() == [1]
 
 
 def test_who_has_only_begun_to_connect_is_sent_away_and_open_connections_stay(serve: Serve) -> None:

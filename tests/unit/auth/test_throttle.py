@@ -68,6 +68,8 @@ def test_no_pattern_of_attempts_gets_more_looked_at_than_the_rate_allows(pauses:
         ("2001:db8:1:2::9", "2001:db8:1:2"),
         ("fe80::1%eth0", "fe80"),
         ("::1", ""),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("::ffff:1:2", "1:2"),
         ("", ""),
     ],
 )

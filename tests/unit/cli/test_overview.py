@@ -50,7 +50,7 @@ def test_a_cluster_that_is_well_has_a_line_for_each_node_and_no_problem() -> Non
 def test_rates_are_those_between_two_looks_at_the_same_life_of_a_node() -> None:
     later = cluster(
         node("a", uptime_s=7202.0, received={"PUBLISH": 50, "CALL": 20}, counters={"events_delivered": 300}),
-        node("b", uptime_s=1.0, started_s=9.0),
+        node("b", uptime_s=7300.0, started_s=9.0),
         node("c", uptime_s=7200.0),
     )
     _, _, columns, a, b, c, *_ = lines(later, cluster())

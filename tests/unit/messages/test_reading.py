@@ -254,7 +254,7 @@ def test_unusual_cbor_of_a_message_is_read(wire: Wire, data: str) -> None:
 
 
 def test_cbor_payload_is_verbatim_even_when_unusual(wire: Wire) -> None:
-    args = bytes.fromhex("9f 1801 7f6161ff c11a514b67b0 f7 a10102 ff")
+    args = bytes.fromhex("9f 1801 7f6161ff c11a514b67b0 f7 a1410102 ff")
     assert wire[Family.CBOR].parse(bytes.fromhex("85 10 07 a0 61 61") + args).payload.data == args
 
 

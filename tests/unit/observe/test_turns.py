@@ -79,6 +79,24 @@ def test_work_counts_and_waiting_does_not(scene: Scene) -> None:
     assert scene.counters["turns_long"] == 0
 
 
+def test_the_same_is_told_as_a_distribution_with_its_sum(scene: Scene) -> None:
+    for seconds in (0.0001, 0.002, 0.05, 2.0):
+        scene.turn(seconds)
+    counts, total = scene.turns.distribution().reading()
+    assert counts == list(scene.turns.status()["lasting_s"].values())
+    assert total == pytest.approx(2.0521)
+    assert scene.turns.status()["total_s"] == pytest.approx(2.052)
+    scene.turns.forget()
+    assert scene.turns.distribution().reading() == ([0] * len(counts), 0.0)
+
+
+def test_who_reads_no_clock_has_the_beginning_of_the_turn(scene: Scene) -> None:
+    scene.turn(0.5)
+    assert scene.counters.turn_began == scene.poller.now
+    scene.poller.now += 0.25  # within the turn
+    assert scene.counters.turn_began == scene.poller.now - 0.25
+
+
 def test_turns_above_100_ms_are_counted(scene: Scene) -> None:
     for seconds in (0.09, 0.11, 0.2, 3.0):
         scene.turn(seconds)

@@ -13,7 +13,7 @@ from wampha.transport.room import Room, descriptors
 @pytest.mark.parametrize(("there", "for_clients"), [(100_000, 99_872), (1024, 896), (256, 128), (200, 100), (20, 10)])
 def test_some_descriptors_are_kept_for_others(there: int, for_clients: int) -> None:
     room = Room(descriptors=there, limits=Limits(), counters=Counters())
-    assert room.connections_max == for_clients
+    assert room.clients_max == for_clients
 
 
 def test_the_process_says_how_many_there_are() -> None:

@@ -184,7 +184,7 @@ class Transports:
         for key, values in _AS_HERE.items():
             options.satisfied(key, *values)
         options.leave("compression", "messages are not compressed")
-        options.leave("allowed_origins", "the origin of web pages is not checked")
+        options.leave("allowed_origins", "list the pages in `origins` of the listener, unless they are of its own host")
         options.close()
 
     def _about_rawsocket(self, part: Part) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import pytest
 from tests.support.nodes import ALL_RIGHTS, Cluster, NodeProcess, eventually, free_ports
 from tests.support.wampclient import (
     ABORT,
+    CALL,
     EVENT,
     GOODBYE,
     HELLO,
@@ -47,7 +49,8 @@ class Nodes:
         self.guests = dict(zip("abc", free_ports(3), strict=True))
         for node in self.cluster:
             settings = node.settings
-            settings["realms"][0]["roles"] = [ALL_RIGHTS, {"name": "guest", "permissions": EVERYTHING}]
+            guest = {"name": "guest", "permissions": EVERYTHING}
+            settings["realms"][0]["roles"] = [ALL_RIGHTS, guest, {"name": "idle"}]
             settings["realms"].append({"name": "short", "roles": [ALL_RIGHTS]})
             auth = {"anonymous": {"role": "guest"}, "ticket": {"principals": {"joe": ticket_of("first")}}}
             endpoint = f"tcp:{self.guests[node.name]}:interface=127.0.0.1"
@@ -210,6 +213,38 @@ def test_realms_roles_principals_and_limits_change_under_traffic_and_nobody_else
     assert "second" not in cluster["a"].log()
     assert cluster["a"].wait_for_log("until this node starts again").endswith(": limits.message_bytes_max")
     assert cluster["a"].status()["counters"]["config_reloads"] == 1
+
+
+def test_what_is_hardly_meant_is_told_at_the_start_and_again(nodes: Nodes) -> None:
+    node = nodes.cluster["c"]
+    said = re.compile(r'#warn\] .*c\.yaml:\d+:\d+: realms\[0\]\.roles\[2\]: warning: role "idle" grants nothing')
+    found = len(said.findall(node.log()))
+    assert found >= 1
+    nodes.edit(lambda settings: None, "c")
+    assert len(said.findall(node.log())) == found + 1
+
+
+def test_a_template_makes_realms_that_are_the_same_on_all_nodes_and_closes_them(nodes: Nodes) -> None:
+    cluster = nodes.cluster
+    with pytest.raises(ConnectionEndedError, match="no_such_realm"):
+        cluster["a"].session(realm="tenants.x")
+    nodes.edit(lambda settings: settings.update(realm_templates=[{"name": "tenants.*", "roles": [ALL_RIGHTS]}]))
+    with cluster["a"].session(realm="tenants.x") as one, cluster["b"].session(realm="tenants.x") as two:
+        one.subscribe("x.y")
+        two.register("x.z")
+        two.publish("x.y", ["here"])
+        assert one.next(EVENT)[4] == ["here"]
+        request = one.start(CALL, {}, "x.z", ["there"])
+        two.answer_invocation()
+        assert one.answer(request)[3] == ["there"]
+        eventually(lambda: two.call("wamp.session.count") == [[2]], 5.0, "both are known everywhere")
+        with cluster["c"].session(realm="tenants.y") as other:
+            other.publish("x.y")
+        eventually(lambda: cluster["c"].status()["realms"]["dynamic"] >= 1, 5.0, "all nodes know of the realm")
+        two.synchronize()
+        assert list(one.inbox) == []
+        nodes.edit(lambda settings: settings.pop("realm_templates"))
+        assert one.next(GOODBYE)[2] == two.next(GOODBYE)[2] == "wamp.close.close_realm"
 
 
 def test_the_order_of_roles_does_not_matter_and_one_that_is_gone_takes_its_sessions_along(nodes: Nodes) -> None:

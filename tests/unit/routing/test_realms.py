@@ -254,6 +254,25 @@ def test_a_realm_in_which_the_router_waits_for_an_answer_stays() -> None:
     assert there(nodes["b"]) == set()
 
 
+def test_a_realm_stays_until_its_routes_are_on_their_way_out() -> None:
+    """Else a new realm of the name would want a route, and what is left of the old one would take it away."""
+    nodes = cluster()
+    watcher, one = nodes["b"].join(realm="tenants.x"), nodes["a"].join(realm="tenants.x")
+    for peer, topic in ((watcher, "wamp.subscription.on_unsubscribe"), (one, "com.x")):
+        peer.subscribe(topic)
+        nodes.commit()
+        assert isinstance(peer.one(), Subscribed)
+    nodes.attend()
+    one.client_leaves()
+    pass_s(nodes["a"], LINGER_S + 3)  # and the cluster decides nothing
+    assert there(nodes["a"]) == {"tenants.x"}
+    nodes.attend()
+    pass_s(nodes["a"], 2)
+    assert there(nodes["a"]) == set()
+    nodes.settle()
+    assert nodes["b"].ledger.tables.route("tenants.x", "exact", "com.x") is None
+
+
 # ---- another configuration
 
 

@@ -23,7 +23,7 @@ from wampha.messages.model import (
     Welcome,
 )
 from wampha.messages.payload import Payload
-from wampha.routing import revision
+from wampha.routing import expulsion, revision
 from wampha.routing.permissions import ACTIONS, Authorizer, Permission, Permissions, RealmRules
 from wampha.routing.resumption import ResumptionRules
 
@@ -372,3 +372,53 @@ def test_the_other_rules_of_a_realm_hold_from_the_next_message_on() -> None:
     one.router.reconfigure([realm1(strict_uris=True)])
     user.publish("com.Upper", acknowledge=True)
     assert user.one().error == "wamp.error.invalid_uri"
+
+
+def test_who_waits_for_its_end_may_do_nothing_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expulsion, "_EXPELLED_MAX", 1)
+    one = node()
+    first, second = one.join(), one.join()
+    one.router.reconfigure([realm1(None)])
+    assert isinstance(first.one(), Goodbye)
+    second.publish("com.x", acknowledge=True)
+    assert second.one().error == NOT_AUTHORIZED
+    one.clock.advance(0)
+    assert isinstance(second.one(), Goodbye)
+
+
+# ---- sessions of nodes with another configuration
+
+
+def moved(there: RealmRules) -> tuple[list[Any], Cluster]:
+    """What a session is sent that had two subscriptions and comes back at a node where these rules hold."""
+    resumption = ResumptionRules(30.0, 100_000, 10)
+    cluster = Cluster("a", "b", attends=True)
+    cluster["a"].router.reconfigure([realm1(resumption=resumption)])
+    cluster["b"].router.reconfigure([there])
+    user = cluster["a"].join(features=REVOCABLE, resumable=True)
+    for topic in ("com.plain.x", "com.secret.x"):
+        user.subscribe(topic)
+        cluster.commit()
+        assert isinstance(user.one(), Subscribed)
+    cluster.attend()
+    token = user.opening[0].details["resume_token"]
+    user.client_leaves()
+    back = Peer(cluster["b"], features=REVOCABLE, resume_session=user.session, resume_token=token)
+    for _ in range(20):
+        cluster.attend(0.2)
+    return back.take(), cluster
+
+
+def test_a_session_that_comes_from_another_node_has_what_its_role_may_have_here() -> None:
+    resumption = ResumptionRules(30.0, 100_000, 10)
+    (welcome, revoked), cluster = moved(realm1([allowed("com.plain.")], resumption=resumption))
+    assert isinstance(welcome, Welcome) and isinstance(revoked, SubscriptionRevoked)
+    cluster["b"].join(role="other").publish("com.secret.x")
+    cluster.settle()
+    assert cluster["b"].router.sessions() == 2
+
+
+def test_and_is_not_taken_if_its_role_is_not_there() -> None:
+    sent, cluster = moved(realm1(None, resumption=ResumptionRules(30.0, 100_000, 10)))
+    assert not any(isinstance(each, Welcome) for each in sent)
+    assert cluster["b"].router.sessions() == 0

@@ -143,7 +143,7 @@ container-tools:
 .PHONY: promtool
 promtool: $(BIN)/promtool
 
-$(BIN)/promtool: $(READY)
+$(BIN)/promtool: | $(READY)
 	@folder=$$(mktemp -d); chmod 755 $$folder; \
 	if cd $$folder && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } 2>/dev/null \
 	&& dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool; \

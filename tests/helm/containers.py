@@ -226,8 +226,8 @@ class Network:
             return podman(*arguments, check=check)
 
     def address(self, number: int) -> str:
-        """An address of this network that a container may be given."""
-        assert 1 < number < 255, "this network has no more addresses"
+        """An address of this network: 1 is its name server's, others may be given to containers."""
+        assert 0 < number < 255, "this network has no more addresses"
         return f"{_SUBNET}.{number}"
 
     def run(

@@ -127,8 +127,7 @@ class Client:
         life = Life(self._number, len(self.lives), node.name)
         self.lives.append(life)
         try:
-            session.subscribe(TOPIC)
-            session.register(f"test.procedure{self._number}")
+            self._settle(session)
             life.began = time.monotonic()
             self.gaps_s.append(life.began - lost)
             for message in self._messages(session, life):
@@ -140,6 +139,10 @@ class Client:
         if not life.began and session.inbox and session.inbox[-1][0] == GOODBYE:
             life.goodbye = session.inbox[-1][2]
         life.ended = time.monotonic()
+
+    def _settle(self, session: Session) -> None:
+        session.subscribe(TOPIC)
+        session.register(f"test.procedure{self._number}")
 
     def _messages(self, session: Session, life: Life) -> Iterator[list[Any]]:
         """What arrives, with requests sent in between; ends with the session."""

@@ -36,8 +36,10 @@ def round_trip_s(transport: Any) -> tuple[float, float] | None:
     """
     if isinstance(transport, EncryptedTransport):
         transport = transport.transport
-    handle = getattr(transport, "getHandle", None)
-    connection = handle() if handle is not None else None
+    try:
+        connection = transport.getHandle()
+    except AttributeError:  # it is none of the system's, or Twisted has taken its socket away: it is closed
+        return None
     if _TCP_INFO is None or not isinstance(connection, socket.socket):
         return None
     try:

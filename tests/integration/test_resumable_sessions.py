@@ -460,7 +460,7 @@ def test_goodbye_ends_a_session_for_good(router: Router) -> None:
 def test_a_node_with_sessions_that_wait_stops_in_time_and_says_nothing_of_tokens(
     fresh_node: Callable[..., NodeProcess],
 ) -> None:
-    node = fresh_node(log={"level": "debug"})
+    node = fresh_node(log={"level": "debug", "format": "text"})
     node.launch().wait_until_serving()
     session = joined(node.port)
     session.close()

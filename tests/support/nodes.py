@@ -122,7 +122,8 @@ class NodeProcess:
         self.port: Final = port
         self.url: Final = f"ws://127.0.0.1:{port}/ws"
         self.log_path: Final = folder / f"{name}.log"
-        self.settings: Final = {"node": {"name": name}, "log": {"format": "text"}, "monitoring": None, **settings}
+        self.settings: Final = {"node": {"name": name}, "monitoring": None, **settings}
+        self.settings["log"] = {"format": "text", **settings.get("log", {})}
         self.environment: Final[dict[str, str]] = {}  # added to that of its process
         self.prefix: Final[list[str]] = []  # what comes before `twistd` on the command line
         self._folder: Final = folder

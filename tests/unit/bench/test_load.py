@@ -55,7 +55,7 @@ def test_ids_of_every_length_and_frames_in_any_pieces_are_read(
 @pytest.mark.parametrize("payload", [1000, 70_000])
 def test_large_payloads_are_verified_whole(program: Path, transport: str, payload: int) -> None:
     with fake_router.FakeRouter(transport) as router:
-        reading = run(program, router.port, transport=transport, payload=payload, operations=10)
+        reading = run(program, router.port, transport=transport, payload=payload, operations=10, seconds=30)
     assert reading.faults() == ""
     assert reading.operations >= 10
 

@@ -13,7 +13,7 @@ from typing import Final
 from tests.chaos.nodes import HostCluster, HostNode
 from tests.checkers.history import Fault, Gap, History
 
-_SECOND_S: Final = 1.0  # the stamps of a log tell no more
+_MARGIN_S: Final = 1.0  # a line may be written later than what it tells of
 _LINK_LINE: Final = re.compile(
     r"^(\S+) \[\S+\] (?:data link to ([\w.-]+) .*?is (up|down)|.* frames?\S* .*?(to|from) ([\w.-]+) are lost: .*)$",
     re.MULTILINE,
@@ -126,7 +126,7 @@ class Nemesis:
                 source, target = (name, peer) if what == "to" else (peer, name)
                 downs = [_last(told[one], two, "down", at) for one, two in ((name, peer), (peer, name)) if one in told]
                 ups = [later for later, other, state in lines if (other, state) == (peer, "up") and later >= at]
-                self.history.add(Gap(source, target, min([at, *downs]) - _SECOND_S, min(ups, default=at) + _SECOND_S))
+                self.history.add(Gap(source, target, min([at, *downs]) - _MARGIN_S, min(ups, default=at) + _MARGIN_S))
 
 
 def _told_of_links(node: HostNode) -> list[tuple[float, str, str]]:
@@ -143,4 +143,4 @@ def _last(lines: list[tuple[float, str, str]], peer: str, state: str, before: fl
 
 def _monotonic(stamp: str) -> float:
     """A log's stamp (of the wall clock, which a test machine does not step) as `time.monotonic()`."""
-    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S%z").timestamp() - time.time() + time.monotonic()
+    return datetime.fromisoformat(stamp).timestamp() - time.time() + time.monotonic()

@@ -227,7 +227,7 @@ class HostCluster(Nodes[HostNode]):
 
 
 class Watch:
-    """Notes when a log says something; to the hundredth of a second, which the log's own stamps do not tell."""
+    """Notes when a log says something, to the hundredth of a second."""
 
     def __init__(self, node: HostNode, says: Callable[[str], bool]) -> None:
         """Watch what `node` logs from now on, until a line for which `says` is true."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,10 @@ txaio.use_twisted()
 
 from hypothesis import HealthCheck, settings  # noqa: E402 - txaio comes first
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher  # noqa: E402
+
+# A shell that starts the tests in the background ignores SIGINT for them, and what they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two shared cores: how long an example takes says nothing. In CI the same examples run every time.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -121,8 +121,7 @@ class NodeService(Service):
         # Importing the reactor installs one, and twistd may have been told to choose another than the default.
         from twisted.internet import reactor  # noqa: PLC0415
 
-        from wampha.cluster.dialer import hasten_lookups  # noqa: PLC0415 - imports protocols, which import the reactor
-        from wampha.node import Node  # noqa: PLC0415 - likewise
+        from wampha.node import Node  # noqa: PLC0415 - imports protocols, which import the reactor
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
         self._logs.hold(globalLogPublisher)
@@ -130,7 +129,6 @@ class NodeService(Service):
             self._log.warn("{warning}", warning=warning)
         steady(reactor)
         take_all_descriptors()
-        hasten_lookups()
         _tune_collector()
         reactor.callWhenRunning(_stop_once)  # Twisted's handlers are there by then
         try:

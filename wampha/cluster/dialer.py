@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import os
 import random
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,17 +17,6 @@ _PAUSE_MIN_S: Final = 0.1
 _PAUSE_MAX_S: Final = 1.0
 _PAUSE_GROWTH: Final = 1.6
 _CONNECT_TIMEOUT_S: Final = 2.0
-_LOOKUP_OPTIONS: Final = "timeout:1 attempts:3"
-
-
-def hasten_lookups() -> None:
-    """Let the system's resolver (glibc) repeat a question after one second, unless `RES_OPTIONS` says otherwise.
-
-    By default it waits for 5 s, which no timeout of ours can cut short: a single lost packet would keep two nodes apart
-    for longer than a node waits for its links before it lets clients in. A name service drops packets just when a
-    node restarts, since its address changes then. To be called before the first lookup.
-    """
-    os.environ.setdefault("RES_OPTIONS", _LOOKUP_OPTIONS)
 
 
 class TcpEndpoints:

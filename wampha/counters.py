@@ -125,6 +125,7 @@ CATALOGUE: Final[Mapping[str, str]] = {
     "leases_lost": "times this node was suspended",
     "fences": "times this node was fenced and drew a new incarnation",
     # links
+    "lookups_given_up": "names of nodes that were looked up in vain, since the name service did not answer in time",
     "link_connects": "links that completed their handshake",
     "link_losses": "links that were lost",
     "links_refused": "peers refused in the handshake",

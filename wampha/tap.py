@@ -121,6 +121,7 @@ class NodeService(Service):
         # Importing the reactor installs one, and twistd may have been told to choose another than the default.
         from twisted.internet import reactor  # noqa: PLC0415
 
+        from wampha.cluster.lookups import bound_lookups  # noqa: PLC0415 - needs the reactor
         from wampha.node import Node  # noqa: PLC0415 - imports protocols, which import the reactor
 
         super().startService()  # type: ignore[no-untyped-call]  # of Twisted
@@ -139,6 +140,7 @@ class NodeService(Service):
                 show=self._logs.set,
             )
             self._node.turns.watch(reactor)
+            bound_lookups(reactor, self._node.counters)
             if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:  # with --logfile it rotates the file
                 signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(self._toggle_debug))
             signal.signal(signal.SIGUSR2, lambda *_: reactor.callFromThread(self._tell_status))

@@ -207,6 +207,7 @@ class Network:
         run("ip", "netns", "add", self.name)
         run("ip", "-n", self.name, "link", "set", "lo", "up")
         self.host: Final = Host(self.name, "", "")
+        self._bridge = ""  # the name of its interface, which is there with the first container
         self.podman("network", "create", "--subnet", f"{_SUBNET}.0/24", "--internal", self.name)
 
     def __enter__(self) -> Network:
@@ -239,7 +240,19 @@ class Network:
             *("run", "--detach", "--pull=never", "--name", name, "--hostname", name, "--label", LABEL),
             *("--network", self.name, *names, *options, image, *command),
         )
+        self._keep_address_of_bridge()
         return Container(self, name)
+
+    def _keep_address_of_bridge(self) -> None:
+        """Give the bridge the hardware address that it has.
+
+        Else it has the lowest of its containers', another one when that container ends; and what the others send to
+        the balancer and to the name server is lost until they ask for the new one.
+        """
+        if not self._bridge:
+            self._bridge = json.loads(self.podman("network", "inspect", self.name))[0]["network_interface"]
+            (bridge,) = json.loads(run("ip", "-n", self.name, "-json", "link", "show", "dev", self._bridge))
+            run("ip", "-n", self.name, "link", "set", "dev", self._bridge, "address", bridge["address"])
 
 
 def clear_namespace(name: str) -> None:

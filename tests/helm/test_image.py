@@ -233,8 +233,7 @@ def hears(publisher: Any, subscriber: Any, topic: str) -> None:
 def revive(node: Container) -> None:
     """Start what was killed, until the others have found it at its new address.
 
-    A question for its name while it has none can take the name service of the test's network some seconds, and a node
-    waits for all its links for three before it serves clients nevertheless.
+    A node waits for its links for three seconds, and then serves clients without.
     """
 
     def links() -> int:

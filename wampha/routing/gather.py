@@ -88,6 +88,7 @@ class Gather:
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(_Unheard)  # of every kind of question
         self._open: Final[dict[int, _Open]] = {}  # by number, oldest first
         self._number = 0  # of the last question; never used twice
+        self._stopped = False
 
     # ---- what others of this node call
 
@@ -122,7 +123,9 @@ class Gather:
                 self._take(gathering, owner, kind.answerer(question))
             elif not self._outbox.forward(owner, query):
                 self._miss(gathering, owner)
-        if not self._finish(gathering):
+        if self._stopped:
+            del self._open[gathering.number]
+        elif not self._finish(gathering):
             gathering.timer = self._clock.call_later(self._limits.gather_timeout_s, self._time_out, gathering)
 
     # ---- what the router tells
@@ -175,6 +178,11 @@ class Gather:
             if gathering.timer is not None:
                 gathering.timer.cancel()
         self._open.clear()
+
+    def stop(self) -> None:
+        """The node stops: what is asked from now on is sent, and its answer awaited by nobody."""
+        self._stopped = True
+        self.clear()
 
     # ---- one question
 

@@ -290,9 +290,9 @@ class Router:
             self._farewell.stop()
         self._rows.stop()
         self._attendance.stop()
-        self._meta.reset()
+        self._meta.stop()
         self._keeper.stop()
-        self.gather.clear()
+        self.gather.stop()
         self._dismiss_all(SYSTEM_SHUTDOWN, STOPPING)
         self._comebacks.clear()
 

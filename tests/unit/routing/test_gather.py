@@ -205,6 +205,14 @@ def test_nothing_is_told_behind_the_end_of_the_incarnation(cluster: Cluster, end
     assert told == []
 
 
+def test_a_node_that_has_stopped_awaits_no_answer(cluster: Cluster) -> None:
+    cluster["a"].router.close()
+    told = ask(cluster)
+    assert cluster["a"].clock.pending() == 0
+    cluster.settle()
+    assert told == []
+
+
 def test_an_answer_of_somebody_who_was_not_asked_is_ignored(cluster: Cluster) -> None:
     told = ask(cluster, nodes=[cluster["b"].owner])
     number = cluster.wires["a", "b"][-1][2].number

@@ -87,6 +87,7 @@ class MetaApis:
         self._marks: Final = Marks(ledger=ledger, counters=counters, clock=clock, go_on=self._tell_unless_later)
         self._untold: Final[deque[Any]] = deque()  # changes, in the order of the log
         self._going_on = False  # in a later turn
+        self._stopped = False
         self._events: Final[Mapping[type, Callable[[Any], None]]] = {
             NodeUp: self._cluster.node_up,
             NodeGone: self._gone,
@@ -114,6 +115,8 @@ class MetaApis:
 
         What is too much for one turn, as when a node with many sessions dies, follows in the next ones.
         """
+        if self._stopped:
+            return
         heard: dict[tuple[type, str], bool] = {}  # in this batch
         self._untold.extend(change for change in changes if type(change) in self._events and self._heard(change, heard))
         self._tell_unless_later()
@@ -132,6 +135,11 @@ class MetaApis:
         """Nobody is left to be told."""
         self._untold.clear()
         self._marks.reset()
+
+    def stop(self) -> None:
+        """The node stops: what the log still changes is told nobody."""
+        self._stopped = True
+        self.reset()
 
     def _heard(self, change: Any, heard: dict[tuple[type, str], bool]) -> bool:
         topics = _TOPICS.get(type(change))

@@ -94,3 +94,15 @@ def test_a_node_that_is_fenced_or_stops_waits_for_nothing(leaving: Leaving) -> N
     assert leaving.place.a.clock.pending() == 1
     leaving.place.a.router.close()
     assert leaving.place.a.clock.pending() == 0
+
+
+def test_a_node_that_has_stopped_waits_for_nothing() -> None:
+    place = Place("b")
+    place.watch(ON_LEAVE)
+    place.cluster.attend()
+    peer = place.join()
+    peer.client_leaves()
+    place.b.tick()
+    place.a.router.close()
+    place.cluster.commit()
+    assert place.a.clock.pending() == 0

@@ -113,6 +113,7 @@ class Streams:
         self._on_relieved: Final = on_relieved
         self._on_written: Final = on_written
         self._incarnation = 0  # of this node; all streams are of it
+        self._stopped = False
         self._mark_bytes: Final = limits.link_queue_bytes_max // 4
         self._streams: Final[dict[Owner, Stream]] = {}
         self._entries: Final[dict[Owner, _Entry]] = {}  # the same keys
@@ -222,7 +223,7 @@ class Streams:
             window = Window(self._clock, lambda: self._give_up(peer))
             self._streams[peer] = stream
             entry = self._entries[peer] = _Entry(stream, window)
-            window.open()
+            self._wait(entry)
         return entry
 
     def attach(self, peer: Owner, incarnation: int, link: Connection) -> DataCarrier:
@@ -231,7 +232,7 @@ class Streams:
         entry = self._entry(peer)
         entry.link = link
         entry.replaced = False
-        entry.window.open()
+        self._wait(entry)
         self._gone.pop(peer, None)
         return DataCarrier(
             stream=entry.stream,
@@ -270,12 +271,17 @@ class Streams:
         elif entry.stream.state is State.BROKEN:
             self._park(entry)
         else:
-            entry.window.open()
+            self._wait(entry)
 
     # ---- the end of streams
 
+    def _wait(self, entry: _Entry) -> None:
+        if not self._stopped:
+            entry.window.open()
+
     def stop(self) -> None:
         """Wait for no link any more."""
+        self._stopped = True
         for entry in self._entries.values():
             entry.window.shut()
 

@@ -987,3 +987,12 @@ def test_stop_while_dialling_leaves_no_timer(network, clock):
     settle(clock)
     assert stopped.called
     assert clock.getDelayedCalls() == []
+
+
+def test_a_node_that_stops_waits_for_no_link_to_a_member_that_comes_up(network, clock):
+    one = Peer(network, "a").start()
+    settle(clock, 1)
+    one.links.stop()
+    one.links.owner_up(Owner("c", 77))
+    settle(clock, 0.1)
+    assert not clock.getDelayedCalls()
